@@ -1,0 +1,180 @@
+"""The command line: ``tfmeta run | figure | data | bench | config``, and each experiment's own.
+
+It reads options, builds a ``Laboratory``, and says what happened; everything else is elsewhere.
+"""
+
+import importlib
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from tfmeta import progress
+from tfmeta.config import PROFILE_NAMES, describe, make_config, parse_settings
+from tfmeta.errors import ConfigError, TfmetaError
+
+_log = logging.getLogger("tfmeta")
+
+_OPTIONS = [
+    click.option("--dataset", default="auto", show_default=True, help="auto, omniglot, glyphs"),
+    click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="folder with the data sets [TFMETA_DATA]"),
+    click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True),
+    click.option("--seed", type=int, help="the run's seed [0]"),
+    click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one a core]"),
+    click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="another value for a field of the profile; see `tfmeta config`"),
+    click.option("-v", "--verbose", is_flag=True, help="say more"),
+]  # fmt: skip
+
+
+def _with(options):
+    def decorate(function):
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _laboratory(given, datasets=None):
+    """Return the laboratory that the options ask for; ``datasets``: those that a figure is for."""
+    from tfmeta.laboratory import Laboratory
+
+    overrides = parse_settings(given["settings"])
+    if given["seed"] is not None:
+        overrides["seed"] = given["seed"]
+    lab = Laboratory(
+        given["dataset"], given["profile"], results=given["results"], data_dir=given["data_dir"],
+        workers=given["workers"], **overrides,
+    )  # fmt: skip
+    if datasets and lab.bank.dataset not in datasets:
+        raise ConfigError(f"this figure is of {' or '.join(datasets)}, not of {lab.bank.dataset}: choose another --dataset")
+    _log.info("data set %s (%s), profile %s", lab.bank.dataset, lab.bank.source, lab.profile)
+    return lab
+
+
+class _Group(click.Group):
+    """Turns the user's errors into one line, and signals into an orderly end."""
+
+    def main(self, *args, **kwargs):
+        return _guarded(super().main, *args, **kwargs)
+
+
+class _Command(click.Command):
+    def main(self, *args, **kwargs):
+        return _guarded(super().main, *args, **kwargs)
+
+
+def _guarded(main, *args, **kwargs):
+    # SIGTERM unwinds like an exit, so that the worker is ended and locks are let go
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return main(*args, **kwargs)
+    except TfmetaError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group(cls=_Group)
+def main():
+    """Backdoor attacks on federated meta-learning, and a defence."""
+
+
+@main.command("run")
+@click.argument("experiment")
+@click.option("--case", "cases", multiple=True, help="a, b, c [all]")
+@_with(_OPTIONS)
+def run_command(experiment, cases, **given):
+    """Run an EXPERIMENT (or continue it) and store its results."""
+    _run(experiment, cases, given)
+
+
+def _run(experiment, cases, given):
+    import experiments
+
+    if experiment not in experiments.EXPERIMENTS:
+        raise ConfigError(f"unknown experiment {experiment!r}: choose one of {', '.join(experiments.EXPERIMENTS)}")
+    for case in cases:
+        if case not in experiments.EXPERIMENTS[experiment]:
+            known = ", ".join(experiments.EXPERIMENTS[experiment])
+            raise ConfigError(f"unknown case {case!r} of {experiment}: choose one of {known}")
+    _start(given)
+    with _laboratory(given) as lab:
+        for case in cases or experiments.EXPERIMENTS[experiment]:
+            click.echo(experiments.run(experiment, lab, case))
+
+
+def experiment_command(experiment):
+    """Return the command of ``python -m experiments.<experiment>``."""
+
+    @click.command(cls=_Command, help=f"Run the experiment {experiment} (or continue it) and store its results.")
+    @click.option("--case", "cases", multiple=True, help="a, b, c [all]")
+    @_with(_OPTIONS)
+    def command(cases, **given):
+        _run(experiment, cases, given)
+
+    return command
+
+
+@main.command("figure")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), default="figures/out", show_default=True)
+@_with(_OPTIONS)
+def figure_command(name, out, **given):
+    """Draw figure NAME (fig1, fig3, fig5), computing only what is missing."""
+    import experiments
+    import figures
+    from experiments.measured import folder_of
+
+    if name not in figures.FIGURES:
+        raise ConfigError(f"unknown figure {name!r}: choose one of {', '.join(figures.FIGURES)}")
+    spec = figures.FIGURES[name]
+    _start(given)
+    with _laboratory(given, spec.datasets) as lab:
+        for case in spec.cases:
+            experiments.run(spec.experiment, lab, case)
+    for path in spec.draw(folder_of(lab), out):
+        click.echo(path)
+
+
+@main.command("data")
+@click.option("--dataset", default="omniglot", show_default=True)
+@click.option("--data-dir", type=click.Path(path_type=Path))
+def data_command(dataset, data_dir):
+    """Get, verify and decode a data set."""
+    progress.setup_logging()
+    from tfmeta.data import open_dataset
+
+    bank = open_dataset(dataset, data_dir)
+    classes, examples, height, width, channels = bank.images.shape
+    click.echo(f"{bank.dataset}: {classes} classes of {examples} pictures, {height}x{width}x{channels}; {bank.source}")
+    click.echo(f"digest {bank.digest}")
+
+
+@main.command("config")
+@_with(_OPTIONS[:2] + _OPTIONS[4:5] + _OPTIONS[6:7])
+def config_command(dataset, profile, seed, settings):
+    """Print every field of a profile, its value, meaning and source."""
+    overrides = parse_settings(settings) | ({} if seed is None else {"seed": seed})
+    for name, value, doc, source in describe(make_config("omniglot" if dataset == "auto" else dataset, profile, **overrides)):
+        click.echo(f"{name:22} {value!s:12} {doc} [{source}]")
+
+
+@main.command("bench")
+@click.option("--out", type=click.Path(path_type=Path), default="results/bench", show_default=True)
+def bench_command(out):
+    """Measure speed and memory on this machine."""
+    progress.setup_logging()
+    progress.quiet_tensorflow()
+    importlib.import_module("tfmeta.bench").main(out)
+
+
+def _start(given):
+    progress.setup_logging(1 if given["verbose"] else 0)
+    progress.quiet_tensorflow()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The laboratory: one configuration, its data, its models and its tasks, each made when first asked for.
+
+    import tfmeta
+
+    lab = tfmeta.Laboratory("auto", "smoke")
+    with lab:
+        before, attacked = lab.model("a", 1), lab.model("a", 2)
+        for name, weights in (("before", before), ("after", attacked)):
+            print(name, {metric: values.mean(1) for metric, values in lab.measure(weights, "a", user=2).items()})
+"""
+
+import functools
+import logging
+from pathlib import Path
+
+from tfmeta import progress, threads
+from tfmeta.config import make_config, tag
+from tfmeta.data import default_cache_dir, open_dataset
+from tfmeta.data.partition import check_fits, make_partition
+
+_log = logging.getLogger(__name__)
+
+
+class Laboratory:
+    """Everything that experiments of one configuration share.
+
+    Args:
+      dataset: "auto", "omniglot", "glyphs" ...
+      profile: "smoke", "quick", "desk" or "paper".
+      results: folder for results and models.
+      data_dir: folder with the data sets (default: TFMETA_DATA).
+      cache_dir: folder for decoded pictures (default: TFMETA_CACHE, else the user's cache).
+      workers: how many episodes or tasks run at once (default: one a core).
+      overrides: fields of ``Config`` other than the profile's.
+
+    Raises ``ConfigError`` and ``DataError`` before anything is computed.
+    """
+
+    def __init__(
+        self, dataset="auto", profile="quick", *, results="results", data_dir=None, cache_dir=None, workers=None,
+        **overrides,
+    ):  # fmt: skip
+        if dataset != "auto":
+            make_config(dataset, profile, **overrides)  # complain about the configuration before reading data
+        self.results = Path(results)
+        self.cache = Path(cache_dir or default_cache_dir()).resolve()
+        self.bank = open_dataset(dataset, data_dir and Path(data_dir), self.cache)
+        self.profile = profile
+        self.config = make_config(self.bank.dataset, profile, **overrides)
+        self.partition = make_partition(self.bank, self.config.split_seed)
+        check_fits(self.config, self.partition)
+        self._workers = workers
+        self._opened = None
+        # raises here, not minutes later, where key and pictures do not fit
+        self.trigger.region(*self.bank.images.shape[2:4])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """End TFF's worker, if one was started; the laboratory can go on being used."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    # --- what it is made of -------------------------------------------------------------------------------------
+
+    @property
+    def tag(self):
+        """The run's tag, None where no field differs from the profile's."""
+        return tag(self.bank.dataset, self.profile, self.config)
+
+    @functools.cached_property
+    def model_shape(self):
+        """The ``Conv4`` of this configuration."""
+        from tfmeta.models.conv4 import Conv4
+
+        threads.side_by_side(self._workers)
+        return Conv4(self.bank.images.shape[2:], self.config.ways, self.config.filters, self.config.downsample)
+
+    @functools.cached_property
+    def trigger(self):
+        """The key (ledger 34)."""
+        from tfmeta.trigger import Trigger
+
+        config = self.config
+        return Trigger(config.trigger_pattern, config.trigger_size, config.trigger_margin, config.trigger_corner)
+
+    @functools.cached_property
+    def banks(self):
+        """The users' banks, as files."""
+        from tfmeta.users import Banks
+
+        return Banks(self.bank, self.partition, self.trigger, self.config, self.cache / "pools")
+
+    @functools.cached_property
+    def setting(self):
+        """The ``client.Setting`` of all clients."""
+        from tfmeta.client import Setting
+
+        return Setting(self.model_shape, self.banks.capacity, self.config)
+
+    def federation(self):
+        """Return the federation, starting TFF's worker if it is to run there and does not run yet."""
+        if self._opened is None:
+            if self.config.runtime == "tff":
+                from tfmeta.federated.federation import TffFederation
+
+                log = self.results / "logs" / "tff-worker.log"
+                self._opened = TffFederation(self.setting, log, threads=self._workers or threads.cores())
+            else:
+                from tfmeta.inprocess import InProcessFederation
+
+                self._opened = InProcessFederation(self.setting)
+        return self._opened
+
+    # --- models and measurements ----------------------------------------------------------------------------------
+
+    @functools.cache  # noqa: B019 - a laboratory lives as long as its process or notebook
+    def timeline(self, knows_backdoor):
+        """Return the ``training.Timeline`` of cases (b) and (c) (True) or (a) (False)."""
+        from tfmeta.training import Timeline
+
+        identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
+        return Timeline(
+            self.setting, self.banks, identity, self.results / "models", self.federation, knows_backdoor
+        )
+
+    def timeline_of(self, case):
+        """Return the timeline of a case's models."""
+        from tfmeta.tasks import knows_backdoor
+
+        return self.timeline(knows_backdoor(case))
+
+    def model(self, case, x):
+        """Return theta_G of a case at ``x`` (0 pre-trained, 1 before the attack, 2 attacked), training what is missing."""
+        return self.timeline_of(case).model(x)
+
+    @functools.cache  # noqa: B019
+    def tasks(self, case, user):
+        """Return a benign user's ``Tasks`` in a case; user None: meta-test tasks."""
+        from tfmeta import tasks
+
+        if user is None:
+            return tasks.meta_test_tasks(self.bank, self.partition, self.config)
+        return tasks.user_tasks(self.bank, self.partition, self.trigger, self.config, user, case)
+
+    def measure(self, weights, case, user, points=None, **more):
+        """Fine-tune ``weights`` on a user's tasks and return accuracies float32 [points, n] by metric.
+
+        Args:
+          weights: list of arrays.
+          case: "a", "b" or "c"; with user None (meta-test) it does not matter.
+          user: 2, 3, 4 or None.
+          points: iterations to measure at; default: ``evaluation.points_upto(config.finetune_steps)``.
+          more: ``method`` and ``report`` of ``evaluation.measure``.
+        """
+        from tfmeta import evaluation
+
+        points = points or evaluation.points_upto(self.config.finetune_steps)
+        return evaluation.measure(self.model_shape, self.config, weights, self.tasks(case, user), points, **more)
+
+    def bar(self, total, description, unit="task", initial=0):
+        """Return a progress bar (``progress.bar``)."""
+        return progress.bar(total, description, unit, initial=initial)
