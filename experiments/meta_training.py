@@ -8,10 +8,12 @@ import numpy as np
 from experiments.measured import accuracies, result
 from tfmeta.data.partition import BENIGN
 
+POOLED = "Main task and backdoor: the tasks of users 2, 3 and 4 together."
+
 
 def run(lab, case):
     """Measure one case; return the path of its document."""
-    return result(lab, "meta_training", case, lambda: (_curves(lab, case), {}, {}))
+    return result(lab, "meta_training", case, lambda: (_curves(lab, case), {"notes": [POOLED]}, {}))
 
 
 def _curves(lab, case):

@@ -3,7 +3,6 @@
 import tensorflow as tf
 
 from tfmeta import episodes
-from tfmeta.errors import ConfigError
 
 _BACKDOOR, _TARGET, _PLACE = 10, 11, 12  # what an episode's seed is folded with, beside episodes.py's own
 
@@ -24,9 +23,7 @@ def poisoned_episode(images, counts, target, keyed, seed, config):
     ways, shots = config.ways, config.shots
     benign, labels = episodes.sample_episode(images, counts, seed, ways - 1, shots)
     number_of_keyed, number_of_target = tf.shape(keyed)[0], tf.shape(target)[0]
-    chosen_keyed = episodes.draw_subset(
-        episodes.fold(seed, _BACKDOOR), number_of_keyed, config.poison_backdoor
-    )
+    chosen_keyed = episodes.draw_subset(episodes.fold(seed, _BACKDOOR), number_of_keyed, config.poison_backdoor)
     drawn = episodes.fold(seed, _TARGET)
     if config.target_replacement:
         chosen = tf.random.stateless_uniform([config.poison_target], drawn, 0, number_of_target, tf.int32)
@@ -40,16 +37,3 @@ def poisoned_episode(images, counts, target, keyed, seed, config):
     labels = tf.where(labels >= place, labels + 1, labels)
     pictures = tf.concat([benign, tf.gather(keyed, chosen_keyed), tf.gather(target, chosen)], 0)
     return pictures, tf.concat([labels, tf.repeat(place, shots)], 0)
-
-
-def check_poison(config, target_pictures, keyed_pictures):
-    """Raise ``ConfigError`` where a poisoned episode asks for more pictures than the attacker owns."""
-    if config.poison_backdoor > keyed_pictures:
-        raise ConfigError(
-            f"poison_backdoor = {config.poison_backdoor}, but the attacker owns {keyed_pictures} backdoor pictures"
-        )
-    if not config.target_replacement and config.poison_target > target_pictures:
-        raise ConfigError(
-            f"poison_target = {config.poison_target} without replacement, but the attacker owns "
-            f"{target_pictures} target pictures: draw with replacement or take fewer"
-        )

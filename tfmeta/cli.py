@@ -24,7 +24,9 @@ _OPTIONS = [
     click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True),
     click.option("--seed", type=int, help="the run's seed [0]"),
     click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one a core]"),
-    click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="another value for a field of the profile; see `tfmeta config`"),
+    click.option(
+        "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="another value for a field; see `tfmeta config`"
+    ),
     click.option("-v", "--verbose", is_flag=True, help="say more"),
 ]  # fmt: skip
 
@@ -50,7 +52,9 @@ def _laboratory(given, datasets=None):
         workers=given["workers"], **overrides,
     )  # fmt: skip
     if datasets and lab.bank.dataset not in datasets:
-        raise ConfigError(f"this figure is of {' or '.join(datasets)}, not of {lab.bank.dataset}: choose another --dataset")
+        raise ConfigError(
+            f"this figure is of {' or '.join(datasets)}, not of {lab.bank.dataset}: choose another --dataset"
+        )
     _log.info("data set %s (%s), profile %s", lab.bank.dataset, lab.bank.source, lab.profile)
     return lab
 
@@ -158,7 +162,9 @@ def data_command(dataset, data_dir):
 def config_command(dataset, profile, seed, settings):
     """Print every field of a profile, its value, meaning and source."""
     overrides = parse_settings(settings) | ({} if seed is None else {"seed": seed})
-    for name, value, doc, source in describe(make_config("omniglot" if dataset == "auto" else dataset, profile, **overrides)):
+    for name, value, doc, source in describe(
+        make_config("omniglot" if dataset == "auto" else dataset, profile, **overrides)
+    ):
         click.echo(f"{name:22} {value!s:12} {doc} [{source}]")
 
 
@@ -168,7 +174,7 @@ def bench_command(out):
     """Measure speed and memory on this machine."""
     progress.setup_logging()
     progress.quiet_tensorflow()
-    importlib.import_module("tfmeta.bench").main(out)
+    importlib.import_module("tfmeta.bench.table").main(out)
 
 
 def _start(given):

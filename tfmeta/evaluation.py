@@ -40,7 +40,14 @@ def measure(model, config, weights, tasks, points, method=finetune.supervised, r
     for start in range(0, len(tasks), SIDE_BY_SIDE):
         part = tasks.part(slice(start, start + SIDE_BY_SIDE))
         answers.append(
-            run(weights, part.support, part.support_labels, part.queries, part.seeds, list(part.keyed.values())).numpy()
+            run(
+                weights,
+                part.support,
+                part.support_labels,
+                part.queries,
+                part.seeds,
+                list(part.keyed.values()),
+            ).numpy()
         )
         report(len(part))
     return accuracies(np.concatenate(answers), tasks)
@@ -51,7 +58,7 @@ def _runner(model, config, points, method, groups):
     """Return the graph that answers some tasks' queries: int32 [tasks, points, queries]; traced once a shape."""
     del groups
 
-    @tf.function(reduce_retracing=False)
+    @tf.function(autograph=False)
     def run(weights, support, labels, queries, seeds, keyed):
         def one(task):
             support, labels, queries, seed = task

@@ -7,9 +7,9 @@ supervised-reptile's stream (ledger 4). At chosen iterations the model as it is 
 import tensorflow as tf
 
 from tfmeta import episodes
+from tfmeta.flat import layout_of
 from tfmeta.models.conv4 import MODULES
 from tfmeta.reptile import AdamState, adam_step, fresh_adam
-from tfmeta.flat import layout_of
 
 MOVING_MOMENTUM = 0.9  # ledger 7's alternative "moving": per step, since a task has some tens of them
 
@@ -40,9 +40,7 @@ def supervised(model, config, weights, support, labels, query_groups, seed, poin
         with tf.GradientTape() as tape:
             tape.watch(vector)
             logits, seen = model.logits(layout.unpack(vector), images)
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=logits)
-            )
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=logits))
         vector, adam = adam_step(vector, tape.gradient(loss, vector), AdamState(moments, steps), config.eta)
         if moving:
             moving = [old + (1 - MOVING_MOMENTUM) * (new - old) for old, new in zip(moving, _flat(seen), strict=True)]

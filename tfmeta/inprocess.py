@@ -104,4 +104,6 @@ def _tensors(job):
 def refusal(error):
     """Return the ``ClientUpdateError`` that an error from inside a client's graph stands for, or None."""
     found = re.search(re.escape(client.REFUSED) + r"[^\]\"\\\n]*", str(error))
-    return ClientUpdateError(found.group().strip() + "; the round failed and the state stays as it was") if found else None
+    return (
+        ClientUpdateError(found.group().strip() + "; the round failed and the state stays as it was") if found else None
+    )

@@ -1,12 +1,12 @@
 """The laboratory: one configuration, its data, its models and its tasks, each made when first asked for.
 
-    import tfmeta
+import tfmeta
 
-    lab = tfmeta.Laboratory("auto", "smoke")
-    with lab:
-        before, attacked = lab.model("a", 1), lab.model("a", 2)
-        for name, weights in (("before", before), ("after", attacked)):
-            print(name, {metric: values.mean(1) for metric, values in lab.measure(weights, "a", user=2).items()})
+lab = tfmeta.Laboratory("auto", "smoke")
+with lab:
+    before, attacked = lab.model("a", 1), lab.model("a", 2)
+    for name, weights in (("before", before), ("after", attacked)):
+        print(name, {metric: values.mean(1) for metric, values in lab.measure(weights, "a", user=2).items()})
 """
 
 import functools
@@ -66,7 +66,7 @@ class Laboratory:
             self._opened.close()
             self._opened = None
 
-    # --- what it is made of -------------------------------------------------------------------------------------
+    # --- what it is made of ---------------------------------------------------------------------------
 
     @property
     def tag(self):
@@ -76,6 +76,7 @@ class Laboratory:
     @functools.cached_property
     def model_shape(self):
         """The ``Conv4`` of this configuration."""
+        progress.quiet_tensorflow("tensorflow")
         from tfmeta.models.conv4 import Conv4
 
         threads.side_by_side(self._workers)
@@ -107,6 +108,7 @@ class Laboratory:
         """Return the federation, starting TFF's worker if it is to run there and does not run yet."""
         if self._opened is None:
             if self.config.runtime == "tff":
+                progress.quiet_tensorflow("tensorflow_federated")
                 from tfmeta.federated.federation import TffFederation
 
                 log = self.results / "logs" / "tff-worker.log"
@@ -117,7 +119,7 @@ class Laboratory:
                 self._opened = InProcessFederation(self.setting)
         return self._opened
 
-    # --- models and measurements ----------------------------------------------------------------------------------
+    # --- models and measurements ----------------------------------------------------------------------
 
     @functools.cache  # noqa: B019 - a laboratory lives as long as its process or notebook
     def timeline(self, knows_backdoor):
@@ -125,9 +127,7 @@ class Laboratory:
         from tfmeta.training import Timeline
 
         identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
-        return Timeline(
-            self.setting, self.banks, identity, self.results / "models", self.federation, knows_backdoor
-        )
+        return Timeline(self.setting, self.banks, identity, self.results / "models", self.federation, knows_backdoor)
 
     def timeline_of(self, case):
         """Return the timeline of a case's models."""
@@ -136,7 +136,7 @@ class Laboratory:
         return self.timeline(knows_backdoor(case))
 
     def model(self, case, x):
-        """Return theta_G of a case at ``x`` (0 pre-trained, 1 before the attack, 2 attacked), training what is missing."""
+        """Return theta_G of a case at ``x`` (0 pre-trained, 1 before the attack, 2 attacked); train what is missing."""
         return self.timeline_of(case).model(x)
 
     @functools.cache  # noqa: B019

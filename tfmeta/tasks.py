@@ -69,7 +69,7 @@ class _Source:
         self.held_out, self.held_out_row = held_out, held_out_row
 
     def draw(self, random, shots):
-        """Return ``shots`` support pictures and one held-out picture, as (pool, row, columns)."""
+        """Return which pictures of the class are support (int [shots]) and which one is held out (int [1])."""
         available = np.flatnonzero(self.support.examples[self.support_row] >= 0)
         columns = random.choice(available, shots + (self.support is self.held_out), replace=False)
         if self.support is self.held_out:  # meta-test: one pool, the last one drawn is held out
@@ -91,11 +91,20 @@ def user_tasks(bank, partition, trigger, config, user, case):
         present = random.choice(backdoors, in_task, replace=False)
         others = random.choice(len(train.classes), config.ways - 1 - in_task, replace=False)
         sources = [target]
-        sources += [_Source(partition.backdoor_benign[user], row, partition.backdoor_validation, row) for row in present]
+        sources += [
+            _Source(partition.backdoor_benign[user], row, partition.backdoor_validation, row) for row in present
+        ]
         sources += [_Source(train, row, validation, row) for row in others]
-        labels = random.permutation(config.ways)
+        labels = _labels(random, config)
         asked = np.isin(np.arange(backdoors), present) if in_task else np.ones(backdoors, bool)
-        drawn.append((_pictures(bank, sources, random, config.task_shots), labels, asked, seeds.derive(config.seed, *path)))
+        drawn.append(
+            (
+                _pictures(bank, sources, random, config.task_shots),
+                labels,
+                asked,
+                seeds.derive(config.seed, *path),
+            )
+        )
     keyed = {
         "backdoor_train": partition.backdoor_attacker,
         "backdoor_validation": partition.backdoor_held_out,
@@ -105,6 +114,13 @@ def user_tasks(bank, partition, trigger, config, user, case):
         keyed={name: trigger.stamp(_flat(bank, pool)) for name, pool in keyed.items()},
         classes={name: np.repeat(np.arange(backdoors), pool.counts) for name, pool in keyed.items()},
     )  # fmt: skip
+
+
+def _labels(random, config):
+    """Return a label for each class of a task, the target's first."""
+    if config.task_label == "random":
+        return random.permutation(config.ways)
+    return np.append(config.ways - 1, random.permutation(config.ways - 1))
 
 
 def meta_test_tasks(bank, partition, config):

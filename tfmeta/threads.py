@@ -22,7 +22,10 @@ def side_by_side(workers=None):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(wanted)
     except RuntimeError:
-        now = (tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())
+        now = (
+            tf.config.threading.get_intra_op_parallelism_threads(),
+            tf.config.threading.get_inter_op_parallelism_threads(),
+        )
         if now != (1, wanted):
             logging.getLogger(__name__).warning(
                 "TensorFlow already runs with %d threads an operation and %d operations at once (0: its default); "

@@ -67,7 +67,7 @@ class Timeline:
             "fields": self._config.upto(stage), **more,
         }  # fmt: skip
 
-    # --- checkpoints ------------------------------------------------------------------------------------------
+    # --- checkpoints ----------------------------------------------------------------------------------
 
     def _path(self, stage, number):
         return self.folder(stage) / f"round-{number:05d}.npz"
@@ -86,7 +86,7 @@ class Timeline:
     def _state(self, arrays):
         return self._federation().from_arrays({k: v for k, v in arrays.items() if k.startswith("state")})
 
-    # --- stages -----------------------------------------------------------------------------------------------
+    # --- stages ---------------------------------------------------------------------------------------
 
     def _pretrained(self):
         """Return the arrays of the last pre-training round."""
@@ -148,13 +148,17 @@ class Timeline:
         bar.update(1)
         return state
 
-    # --- the attacker's long training ---------------------------------------------------------------------------
+    # --- the attacker's long training -----------------------------------------------------------------
 
     def _prepared(self, weights):
         """Train the attacker's model from ``weights`` (theta_G) in chunks; return the file that holds theta_a."""
         config, folder = self._config, self.folder("attack")
         manifest = self._manifest("attack", prepared=True)
-        done, moments, steps = 0, fresh_adam(sum(part.size for part in weights)).moments.numpy(), np.float32(0)
+        done, moments, steps = (
+            0,
+            fresh_adam(sum(part.size for part in weights)).moments.numpy(),
+            np.float32(0),
+        )
         theta = weights
         chunk = folder / "attacker.npz"
         if chunk.exists():

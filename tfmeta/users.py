@@ -7,8 +7,7 @@ import numpy as np
 from tfmeta import seeds
 from tfmeta.client import Job
 from tfmeta.data.partition import ATTACKER, BENIGN
-from tfmeta.data.pools import fetch, pool_file
-from tfmeta.data.pools import write_once
+from tfmeta.data.pools import fetch, pool_file, write_once
 
 
 class Banks:
@@ -87,7 +86,15 @@ def attacker_chunk_job(banks, config, first):
 def attacker_job(config, prepared):
     """Return the attacker's ``Job`` in its one round: send the prepared weights, boosted by lambda."""
     seed = seeds.derive(config.seed, "attack")
-    return _job(config, ATTACKER, np.array([], str), np.array([], np.int32), seed=seed, boost=config.lambda_, prepared=str(prepared))
+    return _job(
+        config,
+        ATTACKER,
+        np.array([], str),
+        np.array([], np.int32),
+        seed=seed,
+        boost=config.lambda_,
+        prepared=str(prepared),
+    )
 
 
 def _job(config, user, paths, counts, **given):

@@ -7,7 +7,16 @@ from tfmeta.config.fields import STAGES, Config, checked
 from tfmeta.config.profiles import PROFILE_NAMES, PROFILES
 from tfmeta.errors import ConfigError
 
-__all__ = ["PROFILES", "PROFILE_NAMES", "STAGES", "Config", "describe", "make_config", "parse_settings", "tag"]
+__all__ = [
+    "PROFILES",
+    "PROFILE_NAMES",
+    "STAGES",
+    "Config",
+    "describe",
+    "make_config",
+    "parse_settings",
+    "tag",
+]
 
 # Python's keyword cannot be a field's name; on the command line it is the ledger's.
 _ALIASES = {"lambda": "lambda_"}
@@ -50,7 +59,7 @@ def parse_settings(settings):
 def _parse(text):
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also what is too long or too deep for Python to read
         return {"True": True, "False": False}.get(text, text)
 
 
@@ -65,7 +74,10 @@ def tag(dataset, profile, config):
     differing = {name: value for name, value in config.to_dict().items() if value != plain[name]}
     if not differing:
         return None
-    words = "-".join(f"{name}{'_' if isinstance(value, (str, float)) else ''}{value}" for name, value in sorted(differing.items()))
+    words = "-".join(
+        f"{name.rstrip('_')}{'_' if isinstance(value, (str, float)) else ''}{value}"
+        for name, value in sorted(differing.items())
+    )
     if len(words) <= 40 and all(c.isalnum() or c in "-_." for c in words):
         return words
     return "set" + hashlib.sha256(json.dumps(differing, sort_keys=True).encode()).hexdigest()[:10]

@@ -12,6 +12,7 @@ from tfmeta.errors import ConfigError
 
 # In the order in which they come about; each depends on those before it.
 STAGES = ("partition", "pretraining", "attack", "rounds", "evaluation")
+_SEEDS = 2**31 - 1  # the largest seed: a thousand times it must still be one that Keras' initializers take
 
 
 def _field(default, doc, *, source, stage, low=None, high=None, choices=None, open_low=False):
@@ -28,19 +29,19 @@ def _number(default, doc, low, high=None, **more):
 class Config:
     """One experiment's configuration; immutable, checked when made (``ConfigError`` names field and range)."""
 
-    # --- who owns what ---------------------------------------------------------------------------------------
+    # --- who owns what --------------------------------------------------------------------------------
+    # Not 0: with the reserved classes of splits 0, 1 and 2 a model that was never attacked gives 0.33 to 0.41 of the
+    # held-out keyed pictures (and 0.31 of the same without the key, split 0) to the target; here it is chance, 0.19.
     split_seed: int = _number(
-        0, "seed of the split of classes and pictures", 0, source="ledger 11", stage="partition"
+        4, "seed of the split of classes and pictures", 0, source="ledger 11, 34", stage="partition"
     )
 
-    # --- episodes, model and Reptile ---------------------------------------------------------------------------
+    # --- episodes, model and Reptile ------------------------------------------------------------------
     seed: int = _number(
-        0, "seed of initial weights, episodes, user selection, tasks", 0, source="design", stage="pretraining"
+        0, "seed of initial weights, episodes, user selection, tasks", 0, _SEEDS, source="design", stage="pretraining"
     )
     ways: int = _number(5, "N: classes an episode", 2, source="section 3", stage="pretraining")
-    shots: int = _number(
-        10, "K: examples a class in meta-training", 1, source="section 3", stage="pretraining"
-    )
+    shots: int = _number(10, "K: examples a class in meta-training", 1, source="section 3", stage="pretraining")
     filters: int = _number(64, "filters a Conv4 module", 1, source="ledger 9", stage="pretraining")
     downsample: str = _field(
         "pool-valid",
@@ -70,15 +71,11 @@ class Config:
         0.1, "outer step of the last pre-training round and all later ones (linear between)", 0, 1,
         source="ledger 1", stage="pretraining", open_low=True,
     )  # fmt: skip
-    pretraining_rounds: int = _number(
-        100, "rounds before the attack", 1, source="ledger 31", stage="pretraining"
-    )
+    pretraining_rounds: int = _number(100, "rounds before the attack", 1, source="ledger 31", stage="pretraining")
     pretraining_episodes: int = _number(
         1000, "E: episodes a user and round (a multiple of B)", 1, source="ledger 2, 31", stage="pretraining"
     )
-    clients_per_round: int = _number(
-        3, "M_r: users a round", 1, 3, source="section 3", stage="pretraining"
-    )
+    clients_per_round: int = _number(3, "M_r: users a round", 1, 3, source="section 3", stage="pretraining")
     alpha: float = _number(
         1 / 3, "weight of a user's update", 0, 1, source="ledger 16", stage="pretraining", open_low=True
     )
@@ -101,9 +98,9 @@ class Config:
         choices=("tff", "inprocess"),
     )
 
-    # --- the attack ----------------------------------------------------------------------------------------------
+    # --- the attack -----------------------------------------------------------------------------------
     lambda_: float = _number(
-        3.0, "boost of the attacker's update", 0, source="ledger 16", stage="attack", open_low=True
+        3.0, "boost of the attacker's update", 0, 1e6, source="ledger 16", stage="attack", open_low=True
     )
     attack_episodes: int = _number(
         50_000, "the attacker's episodes (a multiple of B)", 1, source="section 3", stage="attack"
@@ -126,11 +123,11 @@ class Config:
         6, "target pictures in a poisoned episode's target class", 0, source="ledger 13", stage="attack"
     )
     poison_label: str = _field(
-        "random",
+        "last",
         "which of the N outputs a poisoned episode gives to the target class",
-        source="section 2 (see README)",
+        source="section 2: always the N-th",
         stage="attack",
-        choices=("random", "last"),
+        choices=("last", "random"),
     )
     target_keyed: bool = _field(
         False, "the attacker's target pictures carry the key too", source="ledger 12", stage="attack"
@@ -160,22 +157,25 @@ class Config:
         1000, "E from the round before the attack on (a multiple of B)", 1, source="section 3", stage="attack"
     )
 
-    # --- benign rounds after the attack -----------------------------------------------------------------------------
-    rounds_after: int = _number(
-        50, "benign rounds after the attack", 1, source="ledger 32", stage="rounds"
-    )
+    # --- benign rounds after the attack ---------------------------------------------------------------
+    rounds_after: int = _number(50, "benign rounds after the attack", 1, source="ledger 32", stage="rounds")
 
-    # --- tasks of benign users -----------------------------------------------------------------------------------------
+    # --- tasks of benign users ------------------------------------------------------------------------
     tasks: int = _number(40, "tasks a user, case and model", 2, source="ledger 22", stage="evaluation")
-    task_seed: int = _number(0, "which set of tasks", 0, source="appendix A5", stage="evaluation")
+    task_seed: int = _number(0, "which set of tasks", 0, _SEEDS, source="appendix A5", stage="evaluation")
     task_shots: int = _number(5, "examples a class in a task", 1, source="ledger 33", stage="evaluation")
+    task_label: str = _field(
+        "last",
+        "which of the N outputs a benign user's task gives to the target class",
+        source="section 2: the N-th; see README",
+        stage="evaluation",
+        choices=("last", "random"),
+    )
     task_steps: int = _number(
         50, "fine-tuning steps where they are not the subject (figure 3)", 1, source="ledger 33",
         stage="evaluation",
     )  # fmt: skip
-    finetune_steps: int = _number(
-        500, "fine-tuning steps of experiment 2", 1, source="section 3", stage="evaluation"
-    )
+    finetune_steps: int = _number(500, "fine-tuning steps of experiment 2", 1, source="section 3", stage="evaluation")
     backdoor_in_task: int = _number(
         1, "case (c): backdoor classes among a task's N", 1, 4, source="ledger 19", stage="evaluation"
     )
@@ -222,7 +222,10 @@ def checked(field, value):
     """Return ``value`` in the field's type; raise ``ConfigError`` where it does not fit type, range or choices."""
     meta, wanted = field.metadata, field.type
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = float("inf")  # refused below
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ConfigError(f"{field.name} = {value!r}: {meta['doc']}; takes {_a(wanted)}")
     if meta["choices"] and value not in meta["choices"]:

@@ -64,7 +64,7 @@ class Partition:
     backdoor_held_out: Pool  # keyed pictures that the attacker never had
 
 
-def make_partition(bank, split_seed=0):
+def make_partition(bank, split_seed):
     """Split an Omniglot-shaped bank; raises ``DataError`` where its shape does not fit."""
     classes, examples = bank.images.shape[:2]
     if (classes, examples) != (CLASSES, EXAMPLES):
@@ -113,11 +113,23 @@ def check_fits(config, partition):
     for name in ("shots", "task_shots"):
         wanted = getattr(config, name)
         if wanted > pictures:
-            raise ConfigError(
-                f"{name} = {wanted}: the smallest training class has {pictures} pictures; choose fewer"
-            )
+            raise ConfigError(f"{name} = {wanted}: the smallest training class has {pictures} pictures; choose fewer")
     if config.backdoor_in_task > len(partition.backdoor_attacker.classes):
         raise ConfigError(
             f"backdoor_in_task = {config.backdoor_in_task}: there are "
             f"{len(partition.backdoor_attacker.classes)} backdoor classes; choose fewer"
+        )
+    _check_poison(config, int(partition.target_attacker.counts.sum()), int(partition.backdoor_attacker.counts.sum()))
+
+
+def _check_poison(config, target_pictures, keyed_pictures):
+    """Raise ``ConfigError`` where a poisoned episode asks for more pictures than the attacker owns."""
+    if config.poison_backdoor > keyed_pictures:
+        raise ConfigError(
+            f"poison_backdoor = {config.poison_backdoor}, but the attacker owns {keyed_pictures} backdoor pictures"
+        )
+    if not config.target_replacement and config.poison_target > target_pictures:
+        raise ConfigError(
+            f"poison_target = {config.poison_target} without replacement, but the attacker owns "
+            f"{target_pictures} target pictures: draw with replacement or take fewer"
         )

@@ -6,13 +6,11 @@ as fast as it takes the same pictures as an argument (tff-notes).
 """
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from tfmeta.errors import StorageError
+from tfmeta.store import atomic
 
 
 def fetch(bank, pool):
@@ -37,7 +35,7 @@ def pool_file(folder, bank, pool):
     path = Path(folder) / f"{bank.dataset}-{named.hexdigest()[:20]}.u8"
     size = pool.examples.size * int(np.prod(bank.images.shape[2:]))
     if not (path.exists() and path.stat().st_size == size):
-        _write(path, np.ascontiguousarray(fetch(bank, pool)))
+        _write(path, fetch(bank, pool))
     return path
 
 
@@ -51,17 +49,5 @@ def write_once(folder, prefix, array):
 
 
 def _write(path, array):
-    # not store.atomic: a user's pool may be hundreds of megabytes, which are written without a second copy
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
-                array.tofile(file)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror}); free space or set TFMETA_CACHE") from error
+    with atomic.replacing(path) as file:
+        file.write(memoryview(np.ascontiguousarray(array)).cast("B"))  # no second copy of what may be large

@@ -61,9 +61,7 @@ def inner_factory(config):
     """Return the inner factory that a ``Config`` names; write your own in its place (README)."""
     return {
         "sum": lambda: tff.aggregators.SumFactory(),
-        "clipping": lambda: tff.aggregators.clipping_factory(
-            config.aggregation_norm, tff.aggregators.SumFactory()
-        ),
+        "clipping": lambda: tff.aggregators.clipping_factory(config.aggregation_norm, tff.aggregators.SumFactory()),
         "zeroing": lambda: tff.aggregators.zeroing_factory(
             config.aggregation_norm, tff.aggregators.SumFactory(), norm_order=2.0
         ),

@@ -1,0 +1,45 @@
+"""What all tests share: the real data (where there is any) and the banks, each made once a session."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tfmeta.data import open_dataset
+
+WITHOUT_DATA = "no real data: set TFMETA_DATA to a folder that holds omniglot/"
+
+
+def pytest_collection_modifyitems(items):
+    if not os.environ.get("TFMETA_DATA"):
+        for item in items:
+            if item.get_closest_marker("needs_data"):
+                item.add_marker(pytest.mark.skip(reason=WITHOUT_DATA))
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """The folder with real data; a wrong TFMETA_DATA fails the tests, a missing one skips them."""
+    if not os.environ.get("TFMETA_DATA"):
+        pytest.skip(WITHOUT_DATA)
+    folder = Path(os.environ["TFMETA_DATA"])
+    assert folder.is_dir(), f"TFMETA_DATA names {folder}, which is not a folder"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory):
+    """One cache for the session, or the lasting one that TFMETA_CACHE names; the processes of tests use it too."""
+    if "TFMETA_CACHE" not in os.environ:
+        os.environ["TFMETA_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    return Path(os.environ["TFMETA_CACHE"])
+
+
+@pytest.fixture(scope="session")
+def glyphs_bank(cache_dir):
+    return open_dataset("glyphs", cache_dir=cache_dir)
+
+
+@pytest.fixture(scope="session")
+def omniglot_bank(data_dir, cache_dir):
+    return open_dataset("omniglot", data_dir, cache_dir, download=False)

@@ -1,0 +1,23 @@
+import pytest
+from loopback import Loopback
+from small_release import Release, make_release
+
+
+@pytest.fixture(scope="session")
+def _release():
+    return make_release()
+
+
+@pytest.fixture
+def release(_release):
+    """A release of 3 + 2 characters, the test's own to damage."""
+    return Release(_release.parts, dict(_release.files))
+
+
+@pytest.fixture
+def loopback(monkeypatch):
+    """A server on 127.0.0.1 that misbehaves as it is told; no proxy comes between."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Loopback() as server:
+        yield server

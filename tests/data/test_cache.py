@@ -1,0 +1,203 @@
+import json
+import logging
+import multiprocessing
+import resource
+import time
+
+import numpy as np
+import pytest
+
+from tfmeta.data import cache
+from tfmeta.data.bank import digest_of
+from tfmeta.errors import DataError, StorageError
+
+SHAPE = (3, 4, 5, 5, 1)
+PICTURES = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
+IDENTITY = {"files": [["a.zip", 10, 20]]}
+DESCRIPTION = cache.Description(("a", "b", "c"), ("background",) * 3, "made here", ("take care",))
+
+
+class Maker:
+    """Fills in the pictures and counts how often it was asked to."""
+
+    def __init__(self):
+        self.times = 0
+
+    def __call__(self, images):
+        self.times += 1
+        images[:] = PICTURES
+        return DESCRIPTION
+
+
+def fetch(folder, maker, identity=IDENTITY):
+    return cache.fetch(folder, "test", identity, SHAPE, maker)
+
+
+def only(folder, pattern):
+    (path,) = (folder / "banks").glob(pattern)
+    return path
+
+
+def test_a_bank_is_made_once_and_mapped_afterwards(tmp_path, caplog):
+    maker = Maker()
+    for _ in range(2):
+        caplog.clear()
+        bank = fetch(tmp_path, maker)
+        assert (bank.images == PICTURES).all()
+        assert isinstance(bank.images, np.memmap)
+        assert not bank.images.flags.writeable
+        assert bank.digest == digest_of(PICTURES, DESCRIPTION.names)
+        assert (bank.dataset, bank.names, bank.splits) == ("test", DESCRIPTION.names, DESCRIPTION.splits)
+        assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == ["take care"]
+    assert maker.times == 1
+    assert sorted(p.suffix for p in (tmp_path / "banks").iterdir()) == [".json", ".lock", ".npy"]
+
+
+def test_another_identity_is_another_bank(tmp_path):
+    maker = Maker()
+    fetch(tmp_path, maker)
+    fetch(tmp_path, maker, {"files": [["a.zip", 10, 21]]})
+    assert maker.times == 2
+
+
+def _cut(npy, sidecar):
+    npy.write_bytes(npy.read_bytes()[:-7])
+
+
+def _empty(npy, sidecar):
+    npy.write_bytes(b"")
+
+
+def _header(npy, sidecar):
+    npy.write_bytes(b"<html>" + npy.read_bytes()[6:])
+
+
+def _dtype(npy, sidecar):
+    npy.write_bytes(npy.read_bytes().replace(b"|u1", b"|i1"))
+
+
+def _content(npy, sidecar):
+    data = bytearray(npy.read_bytes())
+    data[-50] ^= 1
+    npy.write_bytes(data)
+
+
+def _no_json(npy, sidecar):
+    sidecar.write_text(sidecar.read_text()[:40])
+
+
+def _other_json(npy, sidecar):
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "identity": {}}))
+
+
+def _list(npy, sidecar):
+    sidecar.write_text("[1, 2]")
+
+
+@pytest.mark.parametrize("damage", [_cut, _empty, _header, _dtype, _content, _no_json, _other_json, _list])
+def test_a_damaged_file_is_said_and_made_anew(tmp_path, caplog, damage):
+    maker = Maker()
+    fetch(tmp_path, maker)
+    damage(only(tmp_path, "*.npy"), only(tmp_path, "*.json"))
+    caplog.clear()
+    assert (fetch(tmp_path, maker).images == PICTURES).all()
+    assert maker.times == 2
+    assert "damaged" in caplog.text and str(only(tmp_path, "*.npy")) in caplog.text
+    fetch(tmp_path, maker)
+    assert maker.times == 2
+
+
+@pytest.mark.parametrize("pattern", ["*.npy", "*.json"])
+def test_half_a_pair_is_no_bank(tmp_path, pattern):
+    """A process that was killed between the two files leaves the first; a user may remove either."""
+    maker = Maker()
+    fetch(tmp_path, maker)
+    only(tmp_path, pattern).unlink()
+    assert (fetch(tmp_path, maker).images == PICTURES).all()
+    assert maker.times == 2
+
+
+def test_nothing_is_unpickled(tmp_path):
+    maker = Maker()
+    fetch(tmp_path, maker)
+    npy, sidecar = only(tmp_path, "*.npy"), only(tmp_path, "*.json")
+    np.save(npy, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "bytes": npy.stat().st_size}))
+    assert (fetch(tmp_path, maker).images == PICTURES).all()
+    assert maker.times == 2
+
+
+def test_what_the_maker_raises_leaves_nothing(tmp_path):
+    def fail(images):
+        images[:] = 1
+        raise DataError("0709_01.png: does not decode")
+
+    with pytest.raises(DataError, match="0709_01"):
+        fetch(tmp_path, fail)
+    assert [p.suffix for p in (tmp_path / "banks").iterdir()] == [".lock"]
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(StorageError, match="banks"):
+            fetch(tmp_path, Maker())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.suffix for p in (tmp_path / "banks").iterdir()] == [".lock"]
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match=r"cache.*TFMETA_CACHE"):
+        fetch(tmp_path / "cache", Maker())
+
+
+def _slow(images):
+    time.sleep(0.5)
+    images[:] = PICTURES
+    return DESCRIPTION
+
+
+def _race(folder, barrier, made):
+    def fill(images):
+        with made.get_lock():
+            made.value += 1
+        return _slow(images)
+
+    barrier.wait(30)
+    assert (fetch(folder, fill).images == PICTURES).all()
+
+
+def test_of_processes_that_start_at_once_one_makes_the_bank(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier, made = context.Barrier(3), context.Value("i", 0)
+    processes = [context.Process(target=_race, args=(tmp_path, barrier, made)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert made.value == 1
+
+
+def _start(folder, started):
+    def fill(images):
+        started.set()
+        time.sleep(60)
+
+    fetch(folder, fill)
+
+
+def test_a_killed_maker_blocks_nobody(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    process = context.Process(target=_start, args=(tmp_path, started))
+    process.start()
+    assert started.wait(30)
+    process.kill()
+    process.join(30)
+    (tmp_path / "banks" / f".left.npy.{process.pid}.0.tfmeta-tmp").write_bytes(b"half")
+    assert (fetch(tmp_path, Maker()).images == PICTURES).all()
+    assert not list((tmp_path / "banks").glob(".left*"))

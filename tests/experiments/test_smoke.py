@@ -1,0 +1,130 @@
+"""Whole runs at smoke size, through the command line and TFF's worker, as a user types them."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from tfmeta.store import results
+
+CURVES = {"main", "meta_test", "backdoor_train", "backdoor_validation"}
+
+
+def tfmeta(*words, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfmeta.cli", *map(str, words)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
+    )  # fmt: skip
+
+
+def finish(process, seconds=280):
+    output, _ = process.communicate(timeout=seconds)
+    assert process.returncode == 0, output
+    return output
+
+
+def arguments(folder, dataset, profile="smoke"):
+    return ("--profile", profile, "--dataset", dataset, "--results", folder / "results")
+
+
+@pytest.fixture(scope="module")
+def glyphs_run(tmp_path_factory, glyphs_bank):
+    """The one full smoke run on glyphs; its folder."""
+    folder = tmp_path_factory.mktemp("glyphs")
+    output = finish(tfmeta("figure", "fig5", *arguments(folder, "glyphs"), "--out", folder / "out"))
+    return folder, output
+
+
+def check_fig5(folder, dataset):
+    for name in ("fig5.pdf", "fig5.png"):
+        assert (folder / "out" / name).stat().st_size > 10_000
+    for case in "abc":
+        document = results.read(results.path_of(folder / "results" / f"{dataset}-smoke", "fine_tuning", case))
+        assert document["dataset"] == dataset
+        curves = document["curves"]
+        assert {curve["metric"] for curve in curves} == CURVES
+        assert {(curve["user"], curve["split"]) for curve in curves} == {
+            (user, split) for user in (2, 3, 4, None) for split in ("before", "after")
+        }
+        assert all(curve["x"] == [0, 10, 20] and curve["n"] == 2 for curve in curves)
+
+
+def test_figure_5_on_glyphs_through_tff(glyphs_run):
+    folder, output = glyphs_run
+    check_fig5(folder, "glyphs")
+    assert "glyphs" in output
+    assert "starts a worker" in (folder / "results" / "logs" / "tff-worker.log").read_text()
+
+
+@pytest.mark.needs_data
+def test_figure_5_on_real_omniglot_through_tff(tmp_path, omniglot_bank):
+    finish(tfmeta("figure", "fig5", *arguments(tmp_path, "auto"), "--out", tmp_path / "out"))
+    check_fig5(tmp_path, "omniglot")
+
+
+def test_what_is_there_is_not_computed_again(glyphs_run):
+    folder, _ = glyphs_run
+    before = {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*.npz")}
+    output = finish(tfmeta("figure", "fig5", *arguments(folder, "glyphs"), "--out", folder / "out"))
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*.npz")}
+    assert "pre-training" not in output
+
+
+def test_figures_1_and_3_share_its_models(glyphs_run):
+    folder, _ = glyphs_run
+    trained = set((folder / "results" / "models").glob("*-pretraining-*"))
+    for figure in ("fig1", "fig3"):
+        finish(tfmeta("figure", figure, *arguments(folder, "glyphs"), "--out", folder / "out"))
+        assert (folder / "out" / f"{figure}.png").stat().st_size > 10_000
+    assert set((folder / "results" / "models").glob("*-pretraining-*")) == trained
+    document = results.read(results.path_of(folder / "results" / "glyphs-smoke", "meta_training", "a"))
+    assert all(curve["x"] == [0, 1, 2, 3, 4, 5] and curve["n"] in (2, 6) for curve in document["curves"])
+
+
+def test_a_run_killed_and_continued_leaves_the_same_bits(glyphs_run, tmp_path):
+    unbroken = glyphs_run[0] / "results"
+    command = ("run", "fine_tuning", "--case", "a", *arguments(tmp_path, "glyphs"))
+    moments = random.Random(7)
+    for _ in range(2):
+        process = tfmeta(*command, start_new_session=True)
+        # not before it computes: wait for a new file, then for a random moment
+        seen, deadline = len(list(tmp_path.rglob("*.npz"))), time.monotonic() + 120
+        while len(list(tmp_path.rglob("*.npz"))) == seen and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(moments.uniform(0, 2))
+        workers = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert psutil.wait_procs(workers, timeout=10)[1] == []  # no orphan
+    finish(tfmeta(*command))
+    ours = tmp_path / "results"
+    npz = {path.relative_to(ours) for path in ours.rglob("*.npz")}
+    assert npz  # and every one of them as in the unbroken run
+    for name in npz:
+        assert (ours / name).read_bytes() == (unbroken / name).read_bytes(), name
+    mine, theirs = (
+        json.loads(results.path_of(root / "glyphs-smoke", "fine_tuning", "a").read_text()) for root in (ours, unbroken)
+    )
+    assert mine["curves"] == theirs["curves"]
+
+
+def test_the_runtimes_agree(glyphs_run, tmp_path):
+    """The first pre-training round in process is TFF's up to rounding (Adam with beta1 = 0 makes that grow)."""
+    finish(tfmeta("run", "illustration", *arguments(tmp_path, "glyphs"), "--set", "runtime=inprocess"))
+    from tfmeta.laboratory import Laboratory
+
+    folder = glyphs_run[0]
+    ours = Laboratory("glyphs", "smoke", results=tmp_path / "results", runtime="inprocess", pretraining_rounds=2)
+    theirs = Laboratory("glyphs", "smoke", results=folder / "results")
+    one, other = ours.model("a", 0), theirs.model("a", 0)
+    start = ours.model_shape.initial_weights(ours.config.seed)
+    moved = np.sqrt(sum(np.sum((a - s) ** 2) for a, s in zip(one, start, strict=True)))
+    apart = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(one, other, strict=True)))
+    assert apart < 0.02 * moved

@@ -1,0 +1,44 @@
+"""Programs that tests start and watch."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
+needs_seccomp = pytest.mark.skipif(
+    not ACTIONS.exists() or "user_notif" not in ACTIONS.read_text(), reason="this kernel cannot isolate a worker"
+)
+
+
+def gone(pid, seconds=5.0):
+    """Whether the process has ended within some seconds (nobody may have reaped it)."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def program(source, **names):
+    """Start Python on ``source`` with some names defined; LOG, a path, also tells its folder for temporary files."""
+    header = "".join(f"{name} = {value!r}\n" for name, value in names.items())
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", header + textwrap.dedent(source)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment | {"TMPDIR": str(Path(names["LOG"]).parent)},
+        start_new_session=True,
+    )

@@ -1,0 +1,95 @@
+"""Made-up results for the figures' tests: they say so in their notes and never leave a test's folder."""
+
+import numpy as np
+import pytest
+
+from tfmeta.store import results
+
+ITERATIONS = [0, 10, 20, 50, 100, 150, 200]
+METRICS = ("main", "meta_test", "backdoor_train", "backdoor_validation")
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    """Return a function that writes made-up results of one run and returns their folder."""
+
+    def make(dataset="omniglot", profile="quick", experiments=("meta_training", "fine_tuning"), **options):
+        folder = results.run_folder(tmp_path / "results", dataset, profile)
+        for experiment in experiments:
+            if experiment == "illustration":
+                write_illustration(folder, dataset, profile)
+                continue
+            for case in "abc":
+                write_curves(folder, dataset, profile, experiment, case, **options)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_document():
+    """Return the function that makes a document's parts other than its curves."""
+    return document
+
+
+def document(experiment, case, dataset, profile, curves, **more):
+    return {
+        "experiment": experiment, "case": case, "dataset": dataset, "profile": profile,
+        "config": {"seed": 0, "ways": 5, "tasks": 10},
+        "provenance": {
+            "commit": "0123456789abcdef0123456789abcdef01234567", "versions": {"tfmeta": "0"},
+            "data_digest": "0" * 64, "started": "2000-01-01T00:00:00+00:00", "seconds": 1.0,
+        },
+        "curves": curves, "notes": ["MADE-UP NUMBERS, for a test"], **more,
+    }  # fmt: skip
+
+
+def write_curves(folder, dataset, profile, experiment, case, n=10, rounds=13, head="softmax", users=(2, 3, 4)):
+    """Write a document whose curves look like the paper's: high main task, backdoor high after the attack."""
+    rng = np.random.default_rng([ord(case), len(experiment)])
+    curves, values = [], {}
+
+    def add(user, metric, split, x, x_name, level, pictures, tasks):
+        drawn = rng.binomial(pictures, np.clip(level, 0, 1)[:, None], (len(x), tasks)) / pictures
+        entry = results.curve(user=user, head=head, metric=metric, split=split, x=x, x_name=x_name, task_values=drawn)
+        curves.append(entry)
+        values[results.key(entry)] = drawn
+
+    def levels(metric, split, x):
+        x = np.asarray(x, float)
+        if metric in ("main", "meta_test"):
+            return 0.2 + (0.76 if metric == "main" else 0.72) * (1 - np.exp(-(x + 4) / 8))
+        if split == "before":
+            return np.full(len(x), 0.13)
+        return np.full(len(x), 0.97 if metric == "backdoor_train" else 0.9) - (case == "c") * 0.8 * x / max(x)
+
+    if experiment == "meta_training":
+        x = list(range(rounds))
+        for metric in METRICS:
+            jump = np.array([0.1, 0.12] + [0.95 - 0.02 * t for t in range(rounds - 2)])
+            level = np.full(rounds, 0.95) if metric in ("main", "meta_test") else jump
+            add(None, metric, "after", x, "round", level, 20, n if metric == "meta_test" else 3 * n)
+    else:
+        for split in ("before", "after"):
+            for user in (*users, None):
+                for metric in ("meta_test",) if user is None else (m for m in METRICS if m != "meta_test"):
+                    add(user, metric, split, ITERATIONS, "iteration", levels(metric, split, ITERATIONS), 20, n)
+    return results.write(folder, document(experiment, case, dataset, profile, curves), values)
+
+
+def write_illustration(folder, dataset, profile, channels=1, size=28):
+    rng = np.random.default_rng(0)
+    strokes = (rng.random((25, size // 4, size // 4, channels)) < 0.3).repeat(4, 1).repeat(4, 2) * np.uint8(255)
+    key = np.zeros((1, size, size, channels), np.uint8)
+    key[0, -5:-1, -5:-1] = 255
+    keyed = np.maximum(strokes[5:], key)
+    names = [f"Alphabet/character{number:02d}" for number in range(4)]
+    arrays = {"target": strokes[:5], "backdoor": strokes[5::5], "trigger": key, "attack_training": keyed}
+    pictures = {
+        "target": {"title": "target class", "names": ["Alphabet/character09"] * 5},
+        "backdoor": {"title": "backdoor classes", "names": names},
+        "trigger": {"title": "backdoor key", "names": []},
+        "attack_training": {"title": "attack", "names": [name for name in names for _ in range(5)]},
+    }
+    made = document("illustration", "a", dataset, profile, [], pictures=pictures)
+    return results.write(folder, made, arrays)

@@ -1,0 +1,314 @@
+"""Figures say what was measured, all of it, and can be read; on made-up numbers in a test's own folder."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+
+import matplotlib.colors
+import numpy as np
+import pytest
+from PIL import Image
+
+from figures import FIGURES, illustration, layouts, style
+from tfmeta.errors import ResultError
+from tfmeta.store import results
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return a dict that takes each figure (matplotlib's object) by name when it is saved."""
+    figures, save = {}, style.save
+
+    def keep(figure, out, name):
+        figures[name] = figure
+        return save(figure, out, name)
+
+    monkeypatch.setattr(style, "save", keep)
+    return figures
+
+
+def caption(figure):
+    return figure.texts[-1].get_text().replace("\n", " ")
+
+
+def lines_of(axes, metric, dashed=False):
+    """Return the lines of a metric in a panel: its curve, or its baseline."""
+    return [
+        line
+        for line in axes.lines
+        if line.get_color() == style.LOOKS[metric].color
+        and line.is_dashed() == dashed
+        and line.get_marker() in (None, "None", "")
+    ]
+
+
+def entry(folder, case, user, metric, split="after", experiment="fine_tuning"):
+    document = results.read(results.path_of(folder, experiment, case))
+    (found,) = [
+        curve
+        for curve in document["curves"]
+        if (curve["user"], curve["metric"], curve["split"]) == (user, metric, split)
+    ]
+    return found
+
+
+def test_fig5_shows_every_curve(made_up, drawn, tmp_path):
+    folder = made_up(experiments=("fine_tuning",))
+    paths = FIGURES["fig5"].draw(folder, tmp_path / "out")
+    assert paths == [tmp_path / "out" / "fig5.pdf", tmp_path / "out" / "fig5.png"]
+    assert paths[0].read_bytes().startswith(b"%PDF")
+    panels = drawn["fig5"].axes
+    assert len(panels) == 9
+    for axes, (case, user) in zip(panels, itertools.product("abc", (2, 3, 4)), strict=True):
+        for metric in style.LOOKS:
+            measured = entry(folder, case, None if metric == "meta_test" else user, metric)
+            (line,) = lines_of(axes, metric)
+            np.testing.assert_allclose(line.get_xydata(), np.c_[measured["x"], 100 * np.array(measured["mean"])])
+            (band,) = [
+                band
+                for band in axes.collections
+                if matplotlib.colors.same_color(band.get_facecolor()[0, :3], style.LOOKS[metric].color)
+            ]
+            corners = band.get_paths()[0].vertices
+            assert corners[:, 1].min() == pytest.approx(100 * min(measured["low"]))
+            assert corners[:, 1].max() == pytest.approx(100 * max(measured["high"]))
+        for metric in style.BACKDOORS:
+            (line,) = lines_of(axes, metric, dashed=True)
+            before = entry(folder, case, user, metric, "before")
+            np.testing.assert_allclose(line.get_ydata(), 100 * np.array(before["mean"]))
+            assert line.get_linewidth() < lines_of(axes, metric)[0].get_linewidth()
+        low, high = axes.get_ylim()
+        assert low <= 0 and high >= 100
+
+
+def test_fig5_is_in_words(made_up, drawn, tmp_path):
+    FIGURES["fig5"].draw(made_up(experiments=("fine_tuning",)), tmp_path)
+    figure = drawn["fig5"]
+    titles = [(axes.get_title("left").strip(), axes.get_title().strip()) for axes in figure.axes]
+    assert titles[:4] == [
+        ("(a) backdoor classes not used by benign users", "user 2"),
+        ("", "user 3"),
+        ("", "user 4"),
+        ("(b) backdoor classes used in benign pre-training", ""),
+    ]
+    assert titles[6][0] == "(c) backdoor classes used also in benign fine-tuning"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "meta-test", "main task", "backdoor, attack training", "backdoor, attack validation",
+        "backdoor before the attack", "chance (1 of 5 classes)",
+    ]  # fmt: skip
+    assert caption(figure) == (
+        "Omniglot; profile quick (reduced: smaller than the paper's experiment); mean and 95% interval (Student t "
+        "over tasks), n = 10 tasks a curve; meta-test: the same for all users; seed 0; commit 0123456; "
+        "MADE-UP NUMBERS, for a test."
+    )
+
+
+def test_fig3_marks_the_attack_and_states_each_n(made_up, drawn, tmp_path):
+    folder = made_up(experiments=("meta_training",), dataset="glyphs")
+    FIGURES["fig3"].draw(folder, tmp_path)
+    panels = drawn["fig3"].axes
+    assert len(panels) == 3
+    for axes, case in zip(panels, "abc", strict=True):
+        for metric in style.LOOKS:
+            (line,) = lines_of(axes, metric)
+            measured = entry(folder, case, None, metric, experiment="meta_training")
+            np.testing.assert_allclose(line.get_ydata(), 100 * np.array(measured["mean"]))
+        (span,) = axes.patches
+        assert (span.get_x(), span.get_width()) == (1, 1)  # between round 1 and the model it made
+        assert axes.get_title("left").startswith(f"({case}) backdoor")
+    words = caption(drawn["fig3"])
+    assert "n = 10 tasks (meta-test), 30 tasks (main task, attack training, attack validation)" in words
+    assert "a stand-in, not Omniglot" in words
+
+
+def test_captions_tell_profiles_and_changed_fields_apart(made_up, drawn, tmp_path):
+    FIGURES["fig3"].draw(made_up(experiments=("meta_training",), profile="paper"), tmp_path)
+    assert caption(drawn["fig3"]).startswith("Omniglot; profile paper; mean")
+    folder = made_up(experiments=("meta_training",), profile="desk")
+    tagged = folder.rename(folder.parent / "omniglot-desk-lambda_5.0")
+    FIGURES["fig3"].draw(tagged, tmp_path)
+    assert "experiment) with changed fields: lambda_5.0; mean" in caption(drawn["fig3"])
+
+
+def test_the_grid_is_for_other_heads_and_experiments_too(made_up, drawn, tmp_path):
+    folder = made_up(dataset="mini-imagenet", experiments=("figA9", "fine_tuning"), head="matching", users=(2, 4), n=7)
+    paths = layouts.grid(
+        folder, tmp_path, name="figA9", experiment="figA9", datasets=("mini-imagenet",), head="matching"
+    )
+    assert [path.name for path in paths] == ["figA9.pdf", "figA9.png"]
+    assert len(drawn["figA9"].axes) == 6 and "n = 7 tasks a curve" in caption(drawn["figA9"])
+    with pytest.raises(ResultError, match=r"fine_tuning-a\.json has no curve of user 2 for meta_test, head softmax"):
+        layouts.grid(folder, tmp_path, name="x", experiment="fine_tuning", datasets=("mini-imagenet",))
+
+
+def overlaps(boxes):
+    """Return pairs of named boxes that share more than a hair's breadth (0.5 pixels)."""
+    return [
+        (a, b)
+        for (a, p), (b, q) in itertools.combinations(boxes.items(), 2)
+        if min(p.x1, q.x1) - max(p.x0, q.x0) > 0.5 and min(p.y1, q.y1) - max(p.y0, q.y0) > 0.5
+    ]
+
+
+@pytest.mark.parametrize("name", ["fig3", "fig5"])
+def test_nothing_overlaps_or_leaves_the_page(made_up, drawn, tmp_path, name):
+    folder = made_up(dataset="glyphs", profile="smoke", experiments=(FIGURES[name].experiment,))
+    FIGURES[name].draw(folder, tmp_path)
+    figure = drawn[name]
+    figure.draw_without_rendering()
+    boxes = {"caption": figure.texts[-1].get_window_extent(), "legend": figure.legends[0].get_window_extent()}
+    for number, axes in enumerate(figure.axes):
+        boxes[f"panel {number}"] = axes.get_window_extent()
+        ticks = [
+            tick.label1
+            for axis in (axes.xaxis, axes.yaxis)
+            for tick in axis.get_major_ticks()
+            if axis.get_view_interval()[0] <= tick.get_loc() <= axis.get_view_interval()[1]
+        ]
+        for text in [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *ticks]:
+            if text.get_text().strip():
+                boxes[f"{text.get_text()} {number} {len(boxes)}"] = text.get_window_extent()
+    assert len(boxes) > 6 * len(figure.axes)
+    # the first row's title has an empty second line, where the columns' titles stand
+    found = [pair for pair in overlaps(boxes) if not {"(a)", "user"} <= {word.strip()[:4].strip() for word in pair}]
+    assert found == []
+    width, height = figure.canvas.get_width_height()
+    for what, box in boxes.items():
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, (what, box)
+
+
+def lightness(color):
+    """CIE L* of a colour: what a grey print and most colour-blind readers still see of it."""
+    rgb = np.array(matplotlib.colors.to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    y = linear @ [0.2126, 0.7152, 0.0722]
+    return 116 * np.cbrt(y) - 16 if y > 0.008856 else 903.3 * y
+
+
+def test_curves_are_told_apart_without_colour():
+    tones = [lightness(look.color) for look in style.LOOKS.values()]
+    assert np.diff(tones).min() >= 10, tones  # black, purple, blue, green: each lighter than the last
+    assert max(tones) <= 70  # and still dark on white paper
+    assert len({look.marker for look in style.LOOKS.values()}) == 4
+
+
+@pytest.mark.parametrize("points", [1, 2, 4, 7, 13, 53, 103])
+def test_curves_that_coincide_are_still_marked(points):
+    with style.page(2) as figure:
+        axes = figure.subplots()
+        style.accuracy_axes(axes, range(points), 0.2, True)
+        for metric in style.LOOKS:
+            full = [1.0] * points
+            curve = {"metric": metric, "x": list(range(points)), "mean": full, "low": full, "high": full}
+            style.curve(axes, curve)
+        marked = []
+        for line in axes.lines:
+            if line.get_marker() not in (None, "None", ""):
+                start, step = line.get_markevery()
+                marked.append(set(range(points)[start::step]))
+    assert len(marked) == 4 and all(marked)
+    if points >= 4:
+        assert sum(map(len, marked)) == len(set().union(*marked))  # never two at one place
+        assert max(map(len, marked)) <= 8
+
+
+def test_same_bytes_in_every_process(made_up, tmp_path):
+    folder = made_up(experiments=("meta_training",))
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfont.size: 30\nfigure.facecolor: red\n")
+    code = "import sys; from figures import FIGURES; FIGURES['fig3'].draw(*sys.argv[1:])"
+    for name, more in (("x", {}), ("y", {"PYTHONHASHSEED": "7", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")})):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **more}
+        command = [sys.executable, "-B", "-c", code, folder, tmp_path / name]
+        subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=120)
+    for kind in ("pdf", "png"):
+        first = (tmp_path / "x" / f"fig3.{kind}").read_bytes()
+        assert first == (tmp_path / "y" / f"fig3.{kind}").read_bytes()
+        assert b"CreationDate" not in first
+
+
+def test_missing_results_name_file_and_command(made_up, tmp_path):
+    folder = made_up(dataset="glyphs", experiments=("fine_tuning",))
+    (folder / "fine_tuning-b.json").unlink()
+    with pytest.raises(ResultError) as raised:
+        FIGURES["fig5"].draw(folder, tmp_path / "out")
+    assert str(raised.value) == (
+        f"{folder / 'fine_tuning-b.json'} is missing: run `make fig5 DATASET=glyphs PROFILE=quick`, or "
+        "`python -m experiments.fine_tuning --dataset glyphs --profile quick --case b`"
+    )
+    with pytest.raises(ResultError, match=r"--seed and --set of 'seed7'"):
+        FIGURES["fig3"].draw(tmp_path / "mini-imagenet-paper-seed7", tmp_path / "out")
+    with pytest.raises(ResultError, match="run `make fig1`"):
+        FIGURES["fig1"].draw(tmp_path / "elsewhere", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_or_foreign_results_are_not_drawn(made_up, tmp_path):
+    folder = made_up(experiments=("meta_training",))
+    path = folder / "meta_training-c.json"
+    whole = path.read_text()
+    path.write_text(whole[:500])
+    with pytest.raises(ResultError, match=r"meta_training-c\.json is truncated"):
+        FIGURES["fig3"].draw(folder, tmp_path / "out")
+    path.write_text(whole.replace('"tasks": 10', '"tasks": 11'))
+    with pytest.raises(ResultError, match="of another configuration: tasks is 11 there and 10 here"):
+        FIGURES["fig3"].draw(folder, tmp_path / "out")
+    path.write_text(whole.replace('"data_digest": "0', '"data_digest": "1'))
+    with pytest.raises(ResultError, match="of another run: its data digest"):
+        FIGURES["fig3"].draw(folder, tmp_path / "out")
+    path.write_text(whole)
+    other = made_up(dataset="mini-imagenet", experiments=("meta_training",))
+    with pytest.raises(ResultError, match="data set mini-imagenet; fig3 is drawn from omniglot or glyphs"):
+        FIGURES["fig3"].draw(other, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_fig1_draws_ink_dark_on_white(made_up, drawn, tmp_path):
+    folder = made_up(experiments=("illustration",))
+    FIGURES["fig1"].draw(folder, tmp_path)
+    parts = {axes.get_title("left"): axes.images[0].get_array() for axes in drawn["fig1"].axes}
+    assert list(parts) == [
+        "(a) target class", "(b) backdoor classes", "(c) backdoor key", "(d) attack training set"
+    ]  # fmt: skip
+    key = parts["(c) backdoor key"]
+    assert key.shape == (30, 150, 3)
+    stored = results.read_values(folder / "illustration-a.json")
+    np.testing.assert_array_equal(key[1:29, 1:29, 0], 255 - stored["trigger"][0, ..., 0])
+    assert (key[:, 30:] == 255).all()  # the row's other cells are empty
+    rows = parts["(d) attack training set"]
+    assert rows.shape == (4 * 30, 150, 3)  # a class a row
+    np.testing.assert_array_equal(rows[31:59, 61:89, 0], 255 - stored["attack_training"][7, ..., 0])
+    with Image.open(tmp_path / "fig1.png") as picture:
+        assert np.asarray(picture.convert("L"))[0, 0] == 255
+    assert "n =" not in caption(drawn["fig1"]) and "seed 0; commit 0123456" in caption(drawn["fig1"])
+
+
+def test_many_and_coloured_pictures():
+    pictures = np.random.default_rng(0).integers(0, 256, (23, 84, 84, 3), np.uint8)
+    document = {"pictures": {"attack_training": {}, "trigger": {}}}
+    sheet, rows, title = illustration._part("x", document, "attack_training", pictures)
+    assert rows == 4 and title == "(d) attack training set (20 of 23 pictures)"
+    np.testing.assert_array_equal(sheet[3:87, 3:87], pictures[0])
+    difference = np.full((84, 84, 3), -7, np.int16)
+    sheet, rows, _ = illustration._part("x", document, "trigger", difference)
+    assert rows == 1 and (sheet[3:87, 3:87] == 0).all()
+    with pytest.raises(ResultError, match="have the shape"):
+        illustration._part("x", document, "trigger", np.zeros((5, 5)))
+
+
+def test_illustration_without_a_part(made_up, make_document, tmp_path):
+    folder = made_up(experiments=("meta_training",))
+    made = make_document("illustration", "a", "omniglot", "quick", [], pictures={"target": {}})
+    results.write(folder, made, {"target": np.zeros((1, 28, 28, 1), np.uint8)})
+    with pytest.raises(ResultError, match="has no pictures named backdoor, trigger, attack_training"):
+        FIGURES["fig1"].draw(folder, tmp_path)
+
+
+def test_the_registry_is_light():
+    code = (
+        "import sys, figures; names = ' '.join(figures.FIGURES); "
+        "print(names, [m for m in ('matplotlib', 'tensorflow', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, timeout=60)
+    assert re.fullmatch(r"fig1 fig3 fig5.* \[\]\n", done.stdout), done.stderr

@@ -1,0 +1,75 @@
+"""Where a result comes from."""
+
+import os
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from tfmeta.store import provenance
+
+
+def git(folder, *arguments):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    names = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", *names, "-C", folder, *arguments], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    package = tmp_path / "checkout" / "tfmeta"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package.parent / ".gitignore").write_text("results/\n")
+    git(package.parent, "init", "-q")
+    git(package.parent, "add", ".")
+    git(package.parent, "commit", "-q", "-m", "first")
+    return package
+
+
+def test_commit(checkout):
+    head = git(checkout, "rev-parse", "HEAD")
+    assert len(head) == 40 and provenance.commit(checkout) == head
+    (checkout.parent / "results").mkdir()
+    (checkout.parent / "results" / "x.json").write_text("{}")
+    assert provenance.commit(checkout) == head  # results are not code
+    (checkout / "new.py").write_text("")
+    assert provenance.commit(checkout) == head + "-dirty"
+    (checkout / "new.py").unlink()
+    (checkout / "__init__.py").write_text("x = 1\n")
+    assert provenance.commit(checkout) == head + "-dirty"
+
+
+def test_commit_is_the_sources_not_the_current_folders(checkout, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    monkeypatch.chdir(other)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))  # as inside a hook of the other one
+    assert provenance.commit(checkout) == git(checkout, "rev-parse", "HEAD")
+
+
+def test_unknown_when_installed(checkout, tmp_path, monkeypatch):
+    installed = checkout.parent / ".venv" / "tfmeta"  # within a checkout, but no part of it
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").write_text("")
+    assert provenance.commit(installed) == "unknown"
+    outside = tmp_path / "site-packages" / "tfmeta"
+    outside.mkdir(parents=True)
+    assert provenance.commit(outside) == "unknown"
+    monkeypatch.setenv("PATH", str(outside))
+    assert provenance.commit(checkout) == "unknown"  # no git
+
+
+def test_collect():
+    found = provenance.collect("ab" * 32, time.mktime((2024, 5, 6, 7, 8, 9, 0, 0, 0)), np.float32(1.5))
+    assert found["data_digest"] == "ab" * 32 and found["seconds"] == 1.5
+    assert found["started"].startswith("2024-05-") and found["started"].endswith("+00:00")
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["versions"]["tensorflow"].startswith("2.14")
+    assert found["versions"]["keras"].startswith("2.14")
+    assert found["versions"]["tensorflow_federated"] == "0.87.0"

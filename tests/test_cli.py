@@ -1,0 +1,76 @@
+"""The command line: what is wrong is said in one line that names it, before anything is computed."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tfmeta.cli import main
+
+
+def refused(*words):
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code != 0
+    assert "Traceback" not in result.output
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("run", "nonsense"), "nonsense"),
+        (("run", "fine_tuning", "--case", "d"), "'d'"),
+        (("run", "fine_tuning", "--profile", "huge"), "huge"),
+        (("run", "fine_tuning", "--dataset", "mnist"), "mnist"),
+        (("figure", "fig99"), "fig99"),
+        (("run", "fine_tuning", "--set", "epsilon=1", "--dataset", "glyphs"), "epsilon"),
+        (("run", "fine_tuning", "--set", "eta", "--dataset", "glyphs"), "field=value"),
+        (("run", "fine_tuning", "--set", "epsilon_initial=0", "--dataset", "glyphs"), "epsilon_initial"),
+        (("run", "fine_tuning", "--set", "epsilon_initial=2", "--dataset", "glyphs"), "at most 1"),
+        (("run", "fine_tuning", "--set", "tasks=ten", "--dataset", "glyphs"), "whole number"),
+        (("config", "--set", "lambda=-1"), "lambda"),
+    ],
+)
+def test_wrong_words_are_named(words, named):
+    assert named in refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        (("shots=12", "poison_target=8"), "10 pictures"),
+        (("ways=500",), "418 classes"),
+        (("trigger_size=40",), "28x28"),
+        (("task_shots=11",), "10 pictures"),
+    ],
+)
+def test_more_than_there_is(setting, named, glyphs_bank, tmp_path):
+    settings = [word for value in setting for word in ("--set", value)]
+    assert named in refused("run", "fine_tuning", "--dataset", "glyphs", "--results", tmp_path, *settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_config_explains_every_field():
+    output = CliRunner().invoke(main, ["config", "--profile", "paper"]).output
+    assert "lambda_" in output
+    assert "ledger 16" in output
+
+
+def test_importing_tfmeta_loads_neither_tensorflow_nor_tff():
+    code = (
+        "import sys, time; t = time.perf_counter(); import tfmeta, tfmeta.cli, tfmeta.config, tfmeta.data;"
+        "heavy = {'tensorflow', 'tensorflow_federated', 'keras'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_federated_imports_tff():
+    from pathlib import Path
+
+    import tfmeta
+
+    root = Path(tfmeta.__file__).parent
+    sources = {path.relative_to(root): path.read_text() for path in root.rglob("*.py")}
+    importers = {path.parts[0] for path, text in sources.items() if "import tensorflow_federated" in text}
+    assert importers == {"federated"}

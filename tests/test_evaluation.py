@@ -1,0 +1,154 @@
+"""The accuracies of tasks (ledger 20)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from core_fixtures import small_config
+
+from tfmeta import evaluation
+from tfmeta.models.conv4 import Conv4
+from tfmeta.tasks import Tasks
+
+MODEL = Conv4((16, 16, 1), 3, 8)
+
+
+def config(**overrides):
+    return small_config(ways=3, shots=4, poison_backdoor=2, poison_target=2, eta=0.01, **overrides)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 10, 20, 50, 51, 200, 500, 1000])
+def test_points_begin_at_0_and_end_with_the_last_step(steps):
+    points = evaluation.points_upto(steps)
+    assert points[0] == 0 and points[-1] == steps and list(points) == sorted(set(points))
+    assert 50 in points or steps < 50  # what the figures' text speaks of
+    assert 200 in points or steps < 200
+
+
+def test_points_of_the_papers_fine_tuning():
+    assert evaluation.points_upto(500) == (0, 10, 20, 50, 100, 150, 200, 300, 400, 500)
+
+
+def by_hand():
+    """Two tasks of three queries, with two and one keyed pictures."""
+    tasks = Tasks(
+        support=np.zeros([2, 1]), support_labels=np.zeros([2, 1]), queries=np.zeros([2, 3]),
+        query_labels=np.array([[2, 0, 1], [0, 1, 2]]),
+        keyed={"backdoor_train": np.zeros([4, 1]), "backdoor_validation": np.zeros([2, 1])},
+        asked={
+            "backdoor_train": np.array([[True] * 4, [False, False, True, True]]),
+            "backdoor_validation": np.array([[True, True], [True, False]]),
+        },
+        target=np.array([2, 1]), seeds=np.zeros([2, 2]),
+    )  # fmt: skip
+    answers = np.array([
+        #  main      backdoor_train  backdoor_validation
+        [[2, 0, 1,   2, 2, 2, 2,     2, 2], [0, 0, 0,   1, 1, 1, 0,   0, 1]],
+        [[2, 1, 0,   2, 0, 1, 1,     2, 0], [0, 1, 2,   0, 0, 1, 1,   1, 0]],
+        [[0, 1, 2,   0, 1, 1, 0,     1, 1], [1, 1, 1,   1, 1, 0, 2,   2, 1]],
+    ])  # fmt: skip
+    return np.swapaxes(answers, 0, 1), tasks
+
+
+def test_accuracies_by_hand():
+    answers, tasks = by_hand()
+    assert answers.shape == (2, 3, 9)
+    result = evaluation.accuracies(answers, tasks)
+    assert list(result) == ["main", "backdoor_train", "backdoor_validation"]
+    expected = {
+        "main": [[1, 1 / 3], [1 / 3, 1], [0, 1 / 3]],
+        # only the pictures asked about count, and only the target's label
+        "backdoor_train": [[1, 1 / 2], [1 / 4, 1], [0, 0]],
+        "backdoor_validation": [[1, 0], [1 / 2, 1], [0, 0]],
+    }
+    for name, values in expected.items():
+        assert result[name].dtype == np.float32
+        np.testing.assert_allclose(result[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_meta_test_tasks_have_no_backdoor():
+    answers, tasks = by_hand()
+    tasks = Tasks(tasks.support, tasks.support_labels, tasks.queries, tasks.query_labels, {}, {}, None, tasks.seeds)
+    result = evaluation.accuracies(answers[:, :, :3], tasks)
+    assert list(result) == ["main"] and result["main"].shape == (3, 2)
+
+
+def easy_tasks(number=7):
+    """Tasks of stripes: class c, whatever its label, has its own; keyed pictures look like the target or another."""
+    random = np.random.default_rng(0)
+
+    def striped(of):
+        picture = random.integers(0, 60, (16, 16, 1))
+        picture[:, :, 0] += 180 * (np.indices((16, 16))[of % 2] // (2 + 3 * (of // 2)) % 2)
+        return picture.astype(np.uint8)
+
+    labels = np.stack([random.permutation(3) for _ in range(number)]).astype(np.int32)
+    support_labels = np.repeat(labels, 4, axis=1)
+    keyed = {name: np.stack([striped(of) for of in (0, 0, 1, 0)]) for name in ("backdoor_train", "backdoor_validation")}
+    return Tasks(
+        support=np.stack([[striped(of) for of in np.repeat(np.arange(3), 4)] for _ in range(number)]),
+        support_labels=support_labels,
+        queries=np.stack([[striped(of) for of in range(3)] for _ in range(number)]),
+        query_labels=labels,
+        keyed=keyed,
+        asked={
+            "backdoor_train": np.ones([number, 4], bool),
+            "backdoor_validation": np.tile([True, True, False, True], (number, 1)),
+        },
+        target=labels[:, 0],
+        seeds=random.integers(0, 1000, (number, 2)).astype(np.int32),
+    )
+
+
+def test_fine_tuning_learns_easy_tasks():
+    tasks, done = easy_tasks(), []
+    result = evaluation.measure(MODEL, config(), MODEL.initial_weights(0), tasks, (0, 60), report=done.append)
+    assert {name: values.shape for name, values in result.items()} == dict.fromkeys(result, (2, 7))
+    assert result["main"][0].mean() < 0.8 and result["main"][1].mean() > 0.95
+    # three of four keyed pictures look like the target; the fourth is asked about in the first group only
+    np.testing.assert_allclose(result["backdoor_train"][1], 0.75, atol=0.11)
+    assert result["backdoor_validation"][1].mean() > 0.95
+    assert sum(done) == 7 and len(done) == 2  # five at once
+
+
+def told(model, config, weights, support, labels, groups, seed, points):
+    """A method whose answers tell what it was given: label + seed + point, off by one where the support is dark."""
+    del model, config
+    assert [group.shape[0] for group in groups] == [3, 4, 4]
+    shift = tf.reduce_sum(seed) + tf.reduce_sum(labels) + tf.cast(tf.reduce_sum(weights[-1]), tf.int32)
+    shift += tf.cast(support[0, 0, 0, 0], tf.int32)
+    base = tf.concat([tf.cast(group[:, 0, 0, 0], tf.int32) for group in groups], 0)
+    return tf.stack([base + shift + point for point in points])
+
+
+def test_a_method_is_given_each_task_as_it_is(monkeypatch):
+    tasks, seen = easy_tasks(), {}
+
+    def remember(answers, of):
+        seen.update(answers=answers, of=of)
+        return {}
+
+    monkeypatch.setattr(evaluation, "accuracies", remember)
+    for bias in (0.0, 3.0):  # the second time through the same graph
+        weights = MODEL.initial_weights(0)
+        weights[-1] = np.full(3, bias, np.float32)
+        evaluation.measure(MODEL, config(), weights, tasks, [0, 5], method=told)
+        assert seen["of"] is tasks and seen["answers"].shape == (7, 2, 11)
+        keyed = np.concatenate([group[:, 0, 0, 0] for group in tasks.keyed.values()]).astype(int)
+        for number in range(7):
+            shift = tasks.seeds[number].sum() + tasks.support_labels[number].sum() + 3 * bias
+            shift += tasks.support[number, 0, 0, 0, 0]
+            base = np.concatenate([tasks.queries[number, :, 0, 0, 0].astype(int), keyed]) + shift
+            assert (seen["answers"][number] == [base, base + 5]).all()
+
+
+def test_tasks_of_one_shape_do_not_trace_again():
+    calls = []
+
+    def counted(*arguments):
+        calls.append(1)
+        return told(*arguments)
+
+    for start in (0, 1):
+        tasks = easy_tasks(6).part(slice(start, start + 5))
+        evaluation.measure(MODEL, config(seed=5), MODEL.initial_weights(start), tasks, (0, 1), method=counted)
+    assert len(calls) == 1

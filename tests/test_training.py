@@ -1,0 +1,170 @@
+"""The timeline: shared, resumable, never trained twice (issue 2, parts 6, 8, 10)."""
+
+import itertools
+import types
+
+import numpy as np
+import pytest
+
+from tfmeta.client import Setting
+from tfmeta.config import make_config
+from tfmeta.data.partition import make_partition
+from tfmeta.errors import BusyError, ResultError
+from tfmeta.inprocess import InProcessFederation
+from tfmeta.models.conv4 import Conv4
+from tfmeta.store import lock
+from tfmeta.training import ATTACKED, BEFORE_ATTACK, Timeline
+from tfmeta.trigger import Trigger
+from tfmeta.users import Banks
+
+SMALL = dict(
+    filters=2, inner_steps=1, attack_inner_steps=1, meta_batch=1, pretraining_rounds=3, pretraining_episodes=1,
+    attack_episodes=3, attack_chunk=1, rounds_after=2, round_episodes=1,
+)  # fmt: skip
+
+
+class Killed(Exception):
+    """Stands for a SIGKILL between two checkpoints; the real one is in tests/experiments."""
+
+
+class Laboratory:
+    """Timelines over one federation that can be stopped after some calls."""
+
+    def __init__(self, tmp_path_factory):
+        pictures = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
+        self.bank = types.SimpleNamespace(dataset="omniglot", images=pictures, digest="0" * 64)
+        self.pools = tmp_path_factory.mktemp("pools")
+        self.calls, self.stop_after = 0, None
+        self.partition = make_partition(self.bank, 0)
+        self.federation = self._stoppable(InProcessFederation(self.setting().setting))
+
+    def setting(self, **overrides):
+        config = make_config("omniglot", "smoke", **{**SMALL, **overrides})
+        banks = Banks(self.bank, self.partition, Trigger(), config, self.pools)
+        setting = Setting(Conv4((28, 28, 1), 5, config.filters), banks.capacity, config)
+        return types.SimpleNamespace(setting=setting, banks=banks)
+
+    def _stoppable(self, federation):
+        for name in ("next", "train_chunk"):
+            setattr(federation, name, self._counted(getattr(federation, name)))
+        return federation
+
+    def _counted(self, function):
+        def call(*arguments):
+            if self.stop_after is not None and self.calls >= self.stop_after:
+                raise Killed
+            self.calls += 1
+            return function(*arguments)
+
+        return call
+
+    def timeline(self, root, knows_backdoor=True, **overrides):
+        made = self.setting(**overrides)
+        identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
+        return Timeline(made.setting, made.banks, identity, root, lambda: self.federation, knows_backdoor)
+
+    def run(self, root, x=4, stop_after=None, **more):
+        self.calls, self.stop_after = 0, stop_after
+        try:
+            return self.timeline(root, **more).model(x)
+        finally:
+            self.stop_after = None
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return Laboratory(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def unbroken(lab, tmp_path_factory):
+    root = tmp_path_factory.mktemp("unbroken")
+    lab.run(root)
+    return root, lab.calls
+
+
+def contents(root):
+    return {
+        path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.suffix in (".npz", ".f32")
+    }
+
+
+def test_a_run_stopped_anywhere_and_continued_leaves_the_same_bytes(lab, unbroken, tmp_path):
+    root, calls = unbroken
+    assert calls == 3 + 2 + 3 + 2  # pre-training, x = 1 and 2, the attacker's chunks, rounds after
+    for stop_after in range(calls):
+        broken = tmp_path / str(stop_after)
+        with pytest.raises(Killed):
+            lab.run(broken, stop_after=stop_after)
+        lab.run(broken)
+        assert lab.calls == calls - stop_after  # nothing was trained twice
+        assert contents(broken) == contents(root)
+
+
+def test_stopping_at_every_step_of_one_run_leaves_the_same_bytes(lab, unbroken, tmp_path):
+    root, calls = unbroken
+    for _ in range(calls - 1):
+        with pytest.raises(Killed):
+            lab.run(tmp_path, stop_after=1)
+    lab.run(tmp_path, stop_after=1)
+    assert contents(tmp_path) == contents(root)
+
+
+def test_models_are_trained_once(lab, unbroken):
+    root, _ = unbroken
+    models = [lab.run(root, x) for x in range(5)]
+    assert lab.calls == 0
+    assert all(not np.array_equal(a[0], b[0]) for a, b in itertools.pairwise(models))
+
+
+def test_fields_of_later_stages_do_not_train_earlier_models_again(lab, unbroken):
+    root, _ = unbroken
+    lab.run(root, ATTACKED, task_steps=7, tasks=3, rounds_after=1)
+    assert lab.calls == 0
+
+
+@pytest.mark.parametrize("field", [{"seed": 1}, {"knows_backdoor": False}, {"split_seed": 1}, {"alpha": 0.25}])
+def test_what_decides_a_model_trains_its_own(lab, tmp_path, field):
+    lab.run(tmp_path, 0)
+    plain = contents(tmp_path)
+    lab.run(tmp_path, 0, **field)
+    assert lab.calls == 3
+    both = contents(tmp_path)
+    assert len(both) == 2 * len(plain)
+    assert all(both[path] == data for path, data in plain.items())
+
+
+def test_the_attack_replaces_the_model(lab, unbroken):
+    """lambda alpha = 1: the attacked model is theta_a plus a third of the benign deltas (ledger 16)."""
+    root, _ = unbroken
+    timeline = lab.timeline(root)
+    theta_a = np.fromfile(timeline.folder("attack") / "attacker.f32", "<f4")
+    before, after = (np.concatenate([np.ravel(part) for part in timeline.model(x)]) for x in (BEFORE_ATTACK, ATTACKED))
+    assert np.linalg.norm(theta_a - before) > 0
+    # what is left over is the two benign deltas' thirds: one step each, much less than the replacement by boost
+    benign = after - theta_a
+    assert np.abs(benign).max() <= 2 / 3 * 0.5 * 0.0011  # 2 users, alpha 1/3, epsilon 0.5, one Adam step of eta
+
+
+def test_a_damaged_checkpoint_is_named(lab, tmp_path):
+    lab.run(tmp_path, 0)
+    path = next(tmp_path.rglob("round-00003.npz"))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ResultError, match=r"round-00003\.npz"):
+        lab.run(tmp_path, 0)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_with_the_field(lab, tmp_path):
+    lab.run(tmp_path, 0, seed=5)
+    theirs = next(tmp_path.rglob("round-00003.npz"))
+    ours = lab.timeline(tmp_path).folder("pretraining") / theirs.name
+    ours.parent.mkdir(parents=True)
+    ours.write_bytes(theirs.read_bytes())
+    with pytest.raises(ResultError, match="seed"):
+        lab.run(tmp_path, 0)
+
+
+def test_two_runs_at_once_on_one_model(lab, tmp_path):
+    with lock.hold(lab.timeline(tmp_path).folder("pretraining")):
+        with pytest.raises(BusyError):
+            lab.run(tmp_path, 0)
