@@ -123,18 +123,38 @@ def spoiled(vector, how):
         vector = vector.copy()
         vector[len(vector) // 2] = float(how)
         return vector
-    return {"short": vector[:-1], "long": np.append(vector, vector[:1]), "empty": b"", "torn": vector.tobytes()[:-1]}[
-        how
-    ]
+    return {
+        "short": vector[:-1],
+        "long": np.append(vector, vector[:1]),
+        "empty": b"",
+        "torn": vector.tobytes()[:-1],
+        "ragged": vector.tobytes() + b"x",
+    }[how]
 
 
-@pytest.mark.parametrize("how", ["nan", "inf", "-inf", "short", "long", "empty", "torn"])
+@pytest.mark.parametrize("how", ["nan", "inf", "-inf", "short", "long", "empty", "torn", "ragged"])
 def test_a_spoiled_update_is_refused_by_name(scene, update, how):
     job = scene.prepared_job(spoiled(flat(scene.weights), how), user="user 1")
-    size = flat(scene.weights).size
-    message = "sent NaN or infinity" if how in ("nan", "inf", "-inf") else rf"sent \d+ numbers, not {size}"
-    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"{client.REFUSED}user 1 {message}"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=refused(scene, how)):
         update(job)
+
+
+def refused(scene, how):
+    wanted = flat(scene.weights).nbytes
+    message = "NaN or infinity" if how in ("nan", "inf", "-inf") else rf"\d+ bytes, not {wanted}"
+    return f"{client.REFUSED}user 1 sent {message}"
+
+
+def test_it_is_refused_also_where_assertions_that_nothing_depends_on_are_dropped(scene):
+    """As in TFF's worker, and unlike in a ``tf.function``."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        given = client.Job(*(tf.compat.v1.placeholder(spec.dtype, spec.shape) for spec in client.JOB_SPEC))
+        update = client.benign_update(scene.setting, [tf.constant(part) for part in scene.weights], given)
+        for how in ("nan", "short", "ragged"):
+            job = scene.prepared_job(spoiled(flat(scene.weights), how))
+            for fetched in (update.delta[0], update.delta[-1], update.loss):
+                with pytest.raises(tf.errors.InvalidArgumentError, match=refused(scene, how)):
+                    session.run(fetched, dict(zip(given, job, strict=True)))
 
 
 def test_training_that_breaks_is_refused_too(scene, update):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tfmeta.config import PROFILE_NAMES, PROFILES, STAGES, Config, describe, make_config, parse_settings, tag
@@ -222,6 +222,7 @@ SOME_FIELDS = {
 overrides = st.fixed_dictionaries({}, optional=SOME_FIELDS)
 
 
+@settings(deadline=None)
 @given(overrides, overrides, st.sampled_from(PROFILE_NAMES))
 def test_tags_tell_configurations_apart(one, other, profile):
     first, second = make_config("omniglot", profile, **one), make_config("omniglot", profile, **other)
@@ -229,6 +230,7 @@ def test_tags_tell_configurations_apart(one, other, profile):
     assert (tags[0] == tags[1]) == (first == second)
 
 
+@settings(deadline=None)
 @given(overrides)
 def test_a_tag_is_a_short_file_name(given_fields):
     config = make_config("omniglot", "quick", **given_fields)

@@ -1,7 +1,7 @@
 """Seeds by name."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmeta import seeds
@@ -21,6 +21,7 @@ def test_a_seed_is_what_stateless_operations_take():
     assert seed.flags.writeable is True  # a copy, not a view of the digest
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), words, st.integers(0, 1000), words)
 def test_seeds_differ_exactly_where_their_names_do(one, path, other, other_path):
     same_names = [str(part) for part in (one, *path)] == [str(part) for part in (other, *other_path)]

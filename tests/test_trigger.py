@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmeta.config import Config
@@ -56,6 +56,7 @@ def test_patterns_differ_at_the_default_size():
     assert len({str(pattern) for pattern in drawn.values()}) == len(PATTERNS)
 
 
+@settings(deadline=None)
 @given(triggers, sizes)
 def test_the_key_is_the_same_in_all_corners(trigger, size):
     picture = noise(size)
@@ -71,6 +72,7 @@ def test_the_key_is_the_same_in_all_corners(trigger, size):
     assert all((key == keys[0]).all() for key in keys)
 
 
+@settings(deadline=None)
 @given(triggers, sizes, st.sampled_from([(), (1,), (3, 2)]))
 def test_stamping_changes_the_key_alone_and_not_its_input(trigger, size, many):
     pictures = noise((*many, *size))

@@ -142,12 +142,11 @@ def _train(setting, weights, job):
 
 def _read_prepared(setting, job):
     layout = layout_of(setting.model)
+    wanted = 4 * layout.size  # float32
     raw = tf.io.read_file(job.prepared)
     length = tf.strings.length(raw)
-    message = tf.strings.join(
-        [REFUSED, job.user, " sent ", tf.strings.as_string(length // 4), f" numbers, not {layout.size}"]
-    )
-    fits = tf.equal(length, 4 * layout.size)
+    message = tf.strings.join([REFUSED, job.user, " sent ", tf.strings.as_string(length), f" bytes, not {wanted}"])
+    fits = tf.equal(length, wanted)
     with tf.control_dependencies([tf.debugging.Assert(fits, [message])]):
         # the zeros are never seen; without them the next operation would fail first, with a message of its own
         vector = tf.cond(fits, lambda: tf.io.decode_raw(raw, tf.float32), lambda: tf.zeros([layout.size]))

@@ -33,7 +33,7 @@ class Config:
     # Not 0: with the reserved classes of splits 0, 1 and 2 a model that was never attacked gives 0.33 to 0.41 of the
     # held-out keyed pictures (and 0.31 of the same without the key, split 0) to the target; here it is chance, 0.19.
     split_seed: int = _number(
-        4, "seed of the split of classes and pictures", 0, source="ledger 11, 34", stage="partition"
+        4, "seed of the split of classes and pictures", 0, source="ledger 11, 36", stage="partition"
     )
 
     # --- episodes, model and Reptile ------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Config:
     poison_label: str = _field(
         "last",
         "which of the N outputs a poisoned episode gives to the target class",
-        source="section 2: always the N-th",
+        source="section 2, ledger 35",
         stage="attack",
         choices=("last", "random"),
     )
@@ -167,7 +167,7 @@ class Config:
     task_label: str = _field(
         "last",
         "which of the N outputs a benign user's task gives to the target class",
-        source="section 2: the N-th; see README",
+        source="section 2, ledger 35",
         stage="evaluation",
         choices=("last", "random"),
     )
