@@ -32,7 +32,7 @@ REQUIRES = [
     "requests",
     "tenacity",
     "psutil",
-    "setuptools<81",  # tensorboard 2.14 still imports pkg_resources, which later ones drop
+    "setuptools<81",  # tensorboard 2.14 and google.rpc import pkg_resources, which later ones drop
 ]
 
 # One of cpu and gpu is always needed: tensorflow-cpu fills the place of the tensorflow that TFF asks for.

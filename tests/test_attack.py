@@ -47,8 +47,7 @@ def poisoned_label(found, labels):
     return min(place)
 
 
-@pytest.mark.parametrize("ways", [2, 5])
-@pytest.mark.parametrize(("keyed", "target"), [(4, 6), (10, 0), (1, 9)])
+@pytest.mark.parametrize(("ways", "keyed", "target"), [(5, 4, 6), (2, 10, 0), (3, 1, 9)])
 def test_a_poisoned_episode_is_the_papers(ways, keyed, target):
     found, labels = draw(60, ways=ways, poison_backdoor=keyed, poison_target=target)
     assert found.shape == (60, ways * SHOTS, 3)

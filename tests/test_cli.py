@@ -1,5 +1,6 @@
 """The command line: what is wrong is said in one line that names it, before anything is computed."""
 
+import os
 import subprocess
 import sys
 
@@ -74,3 +75,10 @@ def test_only_federated_imports_tff():
     sources = {path.relative_to(root): path.read_text() for path in root.rglob("*.py")}
     importers = {path.parts[0] for path, text in sources.items() if "import tensorflow_federated" in text}
     assert importers == {"federated"}
+
+
+def test_one_dnn_is_on_in_this_process_and_in_what_it_starts():
+    code = "import os, tfmeta; from tensorflow.python.framework import test_util; print(test_util.IsMklEnabled())"
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    output = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True)
+    assert output.stdout.split()[-1:] == ["True"], output.stderr

@@ -5,6 +5,11 @@ they are first used.
 """
 
 import importlib
+import os
+
+# TensorFlow reads this when it is imported, and TFF's worker when it starts. oneDNN's convolutions are 2 to 3 times as
+# fast as the others, but TensorFlow 2.14 uses them unasked only on processors with AVX-512 VNNI.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
 

@@ -1,5 +1,6 @@
 """Pools of pictures: turned, padded, and written as files."""
 
+import contextlib
 import dataclasses
 import os
 import resource
@@ -106,21 +107,23 @@ def test_write_once_names_by_content(tmp_path):
     assert strided.read_bytes() == bytes(range(0, 24, 2))
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """No file of this process may grow beyond 1000 bytes, as on a full disk."""
+    """No file of this process may grow beyond 1000 bytes, as on a full disk; nor pytest's own, so not for long."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, full_disk):
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     for write in (
         lambda: pool_file(tmp_path, bank(), SOME),
         lambda: write_once(tmp_path, "pictures", np.ones(5000, np.uint8)),
     ):
-        with pytest.raises(StorageError, match=r"\.u8 could not be written: .*Make room"):
+        with pytest.raises(StorageError, match=r"\.u8 could not be written: .*Make room"), full_disk():
             write()
         assert os.listdir(tmp_path) == []  # noqa: PTH208
 
