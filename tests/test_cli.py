@@ -80,5 +80,5 @@ def test_only_federated_imports_tff():
 def test_one_dnn_is_on_in_this_process_and_in_what_it_starts():
     code = "import os, tfmeta; from tensorflow.python.framework import test_util; print(test_util.IsMklEnabled())"
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-    output = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True)
-    assert output.stdout.split()[-1:] == ["True"], output.stderr
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True)
+    assert ran.stdout.split()[-1:] == ["True"], ran.stderr

@@ -42,6 +42,7 @@ def _with(options):
 
 def _laboratory(given, datasets=None):
     """Return the laboratory that the options ask for; ``datasets``: those that a figure is for."""
+    from experiments.measured import folder_of
     from tfmeta.laboratory import Laboratory
 
     overrides = parse_settings(given["settings"])
@@ -55,7 +56,7 @@ def _laboratory(given, datasets=None):
         raise ConfigError(
             f"this figure is of {' or '.join(datasets)}, not of {lab.bank.dataset}: choose another --dataset"
         )
-    _log.info("data set %s (%s), profile %s", lab.bank.dataset, lab.bank.source, lab.profile)
+    _log.info("profile %s; results go to %s", lab.profile, folder_of(lab))
     return lab
 
 
