@@ -8,7 +8,7 @@ import numpy as np
 from experiments.measured import accuracies, result
 from tfmeta.data.partition import BENIGN
 
-POOLED = "Main task and backdoor: the tasks of users 2, 3 and 4 together."
+POOLED = "main task and backdoor: the tasks of users 2, 3 and 4 together"
 
 
 def run(lab, case):

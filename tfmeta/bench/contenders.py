@@ -11,7 +11,7 @@ from tfmeta.config import make_config
 from tfmeta.data.partition import BENIGN, make_partition
 from tfmeta.trigger import Trigger
 
-EPISODES = 20  # a user and round
+EPISODES = 10  # a user and round; short turns, so that the best one falls into a quiet moment
 
 
 def scene(folder, **overrides):

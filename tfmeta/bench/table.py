@@ -12,7 +12,7 @@ from tfmeta import progress, threads
 from tfmeta.bench import contenders
 from tfmeta.store import atomic, provenance
 
-TURNS = 6  # the first of each traces its graph and does not count
+TURNS = 16  # the first of each traces its graph and does not count
 
 
 def main(out):
