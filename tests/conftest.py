@@ -1,11 +1,15 @@
 """What all tests share: the real data (where there is any) and the banks, each made once a session."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tfmeta.data import open_dataset
+
+# A shell's background jobs ignore Ctrl-C and hand that down; the tests of Ctrl-C, and what they start, must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WITHOUT_DATA = "no real data: set TFMETA_DATA to a folder that holds omniglot/"
 

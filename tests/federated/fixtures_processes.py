@@ -33,8 +33,6 @@ def gone(pid, seconds=5.0):
 def program(source, **names):
     """Start Python on ``source`` with some names defined; LOG, a path, also tells its folder for temporary files."""
     header = "".join(f"{name} = {value!r}\n" for name, value in names.items())
-    # a shell's background jobs, and so whatever CI starts in one, ignore Ctrl-C and hand that down
-    header += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", header + textwrap.dedent(source)],
