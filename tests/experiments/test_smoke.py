@@ -127,5 +127,5 @@ def test_the_runtimes_agree(glyphs_run, tmp_path):
     start = ours.model_shape.initial_weights(ours.config.seed)
     moved = np.sqrt(sum(np.sum((a - s) ** 2) for a, s in zip(one, start, strict=True)))
     apart = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(one, other, strict=True)))
-    # measured 0.028 with oneDNN (below 0.02 without); that a round is the same to 1e-5 is tests/federated/test_process.py's
+    # measured 0.028 with oneDNN, below 0.02 without; that one round is the same to 1e-5 is test_process.py's to show
     assert apart < 0.1 * moved
