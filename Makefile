@@ -24,11 +24,13 @@ code = tfmeta experiments figures tests tools setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env data bench test lint lock clean
+.PHONY: help env ablations ablation-table data bench test lint lock clean
 
 help: ## this list
-	@echo 'make fig1, fig3, fig5   draw a figure of the paper to figures/out, running what is missing'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
+	@echo 'make fig1, fig3, fig5, fig7, figA1, figA3, figA4, figA5, figA6'
+	@echo '                        draw a figure of the paper to figures/out, running what is missing'
+	@echo 'make fig-delta          draw the accuracies after the defence against delta'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-23s %s\n' "$$target" "$$text"; done
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs DATA_DIR=folder SEED=number'
 	@echo '     WORKERS=number SET="field=value …" GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
@@ -38,6 +40,12 @@ env: ## set up the environment (all others do so by themselves); GPU=1 for Tenso
 
 # fig1, fig3, … : the command knows which figures there are
 fig%: env
+	@"$$VENV/bin/tfmeta" figure $@ $(run)
+
+ablations: env ## draw all figures of the appendix (figA1, figA3 to figA6)
+	@"$$VENV/bin/tfmeta" figure $@ $(run)
+
+ablation-table: env ## write the table of the defence's parts, .md and .csv
 	@"$$VENV/bin/tfmeta" figure $@ $(run)
 
 data: env ## find or download Omniglot (or DATASET) and verify it

@@ -6,9 +6,9 @@ from experiments.measured import result
 from tfmeta.data.pools import fetch
 
 
-def run(lab, case):
+def run(name, lab, case):
     """Store the pictures; return the path of the document."""
-    return result(lab, "illustration", case, lambda: _pictures(lab))
+    return result(lab, name, case, lambda: _pictures(lab))
 
 
 def _pictures(lab):

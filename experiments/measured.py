@@ -2,8 +2,15 @@
 
 import time
 
+import numpy as np
+
+from tfmeta.data.partition import BENIGN
 from tfmeta.store import checkpoints, lock, provenance, results
 from tfmeta.tasks import knows_backdoor
+from tfmeta.training import ATTACKED, BEFORE_ATTACK
+
+MODELS = {"before": BEFORE_ATTACK, "after": ATTACKED}
+POOLED = "main task and backdoor: the tasks of users 2, 3 and 4 together"
 
 
 def folder_of(lab):
@@ -11,35 +18,79 @@ def folder_of(lab):
     return results.run_folder(lab.results, lab.bank.dataset, lab.profile, lab.tag)
 
 
-def accuracies(lab, case, x, user, points, head="softmax", method=None):
+def accuracies(lab, case, x, user, points, method="softmax"):
     """Return accuracies float32 [points, n] by metric of the model at ``x``; measured once, then read back.
 
     Args:
-      lab: ``tfmeta.Laboratory``.
+      lab: ``tfmeta.Laboratory``, or a variant of one.
       case: "a", "b" or "c".
       x: the model's place on the timeline.
       user: 2, 3, 4, or None for the meta-test tasks, which are the same in all cases.
       points: iterations at which to measure.
-      head, method: name of the head and the function that fine-tunes it (default: supervised).
+      method: one of ``tfmeta.evaluation.METHODS``.
 
-    Each is a file of its own under ``parts/``, so that a run that is killed goes on, and cases and experiments
-    that measure the same share it.
+    Each is a file of its own under ``parts/``, so that a run that is killed goes on, and cases, experiments and
+    ablations that measure the same share it.
     """
     tasks = "meta-test" if user is None else f"user{user}-{'c' if case == 'c' else 'ab'}"
     known = "known" if knows_backdoor(case) else "unknown"
-    path = folder_of(lab) / "parts" / f"{known}-x{x:04d}-{tasks}-{head}-{points[-1]}.npz"
+    words = (known, f"x{x:04d}", tasks, method, str(points[-1]), lab.variation)
+    path = folder_of(lab) / "parts" / ("-".join(word for word in words if word) + ".npz")
     manifest = {
         "part": path.stem, "points": list(points), "dataset": lab.bank.dataset, "digest": lab.bank.digest,
         "fields": lab.config.to_dict(),
     }  # fmt: skip
     if path.exists():
         return checkpoints.load(path, manifest)
-    more = {} if method is None else {"method": method}
-    values = lab.measure(lab.model(case, x), case, user, points, **more)
+    values = lab.measure(lab.model(case, x), case, user, method, points)
     if user is None:
         values = {"meta_test": values["main"]}
     checkpoints.save(path, values, manifest)
     return values
+
+
+def pooled(lab, case, x, points, method, report=lambda done: None):
+    """Return accuracies by metric as ``accuracies`` does, the tasks of all benign users one behind the other."""
+    found = {}
+    for user in (*BENIGN, None):
+        for metric, values in accuracies(lab, case, x, user, points, method).items():
+            found.setdefault(metric, []).append(values)
+        report(1)
+    return {metric: np.concatenate(values, axis=1) for metric, values in found.items()}
+
+
+def over_iterations(lab, case, method, title):
+    """Return the curves of all benign users' fine-tuning, for the models before and after the attack."""
+    # train all models first: their bars come before the tasks' one
+    lab.model(case, ATTACKED)
+    from tfmeta.evaluation import method_of, points_upto
+
+    points, (_, head) = points_upto(lab.config.finetune_steps), method_of(method)
+    curves = []
+    with lab.bar(len(MODELS) * (len(BENIGN) + 1), f"{title} ({case})", "set of tasks") as bar:
+        for split, x in MODELS.items():
+            for user in (*BENIGN, None):
+                values = accuracies(lab, case, x, user, points, method)
+                curves += [
+                    {
+                        "user": user, "head": head, "metric": metric, "split": split,
+                        "x": points, "x_name": "iteration", "task_values": task_values,
+                    }
+                    for metric, task_values in values.items()
+                ]  # fmt: skip
+                bar.update(1)
+    return curves
+
+
+def norms(lab, case):
+    """Return (and log) the norms of theta and theta_g by weight, {"before": ..., "after": ...} the attack."""
+    from tfmeta import mix
+
+    found, drawn = {}, np.concatenate([lab.tasks(case, user).seeds for user in BENIGN])
+    for split, x in MODELS.items():
+        found[split] = mix.norms(lab.model_shape, lab.model(case, x), drawn)
+        mix.log_norms(found[split], lab.config.delta, f"case {case}, {split} the attack")
+    return found
 
 
 def result(lab, experiment, case, compute):

@@ -5,15 +5,13 @@ At each round the model is fine-tuned on the tasks of all benign users and of th
 
 import numpy as np
 
-from experiments.measured import accuracies, result
+from experiments.measured import POOLED, pooled, result
 from tfmeta.data.partition import BENIGN
 
-POOLED = "main task and backdoor: the tasks of users 2, 3 and 4 together"
 
-
-def run(lab, case):
+def run(name, lab, case):
     """Measure one case; return the path of its document."""
-    return result(lab, "meta_training", case, lambda: (_curves(lab, case), {"notes": [POOLED]}, {}))
+    return result(lab, name, case, lambda: (_curves(lab, case), {"notes": [POOLED]}, {}))
 
 
 def _curves(lab, case):
@@ -23,13 +21,8 @@ def _curves(lab, case):
     by_metric = {}
     with lab.bar(len(rounds) * (len(BENIGN) + 1), f"experiment 1 ({case}): measuring rounds", "set of tasks") as bar:
         for x in rounds:
-            at_round = {}
-            for user in (*BENIGN, None):
-                for metric, values in accuracies(lab, case, x, user, points).items():
-                    at_round.setdefault(metric, []).append(values[-1])
-                bar.update(1)
-            for metric, values in at_round.items():
-                by_metric.setdefault(metric, []).append(np.concatenate(values))
+            for metric, values in pooled(lab, case, x, points, "softmax", bar.update).items():
+                by_metric.setdefault(metric, []).append(values[-1])
     return [
         {
             "user": None, "head": "softmax", "metric": metric, "split": "after",

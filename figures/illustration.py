@@ -18,15 +18,15 @@ _EDGE, _GUTTER, _TITLE = 0.06, 0.3, 0.22  # inches
 _CELL = (style.WIDTH - 2 * _EDGE - _GUTTER) / (2 * _COLUMNS)
 
 
-def pictures(folder, out, *, name, experiment, datasets):
+def pictures(spec, folder, out):
     """Draw target class, backdoor classes, key and attack training set; return the paths of the files.
 
     The npz beside the document holds ``target``, ``backdoor``, ``attack_training`` (uint8 [n, H, W, C]) and
     ``trigger`` ([H, W, C] or [1, H, W, C], keyed picture minus unkeyed). One channel is ink, drawn dark on
     white. Raises ``ResultError`` and ``StorageError`` as ``FigureSpec.draw`` says.
     """
-    found = source.documents(folder, name, experiment, ("a",), datasets)
-    path = results.path_of(folder, experiment, "a")
+    found = source.documents(folder, spec.name, spec.experiment, spec.cases, spec.datasets)
+    path = results.path_of(folder, spec.experiment, "a")
     sheets = {part: _part(path, found["a"], part, array) for part, array in _read(path).items()}
     text = "; ".join(source.provenance_words(folder, found)) + "."
     height = max(sum(_TITLE + sheets[part][1] * _CELL for part in side) for side in (_LEFT, _RIGHT))
@@ -43,7 +43,7 @@ def pictures(folder, out, *, name, experiment, datasets):
                 axes.set_title(title, loc="left", pad=3)
                 axes.set_axis_off()
         style.caption(figure, text)
-        return style.save(figure, out, name)
+        return style.save(figure, out, spec.name)
 
 
 def _read(path):

@@ -16,16 +16,17 @@ AFTER_PRETRAINING = {**AFTER_META_TRAINING, "b": "backdoor classes used in benig
 _LABELS = {metric: look.label.removeprefix("backdoor, ") for metric, look in style.LOOKS.items()}
 
 
-def panels(folder, out, *, name, experiment, datasets, head="softmax", titles=AFTER_META_TRAINING):
+def panels(spec, folder, out, titles=AFTER_META_TRAINING):
     """Draw accuracies over rounds, one panel a case (figures 3 and 4); return the paths of the files.
 
     The curves' user is null. Round 1's update is the attack, so that round 2 receives the attacked model:
     the span between the two is shaded. Raises ``ResultError`` and ``StorageError`` as ``FigureSpec.draw``
     says.
     """
-    found = source.documents(folder, name, experiment, tuple(titles), datasets)
+    found = source.documents(folder, spec.name, spec.experiment, spec.cases, spec.datasets)
+    titles = {case: titles[case] for case in spec.cases}
     curves = {
-        case: [_get(folder, document, None, metric, head, "after") for metric in style.LOOKS]
+        case: [_get(folder, document, None, metric, spec.head, "after") for metric in style.LOOKS]
         for case, document in found.items()
     }
     ways = _ways(found)
@@ -40,37 +41,38 @@ def panels(folder, out, *, name, experiment, datasets, head="softmax", titles=AF
             axes.set_xlabel("round")
             axes.xaxis.get_major_locator().set_params(integer=True)
         attack = Patch(color="0.85", linewidth=0, label="the attack (round 1's update)")
-        _legend(figure, [*style.handles(style.LOOKS), attack, style.chance_handle(ways)])
-        _caption(figure, folder, found, [entry for entries in curves.values() for entry in entries])
-        return style.save(figure, out, name)
+        legend(figure, [*style.handles(style.LOOKS), attack, style.chance_handle(ways)])
+        caption(figure, spec, folder, found, [entry for entries in curves.values() for entry in entries])
+        return style.save(figure, out, spec.name)
 
 
-def grid(folder, out, *, name, experiment, datasets, head="softmax", titles=AFTER_PRETRAINING):
+def grid(spec, folder, out, titles=AFTER_PRETRAINING):
     """Draw accuracies over iterations, a row a case and a column a user (figures 5 to 8 and the appendix).
 
     Returns the paths of the files in ``out``. A curve whose user is null is drawn in every column. Backdoor
     curves come with those of the model before the attack. Raises ``ResultError`` and ``StorageError`` as
     ``FigureSpec.draw`` says.
     """
-    found = source.documents(folder, name, experiment, tuple(titles), datasets)
+    found = source.documents(folder, spec.name, spec.experiment, spec.cases, spec.datasets)
+    titles = {case: titles[case] for case in spec.cases}
     users = _users(folder, found)
     ways, drawn = _ways(found), []
     with style.page(5.2) as figure:
         panels = figure.subplots(len(titles), len(users), squeeze=False)
         for number, (case, title) in enumerate(titles.items()):
             for axes, user in zip(panels[number], users, strict=True):
-                after = [_get(folder, found[case], user, metric, head, "after") for metric in style.LOOKS]
-                before = [_get(folder, found[case], user, metric, head, "before") for metric in style.BACKDOORS]
+                after = [_get(folder, found[case], user, metric, spec.head, "after") for metric in style.LOOKS]
+                before = [_get(folder, found[case], user, metric, spec.head, "before") for metric in style.BACKDOORS]
                 _cell(axes, after, before, ways, first=user == users[0])
                 drawn += after + before
             _row_title(panels[number], f"({case}) {title}", users if number == 0 else ())
         for axes in panels[-1]:
             axes.set_xlabel("fine-tuning iteration")
-        _legend(figure, [*style.handles(style.LOOKS), style.baseline_handle(), style.chance_handle(ways)])
+        legend(figure, [*style.handles(style.LOOKS), style.baseline_handle(), style.chance_handle(ways)])
         shared = {entry["metric"] for entry in drawn if entry["user"] is None}
         same = [f"{_LABELS[metric]}: the same for all users" for metric in style.LOOKS if metric in shared]
-        _caption(figure, folder, found, drawn, *same)
-        return style.save(figure, out, name)
+        caption(figure, spec, folder, found, drawn, *same)
+        return style.save(figure, out, spec.name)
 
 
 def _cell(axes, after, before, ways, first):
@@ -104,11 +106,14 @@ def _ways(found):
     return next(iter(found.values()))["config"]["ways"]
 
 
-def _legend(figure, lines):
+def legend(figure, lines):
+    """Put a legend above all panels."""
     figure.legend(handles=lines, loc="outside upper center", ncols=3, frameon=False, handlelength=2.4)
 
 
-def _caption(figure, folder, found, curves, *more):
+def caption(figure, spec, folder, found, curves, *more):
+    """Say below all panels what was run on what, with which intervals."""
     words = source.provenance_words(folder, found)
-    text = "; ".join([*words[:2], source.interval_words(curves, _LABELS), *more, *words[2:]])
+    done = source.done_words(spec, found)
+    text = "; ".join([words[0], *done, words[1], source.interval_words(curves, _LABELS), *more, *words[2:]])
     style.caption(figure, text + ".")

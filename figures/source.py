@@ -71,6 +71,11 @@ def provenance_words(folder, found):
     ]
 
 
+def done_words(spec, found):
+    """Return what was done, as a list of at most one phrase: ``spec.says`` with the configuration's values."""
+    return [spec.says.format(**next(iter(found.values()))["config"])] if spec.says else []
+
+
 def interval_words(curves, labels):
     """Return what bands and n are: one number where all curves agree, else each metric's own."""
     counts = {}
@@ -88,12 +93,12 @@ def interval_words(curves, labels):
 def _command(folder, figure, experiment, case):
     place = _FOLDER.fullmatch(folder.name)
     if place is None:
-        return f"run `make {figure}`, or `python -m experiments.{experiment} --case {case}`, for this folder"
+        return f"run `make {figure}`, or `tfmeta run {experiment} --case {case}`, for this folder"
     dataset, profile = place["dataset"], place["profile"]
     tagged = f" (with the --seed and --set of {place['tag']!r})" if place["tag"] else ""
     return (
         f"run `make {figure} DATASET={dataset} PROFILE={profile}`, or "
-        f"`python -m experiments.{experiment} --dataset {dataset} --profile {profile} --case {case}`{tagged}"
+        f"`tfmeta run {experiment} --dataset {dataset} --profile {profile} --case {case}`{tagged}"
     )
 
 

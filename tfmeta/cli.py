@@ -99,25 +99,21 @@ def run_command(experiment, cases, **given):
 def _run(experiment, cases, given):
     import experiments
 
-    if experiment not in experiments.EXPERIMENTS:
-        raise ConfigError(f"unknown experiment {experiment!r}: choose one of {', '.join(experiments.EXPERIMENTS)}")
-    for case in cases:
-        if case not in experiments.EXPERIMENTS[experiment]:
-            known = ", ".join(experiments.EXPERIMENTS[experiment])
-            raise ConfigError(f"unknown case {case!r} of {experiment}: choose one of {known}")
+    experiments.check(experiment, cases)
     _start(given)
     with _laboratory(given) as lab:
-        for case in cases or experiments.EXPERIMENTS[experiment]:
+        for case in cases or experiments.EXPERIMENTS[experiment].cases:
             click.echo(experiments.run(experiment, lab, case))
 
 
-def experiment_command(experiment):
-    """Return the command of ``python -m experiments.<experiment>``."""
+def experiment_command(*names):
+    """Return the command of ``python -m experiments.<module>``; a module of several experiments takes a NAME."""
+    named = [click.argument("experiment", type=click.Choice(names), metavar="NAME")] if len(names) > 1 else []
+    about = names[0] if len(names) == 1 else f"NAME: {', '.join(names)}"
 
-    @click.command(cls=_Command, help=f"Run the experiment {experiment} (or continue it) and store its results.")
-    @click.option("--case", "cases", multiple=True, help="a, b, c [all]")
-    @_with(_OPTIONS)
-    def command(cases, **given):
+    @click.command(cls=_Command, help=f"Run the experiment {about} (or continue it) and store its results.")
+    @_with([*named, click.option("--case", "cases", multiple=True, help="a, b, c [all]"), *_OPTIONS])
+    def command(cases, experiment=names[0], **given):
         _run(experiment, cases, given)
 
     return command
@@ -128,20 +124,23 @@ def experiment_command(experiment):
 @click.option("--out", type=click.Path(path_type=Path), default="figures/out", show_default=True)
 @_with(_OPTIONS)
 def figure_command(name, out, **given):
-    """Draw figure NAME (fig1, fig3, fig5), computing only what is missing."""
+    """Draw figure NAME (fig1, fig3 ... ablation-table; ablations for all of them), computing only what is missing."""
     import experiments
     import figures
     from experiments.measured import folder_of
 
-    if name not in figures.FIGURES:
-        raise ConfigError(f"unknown figure {name!r}: choose one of {', '.join(figures.FIGURES)}")
-    spec = figures.FIGURES[name]
+    if name not in figures.FIGURES and name not in figures.GROUPS:
+        known = ", ".join([*figures.FIGURES, *figures.GROUPS])
+        raise ConfigError(f"unknown figure {name!r}: choose one of {known}")
+    specs = [figures.FIGURES[one] for one in figures.GROUPS.get(name, (name,))]
     _start(given)
-    with _laboratory(given, spec.datasets) as lab:
-        for case in spec.cases:
-            experiments.run(spec.experiment, lab, case)
-    for path in spec.draw(folder_of(lab), out):
-        click.echo(path)
+    with _laboratory(given, specs[0].datasets) as lab:
+        for spec in specs:
+            for experiment in spec.experiments:
+                for case in spec.cases:
+                    experiments.run(experiment, lab, case)
+            for path in spec.draw(folder_of(lab), out):  # each as soon as it can be
+                click.echo(path)
 
 
 @main.command("data")

@@ -36,5 +36,9 @@ class ClientUpdateError(TfmetaError):
     """A client's update cannot be aggregated (NaN, infinity, another shape); names the user."""
 
 
+class ModelError(TfmetaError):
+    """Weights that are not the model's (shape, NaN), or a head that it was not built with."""
+
+
 class WorkerError(TfmetaError):
     """TFF's worker process died, could not be started, or cannot be reached."""

@@ -5,7 +5,17 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from tfmeta import finetune
+from tfmeta import defence, finetune
+from tfmeta.errors import ConfigError, ModelError
+from tfmeta.models.conv4 import check_weights
+from tfmeta.models.matching import check_support
+
+# How a user adapts the meta-model to a task: name -> (function like ``finetune.supervised``, the head it answers with).
+METHODS = {
+    "softmax": (finetune.supervised, "softmax"),
+    "matching": (defence.matching, "matching"),
+    "softmax-mixed": (finetune.supervised_from_mix, "softmax"),
+}
 
 # Tasks that run at once. More than cores, so that no core waits for the last one; few, so that memory stays small
 # with 84x84 pictures.
@@ -13,12 +23,27 @@ SIDE_BY_SIDE = 5
 
 
 def points_upto(steps):
-    """Return the iterations at which a fine-tuning of ``steps`` is measured: dense at first, and the last."""
-    marks = (0, 10, 20, 50, 100, 150, 200, 300, 400)
-    return (*[mark for mark in marks if mark < steps], steps)
+    """Return the iterations at which a fine-tuning of ``steps`` is measured: dense at first, and the last.
+
+    A tenth and two fifths of the way are among them: 50 and 200 of the paper's 500.
+    """
+    marks = {0, 10, 20, 50, 100, 150, 200, 300, 400, *tenths(steps)}
+    return tuple(sorted(mark for mark in marks if mark <= steps))
 
 
-def measure(model, config, weights, tasks, points, method=finetune.supervised, report=lambda done: None):
+def tenths(steps):
+    """Return the start, a tenth, two fifths and the end of ``steps`` iterations (0, 50, 200 and 500 of 500)."""
+    return tuple(dict.fromkeys((0, steps // 10, 2 * steps // 5, steps)))
+
+
+def method_of(name):
+    """Return (function, head) of a method; raise ``ConfigError`` for an unknown one."""
+    if name not in METHODS:
+        raise ConfigError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def measure(model, config, weights, tasks, points, method="softmax", report=lambda done: None):
     """Fine-tune on every task and return its accuracies.
 
     Args:
@@ -27,13 +52,19 @@ def measure(model, config, weights, tasks, points, method=finetune.supervised, r
       weights: list of arrays, the meta-model.
       tasks: ``tasks.Tasks``.
       points: iterations at which to measure.
-      method: function like ``finetune.supervised``.
+      method: one of ``METHODS``, or a function like ``finetune.supervised``.
       report: called with the number of tasks done.
 
     Returns:
       dict of float32 [len(points), n]: "main" (for meta-test tasks the meta-test accuracy), "backdoor_train" and
       "backdoor_validation": the share of asked keyed pictures that are given the target's label.
+
+    Raises ``ModelError`` for weights that are not the model's or hold NaN, ``DataError`` for tasks whose support
+    lacks a class or whose labels are out of range, ``ConfigError`` for an unknown method.
     """
+    method = method if callable(method) else method_of(method)[0]
+    check_weights(model, weights, "the model to fine-tune", ModelError)
+    check_support(tasks.support_labels, model.ways, "the tasks' support sets")
     run = _runner(model, config, tuple(points), method, tuple(tasks.keyed))
     weights = [tf.constant(weight) for weight in weights]
     answers = []

@@ -1,4 +1,4 @@
-"""Fine-tuning on a task, and what the fine-tuned model answers on the way (section 3, experiment 2).
+"""Supervised fine-tuning on a task, and what the fine-tuned model answers on the way (section 3, experiment 2).
 
 Pure functions of (weights, task, seed). A fresh Adam for every task (ledger 5); mini-batches are
 supervised-reptile's stream (ledger 4). At chosen iterations the model as it is then answers all queries.
@@ -6,9 +6,9 @@ supervised-reptile's stream (ledger 4). At chosen iterations the model as it is 
 
 import tensorflow as tf
 
-from tfmeta import episodes
+from tfmeta import episodes, mix
+from tfmeta.config.layers import MODULES
 from tfmeta.flat import layout_of
-from tfmeta.models.conv4 import MODULES
 from tfmeta.reptile import AdamState, adam_step, fresh_adam
 
 MOVING_MOMENTUM = 0.9  # ledger 7's alternative "moving": per step, since a task has some tens of them
@@ -42,32 +42,59 @@ def supervised(model, config, weights, support, labels, query_groups, seed, poin
             logits, seen = model.logits(layout.unpack(vector), images)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=logits))
         vector, adam = adam_step(vector, tape.gradient(loss, vector), AdamState(moments, steps), config.eta)
-        if moving:
-            moving = [old + (1 - MOVING_MOMENTUM) * (new - old) for old, new in zip(moving, _flat(seen), strict=True)]
-        return number + 1, vector, *adam, *moving
+        return vector, *adam, *moved(moving, seen)
 
-    def segment(index, number, vector, moments, steps, *rest):
-        *moving, answers = rest
-        number, vector, moments, steps, *moving = tf.while_loop(
-            lambda number, *_: number < tf.constant(points)[index],
-            step,
-            (number, vector, moments, steps, *moving),
-            parallel_iterations=1,
-        )
-        answer = predict(model, config, layout.unpack(vector), pictures, queries, _paired(moving))
-        return index + 1, number, vector, moments, steps, *moving, answers.write(index, answer)
+    def answer(vector, moments, steps, *moving):
+        del moments, steps
+        return predict(model, config, layout.unpack(vector), pictures, queries, paired(moving))
 
     moving = ()
     if config.statistics == "moving":  # they begin with the support's
-        moving = _flat(model.features(weights, pictures)[1])
-    answers = tf.TensorArray(tf.int32, len(points), element_shape=[sum(group.shape[0] for group in queries)])
-    *_, answers = tf.while_loop(
+        moving = flat(model.features(weights, pictures)[1])
+    state = (layout.pack(weights), *fresh_adam(layout.size), *moving)
+    return trajectory(step, answer, state, points)[0]
+
+
+def supervised_from_mix(model, config, weights, support, labels, query_groups, seed, points):
+    """Fine-tune by supervised learning from theta', all layers mixed, the last one too (appendix A.2, ledger 28).
+
+    As ``supervised``; also reads delta and mixed_layers.
+    """
+    weights = mix.mixed(model, config, weights, seed)
+    return supervised(model, config, weights, support, labels, query_groups, seed, points)
+
+
+def trajectory(step, answer, state, points, start=0):
+    """Take steps, and answer all queries at chosen iterations.
+
+    Args:
+      step: function of (int32 number of the step, *state) that returns the next state.
+      answer: function of (*state) that returns int32 [queries].
+      state: tuple of tensors, before step number ``start``.
+      points: ascending ints from ``start`` on, at least one.
+      start: int.
+
+    Returns:
+      int32 [len(points), queries], and the state at the last point.
+    """
+
+    def segment(index, number, answers, *state):
+        # parallel_iterations=1: each step needs the last one's weights, and memory stays that of one step
+        number, *state = tf.while_loop(
+            lambda number, *_: number < tf.constant(points)[index],
+            lambda number, *state: (number + 1, *step(number, *state)),
+            (number, *state),
+            parallel_iterations=1,
+        )
+        return index + 1, number, answers.write(index, answer(*state)), *state
+
+    _, _, answers, *state = tf.while_loop(
         lambda index, *_: index < len(points),
         segment,
-        (0, 0, layout.pack(weights), *fresh_adam(layout.size), *moving, answers),
+        (0, start, tf.TensorArray(tf.int32, len(points), infer_shape=True), *state),
         parallel_iterations=1,
     )
-    return answers.stack()
+    return answers.stack(), tuple(state)
 
 
 def predict(model, config, weights, support, queries, moving=None):
@@ -85,9 +112,16 @@ def _answer(logits):
     return tf.argmax(logits, axis=1, output_type=tf.int32)
 
 
-def _flat(statistics):
+def moved(moving, seen):
+    """Return moving statistics (as a flat list, empty where they are not wanted) after a batch's ``seen`` ones."""
+    return [old + (1 - MOVING_MOMENTUM) * (new - old) for old, new in zip(moving, flat(seen), strict=False)]
+
+
+def flat(statistics):
+    """Return statistics [(mean, variance) of each module] as one list."""
     return [part for pair in statistics for part in pair]
 
 
-def _paired(parts):
+def paired(parts):
+    """Return the statistics that ``flat`` flattened, None for an empty list."""
     return [tuple(parts[2 * module : 2 * module + 2]) for module in range(MODULES)] if parts else None

@@ -1,22 +1,24 @@
 """The laboratory: one configuration, its data, its models and its tasks, each made when first asked for.
 
-import tfmeta
+::
 
-lab = tfmeta.Laboratory("auto", "smoke")
-with lab:
-    before, attacked = lab.model("a", 1), lab.model("a", 2)
-    for name, weights in (("before", before), ("after", attacked)):
-        print(name, {metric: values.mean(1) for metric, values in lab.measure(weights, "a", user=2).items()})
+    with tfmeta.Laboratory("auto", "smoke") as lab:
+        attacked = lab.model("a", 2)
+        for method in ("softmax", "matching"):
+            print(method, {name: values[-1].mean() for name, values in lab.measure(attacked, "a", 2, method).items()})
 """
 
+import copy
+import dataclasses
 import functools
 import logging
 from pathlib import Path
 
 from tfmeta import progress, threads
-from tfmeta.config import make_config, tag
+from tfmeta.config import difference, make_config, tag
 from tfmeta.data import default_cache_dir, open_dataset
 from tfmeta.data.partition import check_fits, make_partition
+from tfmeta.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +51,9 @@ class Laboratory:
         self.config = make_config(self.bank.dataset, profile, **overrides)
         self.partition = make_partition(self.bank, self.config.split_seed)
         check_fits(self.config, self.partition)
+        self._base = self.config
         self._workers = workers
-        self._opened = None
+        self._shared = {"federation": None}  # also by variants: one worker for all
         # raises here, not minutes later, where key and pictures do not fit
         self.trigger.region(*self.bank.images.shape[2:4])
 
@@ -62,16 +65,36 @@ class Laboratory:
 
     def close(self):
         """End TFF's worker, if one was started; the laboratory can go on being used."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        if self._shared["federation"] is not None:
+            self._shared["federation"].close()
+            self._shared["federation"] = None
 
     # --- what it is made of ---------------------------------------------------------------------------
 
     @property
     def tag(self):
-        """The run's tag, None where no field differs from the profile's."""
-        return tag(self.bank.dataset, self.profile, self.config)
+        """The run's tag, None where no field differs from the profile's; a variant has its run's."""
+        return tag(self.bank.dataset, self.profile, self._base)
+
+    @property
+    def variation(self):
+        """What tells a variant from its run, a word for files' names; None for the run itself."""
+        return difference(self._base, self.config)
+
+    def variant(self, **overrides):
+        """Return this laboratory with other fields of stage "evaluation".
+
+        It shares data, models, worker and results' folder: an ablation is part of the run that it is of. Raises
+        ``ConfigError`` for a field that decides a model, and for a bad value.
+        """
+        stages = {field.name: field.metadata["stage"] for field in dataclasses.fields(self.config)}
+        for name in overrides:
+            if stages.get(name) != "evaluation":
+                raise ConfigError(f"{name}: a variant changes fields of stage 'evaluation' only; make a new Laboratory")
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, **overrides)
+        check_fits(other.config, other.partition)
+        return other
 
     @functools.cached_property
     def model_shape(self):
@@ -106,18 +129,19 @@ class Laboratory:
 
     def federation(self):
         """Return the federation, starting TFF's worker if it is to run there and does not run yet."""
-        if self._opened is None:
+        if self._shared["federation"] is None:
             if self.config.runtime == "tff":
                 progress.quiet_tensorflow("tensorflow_federated")
                 from tfmeta.federated.federation import TffFederation
 
                 log = self.results / "logs" / "tff-worker.log"
-                self._opened = TffFederation(self.setting, log, threads=self._workers or threads.cores())
+                opened = TffFederation(self.setting, log, threads=self._workers or threads.cores())
             else:
                 from tfmeta.inprocess import InProcessFederation
 
-                self._opened = InProcessFederation(self.setting)
-        return self._opened
+                opened = InProcessFederation(self.setting)
+            self._shared["federation"] = opened
+        return self._shared["federation"]
 
     # --- models and measurements ----------------------------------------------------------------------
 
@@ -148,20 +172,22 @@ class Laboratory:
             return tasks.meta_test_tasks(self.bank, self.partition, self.config)
         return tasks.user_tasks(self.bank, self.partition, self.trigger, self.config, user, case)
 
-    def measure(self, weights, case, user, points=None, **more):
+    def measure(self, weights, case, user, method="softmax", points=None, **more):
         """Fine-tune ``weights`` on a user's tasks and return accuracies float32 [points, n] by metric.
 
         Args:
           weights: list of arrays.
           case: "a", "b" or "c"; with user None (meta-test) it does not matter.
           user: 2, 3, 4 or None.
+          method: "softmax" (supervised), "matching" (the defence), or another of ``evaluation.METHODS``.
           points: iterations to measure at; default: ``evaluation.points_upto(config.finetune_steps)``.
-          more: ``method`` and ``report`` of ``evaluation.measure``.
+          more: ``report`` of ``evaluation.measure``.
         """
         from tfmeta import evaluation
 
         points = points or evaluation.points_upto(self.config.finetune_steps)
-        return evaluation.measure(self.model_shape, self.config, weights, self.tasks(case, user), points, **more)
+        tasks = self.tasks(case, user)
+        return evaluation.measure(self.model_shape, self.config, weights, tasks, points, method, **more)
 
     def bar(self, total, description, unit="task", initial=0):
         """Return a progress bar (``progress.bar``)."""

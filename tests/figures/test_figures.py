@@ -1,5 +1,6 @@
 """Figures say what was measured, all of it, and can be read; on made-up numbers in a test's own folder."""
 
+import dataclasses
 import itertools
 import os
 import re
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figures import FIGURES, illustration, layouts, style
+from figures import FIGURES, FigureSpec, illustration, style
 from tfmeta.errors import ResultError
 from tfmeta.store import results
 
@@ -134,13 +135,12 @@ def test_captions_tell_profiles_and_changed_fields_apart(made_up, drawn, tmp_pat
 
 def test_the_grid_is_for_other_heads_and_experiments_too(made_up, drawn, tmp_path):
     folder = made_up(dataset="mini-imagenet", experiments=("figA9", "fine_tuning"), head="matching", users=(2, 4), n=7)
-    paths = layouts.grid(
-        folder, tmp_path, name="figA9", experiment="figA9", datasets=("mini-imagenet",), head="matching"
-    )
+    spec = FigureSpec("figA9", "", "layouts.grid", ("figA9",), datasets=("mini-imagenet",), head="matching")
+    paths = spec.draw(folder, tmp_path)
     assert [path.name for path in paths] == ["figA9.pdf", "figA9.png"]
     assert len(drawn["figA9"].axes) == 6 and "n = 7 tasks a curve" in caption(drawn["figA9"])
     with pytest.raises(ResultError, match=r"fine_tuning-a\.json has no curve of user 2 for meta_test, head softmax"):
-        layouts.grid(folder, tmp_path, name="x", experiment="fine_tuning", datasets=("mini-imagenet",))
+        dataclasses.replace(spec, experiments=("fine_tuning",), head="softmax").draw(folder, tmp_path)
 
 
 def overlaps(boxes):
@@ -235,7 +235,7 @@ def test_missing_results_name_file_and_command(made_up, tmp_path):
         FIGURES["fig5"].draw(folder, tmp_path / "out")
     assert str(raised.value) == (
         f"{folder / 'fine_tuning-b.json'} is missing: run `make fig5 DATASET=glyphs PROFILE=quick`, or "
-        "`python -m experiments.fine_tuning --dataset glyphs --profile quick --case b`"
+        "`tfmeta run fine_tuning --dataset glyphs --profile quick --case b`"
     )
     with pytest.raises(ResultError, match=r"--seed and --set of 'seed7'"):
         FIGURES["fig3"].draw(tmp_path / "mini-imagenet-paper-seed7", tmp_path / "out")

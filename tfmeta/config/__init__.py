@@ -13,6 +13,7 @@ __all__ = [
     "STAGES",
     "Config",
     "describe",
+    "difference",
     "make_config",
     "parse_settings",
     "tag",
@@ -64,13 +65,18 @@ def _parse(text):
 
 
 def tag(dataset, profile, config):
-    """Return the short tag of a run whose fields differ from its profile's, or None where none does.
+    """Return the short tag of a run whose fields differ from its profile's, or None where none does."""
+    return difference(make_config(dataset, profile), config)
+
+
+def difference(plain, config):
+    """Return what tells ``config`` from ``plain`` as one word for a file's name, or None where nothing does.
 
     Readable while it is short (``seed7``, ``lambda_5.0-seed7``), else a digest of the differences.
     """
     import hashlib
 
-    plain = make_config(dataset, profile).to_dict()
+    plain = plain.to_dict()
     differing = {name: value for name, value in config.to_dict().items() if value != plain[name]}
     if not differing:
         return None

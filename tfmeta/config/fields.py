@@ -8,6 +8,7 @@ evaluated never trains a model again.
 
 import dataclasses
 
+from tfmeta.config import layers
 from tfmeta.errors import ConfigError
 
 # In the order in which they come about; each depends on those before it.
@@ -187,6 +188,46 @@ class Config:
         choices=("support", "queries", "moving"),
     )
 
+    # --- the defence: a matching network on mixed weights ------------------------------------------------
+    delta: float = _number(
+        0.3, "share of the trained weights in the mix with a random initialisation (1: no mix)", 0, 1,
+        source="section 4, ledger 28", stage="evaluation",
+    )  # fmt: skip
+    mixed_layers: str = _field(
+        "*", "which layers are mixed (names or wildcards: conv*,norm0)", source="ledger 28", stage="evaluation"
+    )
+    attention_steps: int = _number(
+        10, "phase 1: fine-tuning steps that train alpha and beta alone, counted inside finetune_steps", 0,
+        source="ledger 27", stage="evaluation",
+    )  # fmt: skip
+    score: str = _field(
+        "examples",
+        "the softmax is over the support's examples, or over each class's mean cosine",
+        source="ledger 23",
+        stage="evaluation",
+        choices=("examples", "class-mean"),
+    )
+    gates: str = _field(
+        "projected",
+        "how the gates alpha stay in [0, 1]: projected after each step, sigmoid, or fixed at 1",
+        source="ledger 24",
+        stage="evaluation",
+        choices=("projected", "sigmoid", "fixed"),
+    )
+    beta_initial: float = _number(10.0, "start of the scales beta", 0, 1e6, source="ledger 25", stage="evaluation")
+    eta_alpha: float = _number(0.001, "learning rate of the gates alpha", 0, 1, source="ledger 24", stage="evaluation")
+    eta_beta: float = _number(0.001, "learning rate of the scales beta", 0, 1, source="ledger 25", stage="evaluation")
+    matching_queries: str = _field(
+        "leave-one-out",
+        "the queries of a matching step: each support example against the others, or some a class against the rest",
+        source="ledger 26",
+        stage="evaluation",
+        choices=("leave-one-out", "split"),
+    )
+    split_queries: int = _number(
+        1, "queries a class and step where matching_queries = split", 1, source="ledger 26", stage="evaluation"
+    )
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
@@ -203,6 +244,12 @@ class Config:
             )
         if self.backdoor_in_task > self.ways - 1:
             raise ConfigError(f"backdoor_in_task = {self.backdoor_in_task} leaves no place in {self.ways} ways")
+        if self.matching_queries == "split" and self.split_queries >= self.task_shots:
+            raise ConfigError(
+                f"split_queries = {self.split_queries} leaves no support example of the {self.task_shots} of a class "
+                "(task_shots): choose fewer"
+            )
+        layers.chosen(self.mixed_layers)
 
     def to_dict(self):
         """Return the whole configuration as JSON-ready values."""

@@ -6,11 +6,15 @@ sets of weights, side by side, in one graph. A test holds the two together.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
 
-MODULES = 4
+from tfmeta.config.layers import MODULES
+from tfmeta.episodes import fold
+from tfmeta.errors import ClientUpdateError
+
 BATCH_NORM_EPSILON = 1e-3  # Keras' default
 _POOLING = {"pool-valid": "VALID", "pool-same": "SAME"}
 
@@ -75,6 +79,23 @@ class Conv4:
         """Return a fresh Keras initialisation as a list of float32 arrays (trainable weights, ledger 8)."""
         return [weight.numpy() for weight in self.keras_model(seed).trainable_weights]
 
+    def fresh_weights(self, seed):
+        """Return a fresh Keras initialisation, drawn in the graph: theta_g of ledger 28.
+
+        Kernels are uniform in the limits of Glorot, biases and BatchNorm's betas 0, its gammas 1. ``seed``: int32
+        [2]; weight i is what ``tf.keras.initializers.GlorotUniform`` draws with ``fold(seed, i)``.
+        """
+        fresh = []
+        for number, shape in enumerate(self.shapes):
+            if len(shape) > 1:
+                field = math.prod(shape[:-2])
+                limit = math.sqrt(6 / (field * (shape[-2] + shape[-1])))
+                fresh.append(tf.random.stateless_uniform(shape, fold(seed, number), -limit, limit))
+            else:
+                gamma = number < 3 * MODULES and number % 3 == 1
+                fresh.append(tf.ones(shape) if gamma else tf.zeros(shape))
+        return fresh
+
     def features(self, weights, images, statistics=None):
         """Embed pictures.
 
@@ -120,12 +141,10 @@ def _batch_norm(images, gamma, beta, statistics):
     return images, (mean, variance * ((count - 1.0) / count))
 
 
-def check_weights(model, weights, where):
-    """Raise ``ClientUpdateError`` naming ``where`` if the weights' number, shapes or values do not fit."""
-    from tfmeta.errors import ClientUpdateError
-
+def check_weights(model, weights, where, error=ClientUpdateError):
+    """Raise ``error`` naming ``where`` if the weights' number, shapes or values do not fit."""
     shapes = [tuple(np.shape(weight)) for weight in weights]
     if shapes != [tuple(shape) for shape in model.shapes]:
-        raise ClientUpdateError(f"{where}: weights of shapes {shapes}, but the model has {model.shapes}")
+        raise error(f"{where}: weights of shapes {shapes}, but the model has {model.shapes}")
     if not all(np.isfinite(weight).all() for weight in weights):
-        raise ClientUpdateError(f"{where}: the weights hold NaN or infinity")
+        raise error(f"{where}: the weights hold NaN or infinity; it cannot be used, train it again from clean updates")

@@ -1,0 +1,130 @@
+"""The defence: fine-tuning a matching network from mixed weights (section 4, experiment 3, ledger 23 to 28).
+
+A benign user does it alone with the model that it was sent, so it works under secure aggregation too. The model's
+last layer, which holds the decision, is thrown away; its embedding is mixed with noise (``mix``); then a head with
+weights of its own, gates alpha and scales beta, learns to read classes off the user's support set: in phase 1 alpha
+and beta alone, in phase 2 together with the embedding.
+
+Pure functions of (weights, task, seed), as in ``finetune``.
+"""
+
+import tensorflow as tf
+
+from tfmeta import episodes, mix
+from tfmeta.finetune import flat, moved, paired, trajectory
+from tfmeta.flat import Flat
+from tfmeta.models.matching import MatchingHead, others, split
+from tfmeta.reptile import AdamState, adam_step, fresh_adam
+
+_DRAW = 8  # what a task's seed is folded with for its queries, where they are drawn
+
+
+def matching(model, config, weights, support, labels, query_groups, seed, points):
+    """Fine-tune a matching network from theta'; predict at the iterations ``points``.
+
+    Arguments and result as in ``finetune.supervised``; every step uses the whole support set, embedded once.
+    ``config``: reads eta, statistics, and the fields of the defence (delta to split_queries).
+    """
+    task = _Task(model, config, support, labels, query_groups, seed)
+    theta = mix.mixed(model, config, weights, seed)[:-2]
+    alone = min(config.attention_steps, points[-1])  # phase 1 is counted inside
+    early, late = [point for point in points if point <= alone], [point for point in points if point > alone]
+    answers, head = task.phase_1(theta, early, alone)
+    if not late:
+        return answers
+    later = task.phase_2(theta, head, late, alone)
+    return later if answers is None else tf.concat([answers, later], 0)
+
+
+class _Task:
+    """One task, and the two phases on it. The head's state is (vector of alpha and beta, Adam's moments, steps)."""
+
+    def __init__(self, model, config, support, labels, query_groups, seed):
+        self.model, self.config, self.labels, self.seed = model, config, labels, seed
+        self.head = MatchingHead.of(model, config)
+        self.pictures = episodes.to_float(support)
+        self.queries = [episodes.to_float(group) for group in query_groups]
+        self.theta_layout = Flat(tuple(tuple(shape) for shape in model.shapes[:-2]))
+        self.head_layout = Flat(((self.head.ways, self.head.size), (self.head.ways,)))
+        gates = 0.0 if config.gates == "fixed" else config.eta_alpha
+        self.rates = tf.repeat([gates, config.eta_beta], self.head_layout.sizes)
+        self.others = others(labels)
+
+    def phase_1(self, theta, points, until):
+        """Train alpha and beta up to step ``until``; everything is embedded once, since theta' stays.
+
+        Returns the answers at ``points`` (None for none) and the head's state.
+        """
+        state = (self.head_layout.pack(self.head.initial()), *fresh_adam(self.head_layout.size))
+        if not until and not points:
+            return None, state
+        support, seen = self.model.features(theta, self.pictures)
+        asked = self.embed_queries(theta, seen)
+
+        def step(number, vector, moments, steps):
+            with tf.GradientTape() as tape:
+                tape.watch(vector)
+                loss = self.loss(vector, support, number)
+            return self.head_step(vector, tape.gradient(loss, vector), moments, steps)
+
+        # the last point is the phase's end, whether anyone asks there or not
+        marks = points if points and points[-1] == until else [*points, until]
+        answers, state = trajectory(step, lambda vector, *_: self.answer(vector, asked, support), state, marks)
+        return (answers[: len(points)] if points else None), state
+
+    def phase_2(self, theta, head, points, start):
+        """Train theta', alpha and beta jointly from step ``start`` on; returns the answers at ``points``."""
+        moving = ()
+        if self.config.statistics == "moving":
+            moving = flat(self.model.features(theta, self.pictures)[1])
+
+        def step(number, vector, moments, steps, gates, head_moments, head_steps, *moving):
+            with tf.GradientTape() as tape:
+                tape.watch([vector, gates])
+                support, seen = self.model.features(self.theta_layout.unpack(vector), self.pictures)
+                loss = self.loss(gates, support, number)
+            of_theta, of_head = tape.gradient(loss, [vector, gates])
+            vector, adam = adam_step(vector, of_theta, AdamState(moments, steps), self.config.eta)
+            return vector, *adam, *self.head_step(gates, of_head, head_moments, head_steps), *moved(moving, seen)
+
+        def answer(vector, moments, steps, gates, head_moments, head_steps, *moving):
+            del moments, steps, head_moments, head_steps
+            theta = self.theta_layout.unpack(vector)
+            support, seen = self.model.features(theta, self.pictures, paired(moving))
+            asked = self.embed_queries(theta, seen)
+            return self.answer(gates, asked, support)
+
+        # theta's Adam is fresh, and counts its own steps
+        state = (self.theta_layout.pack(theta), *fresh_adam(self.theta_layout.size), *head, *moving)
+        return trajectory(step, answer, state, points, start)[0]
+
+    def loss(self, vector, support, number):
+        """Return a step's loss: the mean negative log of the summed attention on the queries' own classes."""
+        allowed, chosen = self.others, None
+        if self.config.matching_queries == "split":
+            drawn = episodes.fold(episodes.fold(self.seed, _DRAW), number)
+            scores = tf.random.stateless_uniform(self.labels.shape, drawn)
+            chosen = split(self.labels, scores, self.config.split_queries)
+            allowed = tf.repeat(~chosen[None], self.labels.shape[0], 0)
+        alpha, beta = self.head_layout.unpack(vector)
+        logs = self.head.log_probabilities(alpha, beta, support, support, self.labels, allowed)
+        losses = -tf.gather(logs, self.labels, batch_dims=1)
+        return tf.reduce_mean(losses if chosen is None else tf.boolean_mask(losses, chosen))
+
+    def head_step(self, vector, gradient, moments, steps):
+        """Take Adam's step on alpha and beta, each with its own rate; returns the head's state."""
+        vector, adam = adam_step(vector, gradient, AdamState(moments, steps), self.rates)
+        alpha, beta = self.head_layout.unpack(vector)
+        return self.head_layout.pack([self.head.projected(alpha), beta]), *adam
+
+    def embed_queries(self, theta, seen):
+        """Return all queries' features, normalised as ``config.statistics`` says."""
+        if self.config.statistics == "queries":
+            return tf.concat([self.model.features(theta, group)[0] for group in self.queries], 0)
+        return self.model.features(theta, tf.concat(self.queries, 0), seen)[0]
+
+    def answer(self, vector, asked, support):
+        """Return the queries' labels, int32 [q]."""
+        alpha, beta = self.head_layout.unpack(vector)
+        logs = self.head.log_probabilities(alpha, beta, asked, support, self.labels)
+        return tf.argmax(logs, axis=1, output_type=tf.int32)
