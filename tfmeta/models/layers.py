@@ -13,6 +13,7 @@ class Gates(tf.keras.constraints.Constraint):
     """Projects gates to [0, 1] after each step of an optimizer (ledger 24)."""
 
     def __call__(self, weight):
+        """Return the gates, none below 0 or above 1."""
         return tf.clip_by_value(weight, 0.0, 1.0)
 
 
@@ -41,6 +42,7 @@ class GatedCosineAttention(tf.keras.layers.Layer):
         self.ways, self.gates, self.score, self.beta_initial = ways, gates, score, beta_initial
 
     def build(self, input_shape):
+        """Make alpha and beta for features of the queries' size."""
         size = input_shape[0][-1]
         self.head = MatchingHead(self.ways, size, self.gates, self.score, self.beta_initial)
         alpha, beta = self.head.initial()
@@ -52,6 +54,7 @@ class GatedCosineAttention(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, leave_one_out=False):
+        """Return log-probabilities float32 [q, N]; see the class."""
         queries, support, labels = inputs
         known = tf.get_static_value(labels)
         if known is not None:
@@ -61,9 +64,11 @@ class GatedCosineAttention(tf.keras.layers.Layer):
         return self.head.log_probabilities(self.alpha, self.beta, queries, support, labels, allowed)
 
     def compute_output_shape(self, input_shape):
+        """Return [q, N]."""
         return (input_shape[0][0], self.ways)
 
     def get_config(self):
+        """Return the arguments that make the layer again."""
         own = {name: getattr(self, name) for name in ("ways", "gates", "score", "beta_initial")}
         return {**super().get_config(), **own}
 
