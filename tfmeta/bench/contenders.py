@@ -60,7 +60,7 @@ def core(setting, banks, weights):
             setting.model, setting.reptile, sampler, theta, fresh_adam(size), 0.1, tf.constant([1, 2]), 0, meta_batches
         ).weights
 
-    return _timed(lambda: train(theta)[0].numpy())
+    return timed(lambda: train(theta)[0].numpy())
 
 
 def naive(setting, banks, weights):
@@ -102,14 +102,14 @@ def naive(setting, banks, weights):
             theta = [w + epsilon * (t / config.meta_batch - w) for w, t in zip(theta, total)]  # noqa: B905
         return theta
 
-    return _timed(lambda: train(theta)[0].numpy())
+    return timed(lambda: train(theta)[0].numpy())
 
 
 def rounds(federation, setting, banks, weights):
     """Return a function that runs one round of three users and returns its seconds."""
     jobs = [users.benign_job(banks, setting.config, user, True, "pretraining", 0, EPISODES) for user in BENIGN]
     state = federation.start(weights)
-    return _timed(lambda: federation.next(state, jobs))
+    return timed(lambda: federation.next(state, jobs))
 
 
 def matrix_multiply(size=1024, repeats=20):
@@ -123,8 +123,8 @@ def matrix_multiply(size=1024, repeats=20):
             product = tf.matmul(left, left)
         product.numpy()
 
-    timed = _timed(work)
-    return lambda: timed() / repeats
+    measure = timed(work)
+    return lambda: measure() / repeats
 
 
 def _bank(setting, banks, weights):
@@ -137,7 +137,9 @@ def _bank(setting, banks, weights):
     return images, tf.constant(counts), [tf.constant(part) for part in weights]
 
 
-def _timed(work):
+def timed(work):
+    """Return a function that does some work and returns its seconds."""
+
     def measure():
         begun = time.perf_counter()
         work()

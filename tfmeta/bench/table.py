@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from tfmeta import progress, threads
-from tfmeta.bench import contenders
+from tfmeta.bench import adapting, contenders
 from tfmeta.store import atomic, provenance
 
 TURNS = 16  # the first of each traces its graph and does not count
@@ -46,6 +46,8 @@ def _turns(folder, out):
             "matmul": lambda: _ask(child, "matmul"),
             "in process": contenders.rounds(InProcessFederation(setting), setting, banks, weights),
             "through TFF": tff_round,
+            **{name: adapting.contender(name) for name in adapting.CONTENDERS},
+            "matching, one task after another, all cores in an operation": lambda: _ask(child, "tasks"),
         }
         times = {name: [] for name in measures}
         with progress.bar(TURNS * len(measures), "bench", "turn") as bar:
@@ -83,6 +85,11 @@ def _document(best, seconds, memory):
             "core against naive loop (at least 1.7)": best["naive"] / best["core"],
             "share of the matrix-multiply rate (at least 0.60)": flops / best["core"] / rate,
             "time through TFF against in process (at most 1.20)": best["through TFF"] / best["in process"],
+            "a matching step against a supervised one (at most 1.30)": best["matching"] / best["supervised"],
+        },
+        "milliseconds_a_step_and_task": {
+            name: 1000 * best[name] / (adapting.TASKS * adapting.STEPS)
+            for name in (*adapting.CONTENDERS, "matching, one task after another, all cores in an operation")
         },
         "gigaflops_a_second": {"matrix multiply, float32, 1024": rate / 1e9, "core": flops / best["core"] / 1e9},
         "seconds": seconds,
@@ -94,7 +101,7 @@ def _text(document):
     lines = [f"{document['setting']}; {document['cores']} cores; the best of {TURNS - 1} turns each"]
     for group, rows in document.items():
         if isinstance(rows, dict) and group != "provenance":
-            lines += [f"{group.replace('_', ' ')}"] + [f"  {name:58} {value:10.2f}" for name, value in rows.items()]
+            lines += [f"{group.replace('_', ' ')}"] + [f"  {name:62} {value:10.2f}" for name, value in rows.items()]
     return "\n".join(lines)
 
 
