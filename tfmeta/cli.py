@@ -40,8 +40,8 @@ def _with(options):
     return decorate
 
 
-def _laboratory(given, datasets=None):
-    """Return the laboratory that the options ask for; ``datasets``: those that a figure is for."""
+def _laboratory(given, specs=()):
+    """Return the laboratory that the options ask for; ``specs``: the figures that it is for."""
     from experiments.measured import folder_of
     from tfmeta.laboratory import Laboratory
 
@@ -52,10 +52,11 @@ def _laboratory(given, datasets=None):
         given["dataset"], given["profile"], results=given["results"], data_dir=given["data_dir"],
         workers=given["workers"], **overrides,
     )  # fmt: skip
-    if datasets and lab.bank.dataset not in datasets:
-        raise ConfigError(
-            f"this figure is of {' or '.join(datasets)}, not of {lab.bank.dataset}: choose another --dataset"
-        )
+    for spec in specs:
+        if lab.bank.dataset not in spec.datasets:
+            raise ConfigError(
+                f"{spec.name} is of {' or '.join(spec.datasets)}, not of {lab.bank.dataset}: choose another --dataset"
+            )
     _log.info("profile %s; results go to %s", lab.profile, folder_of(lab))
     return lab
 
@@ -120,21 +121,22 @@ def experiment_command(*names):
 
 
 @main.command("figure")
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--out", type=click.Path(path_type=Path), default="figures/out", show_default=True)
 @_with(_OPTIONS)
-def figure_command(name, out, **given):
-    """Draw figure NAME (fig1, fig3 ... ablation-table; ablations for all of them), computing only what is missing."""
+def figure_command(names, out, **given):
+    """Draw figures (fig1, fig3 ... ablation-table; "ablations": the appendix'), computing only what is missing."""
     import experiments
     import figures
     from experiments.measured import folder_of
 
-    if name not in figures.FIGURES and name not in figures.GROUPS:
-        known = ", ".join([*figures.FIGURES, *figures.GROUPS])
-        raise ConfigError(f"unknown figure {name!r}: choose one of {known}")
-    specs = [figures.FIGURES[one] for one in figures.GROUPS.get(name, (name,))]
+    for name in names:
+        if name not in figures.FIGURES and name not in figures.GROUPS:
+            known = ", ".join([*figures.FIGURES, *figures.GROUPS])
+            raise ConfigError(f"unknown figure {name!r}: choose one of {known}")
+    specs = [figures.FIGURES[one] for name in names for one in figures.GROUPS.get(name, (name,))]
     _start(given)
-    with _laboratory(given, specs[0].datasets) as lab:
+    with _laboratory(given, specs) as lab:
         for spec in specs:
             for experiment in spec.experiments:
                 for case in spec.cases:

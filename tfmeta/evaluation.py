@@ -84,7 +84,7 @@ def measure(model, config, weights, tasks, points, method="softmax", report=lamb
     return accuracies(np.concatenate(answers), tasks)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=32)  # a delta curve has ten configurations, each also for meta-test
 def _runner(model, config, points, method, groups):
     """Return the graph that answers some tasks' queries: int32 [tasks, points, queries]; traced once a shape."""
     del groups

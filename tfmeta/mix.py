@@ -53,9 +53,11 @@ def norms(model, weights, seeds):
 
 
 def log_norms(found, delta, what):
-    """Say the norms that ``norms`` found, one line."""
-    words = ", ".join(f"{name} {pair['theta']:.3g} / {pair['theta_g']:.3g}" for name, pair in found.items())
-    _log.info("norms of theta / theta_g (%s, delta %g): %s", what, delta, words)
+    """Say the norms that ``norms`` found: of the kernels and the embedding on one line, of all for who wants details."""
+    words = {name: f"{name} {pair['theta']:.3g} / {pair['theta_g']:.3g}" for name, pair in found.items()}
+    short = [text.replace("/kernel", "") for name, text in words.items() if name.endswith(("/kernel", "embedding"))]
+    _log.info("|theta| / |theta_g| (%s, delta %g): %s", what, delta, ", ".join(short))
+    _log.debug("norms of theta / theta_g by weight: %s", ", ".join(words.values()))
 
 
 def _norm(values):

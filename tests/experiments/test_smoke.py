@@ -53,7 +53,7 @@ def check_fig5(folder, dataset):
         assert {(curve["user"], curve["split"]) for curve in curves} == {
             (user, split) for user in (2, 3, 4, None) for split in ("before", "after")
         }
-        assert all(curve["x"] == [0, 10, 20] and curve["n"] == 2 for curve in curves)
+        assert all(curve["x"] == [0, 2, 8, 10, 20] and curve["n"] == 2 for curve in curves)
 
 
 def test_figure_5_on_glyphs_through_tff(glyphs_run):
@@ -86,6 +86,47 @@ def test_figures_1_and_3_share_its_models(glyphs_run):
     assert set((folder / "results" / "models").glob("*-pretraining-*")) == trained
     document = results.read(results.path_of(folder / "results" / "glyphs-smoke", "meta_training", "a"))
     assert all(curve["x"] == [0, 1, 2, 3, 4, 5] and curve["n"] in (2, 6) for curve in document["curves"])
+
+
+DEFENCE = ("fig7", "ablations", "ablation-table", "fig-delta")
+
+
+def test_the_defence_and_its_ablations_share_its_models(glyphs_run):
+    """Figure 7, the appendix, the table and the delta curve: all that issue a defence, in one run of the command."""
+    folder, _ = glyphs_run
+    trained = set((folder / "results" / "models").iterdir())
+    finish(tfmeta("figure", *DEFENCE, *arguments(folder, "glyphs"), "--out", folder / "out"))
+    assert set((folder / "results" / "models").iterdir()) == trained
+    for name in ("fig7.png", "figA1.png", "figA3.pdf", "figA4.png", "figA5.png", "figA6.png", "fig-delta.png"):
+        assert (folder / "out" / name).stat().st_size > 10_000
+    assert (folder / "out" / "ablation-table.md").read_text().count("|") > 500
+    run = folder / "results" / "glyphs-smoke"
+    for name, delta, task_seed in (("matching", 0.3, 0), ("figA1", 0.6, 0), ("figA4", 0.2, 0), ("figA5", 0.3, 1)):
+        document = results.read(results.path_of(run, name, "b"))
+        assert (document["config"]["delta"], document["config"]["task_seed"]) == (delta, task_seed)
+        assert {curve["head"] for curve in document["curves"]} == {"matching"}
+        assert {(curve["user"], curve["split"]) for curve in document["curves"]} == {
+            (user, split) for user in (2, 3, 4, None) for split in ("before", "after")
+        }
+        assert document["measurements"]["norms"]["after"]["conv0/kernel"]["theta"] > 0
+    curve = results.read(results.path_of(run, "delta-curve", "c"))
+    assert curve["curves"][0]["x"] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+
+
+def test_what_is_measured_twice_is_measured_once(glyphs_run):
+    """Runs after the test above: the full defence of the table, delta 0.3 of the curve and figure 7 are the same."""
+    run = glyphs_run[0] / "results" / "glyphs-smoke"
+    seven, table, curve = (
+        results.read_values(results.path_of(run, name, "a")) for name in ("matching", "ablation-full", "delta-curve")
+    )
+    users = np.concatenate([seven[f"after/{user}/matching/main"] for user in (2, 3, 4)], axis=1)
+    np.testing.assert_array_equal(table["after/all/matching/main"], users[[0, 1, 2, 4]])
+    np.testing.assert_array_equal(curve["after/all/matching/main"][2], users[-1])
+    six = results.read_values(results.path_of(run, "figA6", "a"))
+    softmax = results.read_values(results.path_of(run, "ablation-softmax-head", "a"))
+    np.testing.assert_array_equal(
+        softmax["after/all/softmax/meta_test"], six["after/all/softmax/meta_test"][[0, 1, 2, 4]]
+    )
 
 
 def test_a_run_killed_and_continued_leaves_the_same_bits(glyphs_run, tmp_path):

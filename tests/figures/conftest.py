@@ -16,6 +16,10 @@ def made_up(tmp_path):
     def make(dataset="omniglot", profile="quick", experiments=("meta_training", "fine_tuning"), **options):
         folder = results.run_folder(tmp_path / "results", dataset, profile)
         for experiment in experiments:
+            if experiment.startswith("ablation") or experiment == "delta-curve":
+                for case in "ac":
+                    write_pooled(folder, dataset, profile, experiment, case)
+                continue
             if experiment == "illustration":
                 write_illustration(folder, dataset, profile)
                 continue
@@ -35,7 +39,10 @@ def make_document():
 def document(experiment, case, dataset, profile, curves, **more):
     return {
         "experiment": experiment, "case": case, "dataset": dataset, "profile": profile,
-        "config": {"seed": 0, "ways": 5, "tasks": 10},
+        "config": {
+            "seed": 0, "ways": 5, "tasks": 10, "delta": 0.3, "task_seed": 1, "beta_initial": 10.0,
+            "attention_steps": 10,
+        },
         "provenance": {
             "commit": "0123456789abcdef0123456789abcdef01234567", "versions": {"tfmeta": "0"},
             "data_digest": "0" * 64, "started": "2000-01-01T00:00:00+00:00", "seconds": 1.0,
@@ -93,3 +100,27 @@ def write_illustration(folder, dataset, profile, channels=1, size=28):
     }
     made = document("illustration", "a", dataset, profile, [], pictures=pictures)
     return results.write(folder, made, arrays)
+
+
+DELTAS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+
+
+def write_pooled(folder, dataset, profile, experiment, case):
+    """Write a document of an ablation's part or of the delta curve: the tasks of all users together."""
+    rng = np.random.default_rng([ord(case), *experiment.encode()])
+    x, x_name = (DELTAS, "delta") if experiment == "delta-curve" else ([0, 20, 80, 200], "iteration")
+    x = [0] if experiment == "ablation-no-fine-tuning" else x
+    baseline = experiment in ("delta-curve", "ablation-full", "ablation-no-defence")
+    curves, values = [], {}
+    for split in ("after", "before") if baseline else ("after",):
+        for metric in METRICS:
+            level = {"after": 0.9, "before": 0.1}[split] if metric.startswith("backdoor") else 0.85
+            drawn = rng.binomial(20, level, (len(x), 10 if metric == "meta_test" else 30)) / 20
+            head = "softmax" if experiment in ("ablation-softmax-head", "ablation-no-defence") else "matching"
+            entry = results.curve(
+                user=None, head=head, metric=metric, split=split, x=x, x_name=x_name, task_values=drawn
+            )
+            curves.append(entry)
+            values[results.key(entry)] = drawn
+    more = {"measurements": {"ratios": [d / (1 - d) * 1.5 if d < 1 else None for d in x]}} if x_name == "delta" else {}
+    return results.write(folder, document(experiment, case, dataset, profile, curves, **more), values)

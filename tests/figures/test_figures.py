@@ -1,6 +1,8 @@
 """Figures say what was measured, all of it, and can be read; on made-up numbers in a test's own folder."""
 
+import csv
 import dataclasses
+import io
 import itertools
 import os
 import re
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figures import FIGURES, FigureSpec, illustration, style
+from figures import FIGURES, GROUPS, FigureSpec, illustration, style
 from tfmeta.errors import ResultError
 from tfmeta.store import results
 
@@ -152,9 +154,9 @@ def overlaps(boxes):
     ]
 
 
-@pytest.mark.parametrize("name", ["fig3", "fig5"])
+@pytest.mark.parametrize("name", ["fig3", "fig5", "figA5", "fig-delta"])
 def test_nothing_overlaps_or_leaves_the_page(made_up, drawn, tmp_path, name):
-    folder = made_up(dataset="glyphs", profile="smoke", experiments=(FIGURES[name].experiment,))
+    folder = made_up(dataset="glyphs", profile="smoke", experiments=FIGURES[name].experiments, head=FIGURES[name].head)
     FIGURES[name].draw(folder, tmp_path)
     figure = drawn[name]
     figure.draw_without_rendering()
@@ -167,7 +169,8 @@ def test_nothing_overlaps_or_leaves_the_page(made_up, drawn, tmp_path, name):
             for tick in axis.get_major_ticks()
             if axis.get_view_interval()[0] <= tick.get_loc() <= axis.get_view_interval()[1]
         ]
-        for text in [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *ticks]:
+        above = [text for child in axes.child_axes for text in (child.xaxis.label, *child.get_xticklabels())]
+        for text in [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *ticks, *above]:
             if text.get_text().strip():
                 boxes[f"{text.get_text()} {number} {len(boxes)}"] = text.get_window_extent()
     assert len(boxes) > 6 * len(figure.axes)
@@ -312,3 +315,95 @@ def test_the_registry_is_light():
     )
     done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, timeout=60)
     assert re.fullmatch(r"fig1 fig3 fig5.* \[\]\n", done.stdout), done.stderr
+
+
+def test_captions_say_what_was_done(made_up, drawn, tmp_path):
+    for name, words in (
+        ("fig7", "Omniglot; matching networks on weights mixed with delta = 0.3; profile quick"),
+        ("figA5", "matching networks on weights mixed with delta = 0.3, another set of tasks (task_seed 1); profile"),
+        ("figA6", "Omniglot; supervised fine-tuning from weights mixed with delta = 0.3; profile quick"),
+    ):
+        FIGURES[name].draw(made_up(experiments=FIGURES[name].experiments, head=FIGURES[name].head), tmp_path)
+        assert words in caption(drawn[name])
+
+
+def test_a_matching_figure_is_not_drawn_from_supervised_curves(made_up, tmp_path):
+    folder = made_up(experiments=("matching",))
+    with pytest.raises(ResultError, match=r"matching-a\.json has no curve of user 2 for meta_test, head matching"):
+        FIGURES["fig7"].draw(folder, tmp_path)
+
+
+def test_the_delta_figure_shows_every_curve_and_the_ratio(made_up, drawn, tmp_path):
+    folder = made_up(experiments=("delta-curve",))
+    FIGURES["fig-delta"].draw(folder, tmp_path)
+    panels = [axes for axes in drawn["fig-delta"].axes if axes.lines]
+    assert len(panels) == 2
+    for axes, case in zip(panels, "ac", strict=True):
+        for metric in style.LOOKS:
+            measured = entry(folder, case, None, metric, experiment="delta-curve")
+            (line,) = lines_of(axes, metric)
+            np.testing.assert_allclose(line.get_xydata(), np.c_[measured["x"], 100 * np.array(measured["mean"])])
+        for metric in style.BACKDOORS:
+            (line,) = lines_of(axes, metric, dashed=True)
+            before = entry(folder, case, None, metric, "before", experiment="delta-curve")
+            np.testing.assert_allclose(line.get_ydata(), 100 * np.array(before["mean"]))
+        (top,) = axes.child_axes
+        labels = {tick: text.get_text() for tick, text in zip(top.get_xticks(), top.get_xticklabels(), strict=True)}
+        assert labels == {0.2: "0.38", 0.4: "1", 0.6: "2.2", 0.8: "6", 1.0: "∞"}
+    assert "n = 10 tasks (meta-test), 30 tasks (main task" in caption(drawn["fig-delta"])
+
+
+def test_the_delta_figure_needs_its_ratios(made_up, make_document, tmp_path):
+    folder = made_up(experiments=("delta-curve",))
+    path = results.path_of(folder, "delta-curve", "a")
+    found, values = results.read(path), results.read_values(path)
+    del found["measurements"], found["format"], found["values_sha256"]
+    results.write(folder, found, values)
+    with pytest.raises(ResultError, match=r"delta-curve-a\.json: no norm ratio"):
+        FIGURES["fig-delta"].draw(folder, tmp_path)
+
+
+def test_the_ablation_table_is_the_stored_numbers(made_up, tmp_path):
+    spec = FIGURES["ablation-table"]
+    folder = made_up(experiments=spec.experiments)
+    markdown, table = spec.draw(folder, tmp_path)
+    assert [path.name for path in (markdown, table)] == ["ablation-table.md", "ablation-table.csv"]
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    # 10 parts, two of them also before the attack; 4 iterations, without fine-tuning 1; 4 metrics, 2 cases
+    assert len(rows) == (11 * 4 + 1) * 4 * 2
+    for row in rows:
+        split = row["model"].split()[0]
+        stored = entry(folder, row["case"], None, row["metric"], split, row["experiment"])
+        place = stored["x"].index(int(row["iteration"]))
+        for name in ("mean", "low", "high"):
+            assert float(row[name]) == pytest.approx(stored[name][place], rel=1e-5)
+        assert int(row["n"]) == stored["n"]
+        assert (row["dataset"], row["profile"], row["seed"]) == ("omniglot", "quick", "0")
+    text = markdown.read_text()
+    stored = entry(folder, "c", None, "main", experiment="ablation-one-phase")
+    cell = "{:.0f} ({:.0f} to {:.0f})".format(*(100 * stored[name][0] for name in ("mean", "low", "high")))
+    (line,) = [line for line in text.split("## Case (c)")[1].splitlines() if line.startswith("| one phase")]
+    assert line.split(" | ")[1:2] == ["0"] and cell == line.split(" | ")[3]
+    for words in ("Omniglot", "profile quick (reduced", "main task n = 30", "meta-test n = 10", "delta = 0.3", "20%"):
+        assert words in text
+
+
+def test_the_ablation_table_names_what_is_missing(made_up, tmp_path):
+    spec = FIGURES["ablation-table"]
+    folder = made_up(experiments=spec.experiments[:-1])
+    with pytest.raises(ResultError, match=r"ablation-head-rate-x10-a\.json is missing: run `make ablation-table"):
+        spec.draw(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_figure_has_its_experiments():
+    import experiments
+
+    for spec in FIGURES.values():
+        for name in spec.experiments:
+            assert set(spec.cases) <= set(experiments.EXPERIMENTS[name].cases), name
+    parts = tuple(f"ablation-{part}" for part in experiments.PARTS)
+    assert FIGURES["ablation-table"].experiments == parts
+    assert {name for name, one in experiments.EXPERIMENTS.items() if one.module == "appendix"} == set(
+        GROUPS["ablations"]
+    )
