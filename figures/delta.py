@@ -26,9 +26,9 @@ def draw(spec, folder, out):
                 style.baseline(axes, entry)
             for entry in after:
                 style.curve(axes, entry)
-            axes.set_xlabel("delta: share of the trained weights")
+            axes.set_xlabel(r"share of the trained weights, $\delta$")
             _ratios(axes, after[0]["x"], document, folder)
-            title = "\n".join(textwrap.wrap(f"({case}) {AFTER_PRETRAINING[case]}", 40))
+            title = "\n".join(textwrap.wrap(f"({case}) {AFTER_PRETRAINING[case]}", 32))
             axes.set_title(title, loc="left", fontsize=7.4)
             drawn += after + before
         legend(figure, [*style.handles(style.LOOKS), style.baseline_handle(), style.chance_handle(ways)])
@@ -47,6 +47,6 @@ def _ratios(axes, deltas, document, folder):
     shown = range(1, len(deltas), 2)
     labels = ["∞" if ratios[i] is None else f"{ratios[i]:.2g}" for i in shown]
     top.set_xticks([deltas[i] for i in shown], labels=labels)
-    top.set_xlabel("norm of what is trained / of what is random")
+    top.set_xlabel(r"ratio of norms, $\delta|\theta|\ /\ (1-\delta)|\theta_g|$")
     top.tick_params(labelsize=7)
     axes.set_xticks([deltas[i] for i in shown])

@@ -53,7 +53,7 @@ def norms(model, weights, seeds):
 
 
 def log_norms(found, delta, what):
-    """Say the norms that ``norms`` found: of the kernels and the embedding on one line, of all for who wants details."""
+    """Say the norms that ``norms`` found: one line of kernels and the embedding; of all weights, as a detail."""
     words = {name: f"{name} {pair['theta']:.3g} / {pair['theta_g']:.3g}" for name, pair in found.items()}
     short = [text.replace("/kernel", "") for name, text in words.items() if name.endswith(("/kernel", "embedding"))]
     _log.info("|theta| / |theta_g| (%s, delta %g): %s", what, delta, ", ".join(short))
