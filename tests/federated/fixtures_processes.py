@@ -1,6 +1,7 @@
 """Programs that tests start and watch."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -30,11 +31,23 @@ def gone(pid, seconds=5.0):
     return False
 
 
+_started = []
+
+
+def end_programs():
+    """End what ``program`` started and still runs, with all that it started itself."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:  # a session of its own, so the group is the program and its children
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
 def program(source, **names):
     """Start Python on ``source`` with some names defined; LOG, a path, also tells its folder for temporary files."""
     header = "".join(f"{name} = {value!r}\n" for name, value in names.items())
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", header + textwrap.dedent(source)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -42,3 +55,5 @@ def program(source, **names):
         env=environment | {"TMPDIR": str(Path(names["LOG"]).parent)},
         start_new_session=True,
     )
+    _started.append(process)
+    return process
