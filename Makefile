@@ -24,16 +24,17 @@ code = tfmeta experiments figures tests tools setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table data bench test lint lock clean
+.PHONY: help env ablations ablation-table figures runtime data bench test lint lock clean
 
 help: ## this list
-	@echo 'make fig1, fig3, fig5, fig7, figA1, figA3, figA4, figA5, figA6'
+	@echo 'make fig1 ... fig8, figA1 ... figA11'
 	@echo '                        draw a figure of the paper to figures/out, running what is missing'
 	@echo 'make fig-delta          draw the accuracies after the defence against delta'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-23s %s\n' "$$target" "$$text"; done
-	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs DATA_DIR=folder SEED=number'
-	@echo '     WORKERS=number SET="field=value …" GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
+	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'
+	@echo '     DATA_DIR=folder SEED=number WORKERS=number'
+	@echo '     SET="field=value …" GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
 
 env: ## set up the environment (all others do so by themselves); GPU=1 for TensorFlow's GPU build
 	@sh tools/python.sh bootstrap.py "$$VENV" $(LOCK)
@@ -42,7 +43,13 @@ env: ## set up the environment (all others do so by themselves); GPU=1 for Tenso
 fig%: env
 	@"$$VENV/bin/tfmeta" figure $@ $(run)
 
-ablations: env ## draw all figures of the appendix (figA1, figA3 to figA6)
+figures: env ## draw every figure of the paper (or those of DATASET), running what is missing
+	@"$$VENV/bin/tfmeta" figure $@ $(run)
+
+ablations: env ## draw the figures of the appendix that are of Omniglot (or of DATASET)
+	@"$$VENV/bin/tfmeta" figure $@ $(run)
+
+runtime: env ## write section B's table of run times for this machine, beside the paper's
 	@"$$VENV/bin/tfmeta" figure $@ $(run)
 
 ablation-table: env ## write the table of the defence's parts, .md and .csv

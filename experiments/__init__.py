@@ -17,7 +17,7 @@ class Experiment:
 
 
 # The appendix' figures and the parts of the defence: one result each, so that each can be run and read by itself.
-APPENDIX = ("figA1", "figA3", "figA4", "figA5", "figA6")
+APPENDIX = tuple(f"figA{number}" for number in range(1, 12))
 PARTS = (
     "full", "no-defence", "softmax-head", "no-mix", "no-fine-tuning", "one-phase", "gates-fixed", "beta-1", "beta-100",
     "head-rate-x10",
@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "matching": Experiment("matching"),
     **{name: Experiment("appendix") for name in APPENDIX},
     **{f"ablation-{part}": Experiment("ablation", ("a", "c")) for part in PARTS},
+    "runtime": Experiment("runtime", ("a",)),
     "delta-curve": Experiment("delta_curve", ("a", "c")),
 }
 

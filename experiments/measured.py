@@ -18,7 +18,7 @@ def folder_of(lab):
     return results.run_folder(lab.results, lab.bank.dataset, lab.profile, lab.tag)
 
 
-def accuracies(lab, case, x, user, points, method="softmax"):
+def accuracies(lab, case, x, user, points, method="softmax", trainer=None):
     """Return accuracies float32 [points, n] by metric of the model at ``x``; measured once, then read back.
 
     Args:
@@ -28,23 +28,52 @@ def accuracies(lab, case, x, user, points, method="softmax"):
       user: 2, 3, 4, or None for the meta-test tasks, which are the same in all cases.
       points: iterations at which to measure.
       method: one of ``tfmeta.evaluation.METHODS``.
+      trainer: 2, 3 or 4, the user whose extra local meta-training comes first; None for none (appendix A.3).
 
     Each is a file of its own under ``parts/``, so that a run that is killed goes on, and cases, experiments and
     ablations that measure the same share it.
     """
+
+    def compute():
+        weights, measured = lab.model(case, x), lab
+        if trainer is not None:
+            weights, measured = meta_trained(lab, case, x, user, trainer), lab.without_mix()
+        values = measured.measure(weights, case, user, method, points)
+        return {"meta_test": values["main"]} if user is None else values
+
+    return _part(lab, case, x, user, (method, str(points[-1])), trainer, {"points": list(points)}, compute)
+
+
+def meta_trained(lab, case, x, user, trainer):
+    """Return the weights float32 [n, size] with which the tasks begin after a user's extra local meta-training.
+
+    Supervised and matching fine-tuning share them (figures A8 and A9), so they are a part of their own.
+    """
+
+    def compute():
+        tasks, setting = lab.tasks(case, user), lab.setting._replace(config=lab.config)
+        bank = lab.banks.benign(trainer, knows_backdoor(case))
+        with lab.bar(len(tasks), f"extra local meta-training ({case}), user {trainer}", "task") as bar:
+            return {"weights": local.meta_trained(setting, lab.model(case, x), bank, tasks.seeds, bar.update)}
+
+    from tfmeta import local
+
+    return _part(lab, case, x, user, ("weights",), trainer, {}, compute)["weights"]
+
+
+def _part(lab, case, x, user, words, trainer, more, compute):
+    """Return the arrays of a file under ``parts/``, computing them if it is not there."""
     tasks = "meta-test" if user is None else f"user{user}-{'c' if case == 'c' else 'ab'}"
     known = "known" if knows_backdoor(case) else "unknown"
-    words = (known, f"x{x:04d}", tasks, method, str(points[-1]), lab.variation)
+    words = (known, f"x{x:04d}", tasks, *words, trainer and f"by{trainer}", lab.variation)
     path = folder_of(lab) / "parts" / ("-".join(word for word in words if word) + ".npz")
     manifest = {
-        "part": path.stem, "points": list(points), "dataset": lab.bank.dataset, "digest": lab.bank.digest,
-        "fields": lab.config.to_dict(),
+        "part": path.stem, "dataset": lab.bank.dataset, "digest": lab.bank.digest, "fields": lab.config.to_dict(),
+        **more,
     }  # fmt: skip
     if path.exists():
         return checkpoints.load(path, manifest)
-    values = lab.measure(lab.model(case, x), case, user, method, points)
-    if user is None:
-        values = {"meta_test": values["main"]}
+    values = compute()
     checkpoints.save(path, values, manifest)
     return values
 
@@ -66,11 +95,15 @@ def over_iterations(lab, case, method, title):
     from tfmeta.evaluation import method_of, points_upto
 
     points, (_, head) = points_upto(lab.config.finetune_steps), method_of(method)
+    # (user of the curve, user of the tasks, who trains): after a user's training meta-test depends on the user too
+    sets = [(user, user, None) for user in (*BENIGN, None)]
+    if lab.config.extra_episodes:
+        sets = [(user, user, user) for user in BENIGN] + [(user, None, user) for user in BENIGN]
     curves = []
-    with lab.bar(len(MODELS) * (len(BENIGN) + 1), f"{title} ({case})", "set of tasks") as bar:
+    with lab.bar(len(MODELS) * len(sets), f"{title} ({case})", "set of tasks") as bar:
         for split, x in MODELS.items():
-            for user in (*BENIGN, None):
-                values = accuracies(lab, case, x, user, points, method)
+            for user, tasks_of, trainer in sets:
+                values = accuracies(lab, case, x, tasks_of, points, method, trainer)
                 curves += [
                     {
                         "user": user, "head": head, "metric": metric, "split": split,

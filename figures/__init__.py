@@ -54,35 +54,85 @@ def _grid(name, title, experiment, **more):
     return FigureSpec(name, title, "layouts.grid", (experiment,), **more)
 
 
-_MATCHING = dict(head="matching", says="matching networks on weights mixed with delta = {delta:g}")
+_MATCHING = "matching networks on weights mixed with delta = {delta:g}"
+_SUPERVISED = "supervised fine-tuning from weights mixed with delta = {delta:g}"
+_EXTRA = " after {extra_episodes} episodes of the user's own extra meta-training"
+
+
+def _matching(name, title, experiment, more="", **given):
+    return _grid(name, title, experiment, head="matching", says=_MATCHING + more, **given)
+
+
+def _supervised(name, title, experiment, more="", **given):
+    return _grid(name, title, experiment, says=_SUPERVISED + more, **given)
+
+
+_COLOR = {"datasets": COLOR}
 
 FIGURES = {
     spec.name: spec
     for spec in (
         FigureSpec("fig1", "Backdoor attack", "illustration.pictures", ("illustration",), ("a",)),
+        FigureSpec("fig2", "Backdoor attack", "illustration.pictures", ("illustration",), ("a",), **_COLOR),
         FigureSpec("fig3", "Benign meta-training after the attack", "layouts.panels", ("meta_training",)),
+        FigureSpec("fig4", "Benign meta-training after the attack", "layouts.panels", ("meta_training",), **_COLOR),
         _grid("fig5", "Benign fine-tuning after the attack", "fine_tuning"),
-        _grid("fig7", "Benign fine-tuning of matching networks", "matching", **_MATCHING),
-        _grid("figA1", "Matching networks, delta 0.6", "figA1", **_MATCHING),
-        _grid("figA3", "Matching networks, delta 0.4", "figA3", **_MATCHING),
-        _grid("figA4", "Matching networks, delta 0.2", "figA4", **_MATCHING),
-        _grid(
+        _grid("fig6", "Benign fine-tuning after the attack", "fine_tuning", **_COLOR),
+        _matching("fig7", "Benign fine-tuning of matching networks", "matching"),
+        _matching("fig8", "Benign fine-tuning of matching networks", "matching", **_COLOR),
+        _matching("figA1", "Matching networks, delta 0.6", "figA1"),
+        _matching("figA2", "Matching networks, delta 0.6", "figA2", **_COLOR),
+        _matching("figA3", "Matching networks, delta 0.4", "figA3"),
+        _matching("figA4", "Matching networks, delta 0.2", "figA4"),
+        _matching(
             "figA5", "Matching networks, another set of tasks", "figA5",
-            head="matching", says=_MATCHING["says"] + ", another set of tasks (task_seed {task_seed})",
+            ", another set of tasks (task_seed {task_seed})",
         ),
-        _grid(
-            "figA6", "Supervised fine-tuning from mixed weights", "figA6",
-            says="supervised fine-tuning from weights mixed with delta = {delta:g}",
-        ),
+        _supervised("figA6", "Supervised fine-tuning from mixed weights", "figA6"),
+        _supervised("figA7", "Supervised fine-tuning from mixed weights", "figA7", **_COLOR),
+        _supervised("figA8", "Some extra local meta-training, then supervised", "figA8", _EXTRA, **_COLOR),
+        _matching("figA9", "Some extra local meta-training, then matching networks", "figA9", _EXTRA, **_COLOR),
+        _supervised("figA10", "Much extra local meta-training, then supervised", "figA10", _EXTRA, **_COLOR),
+        _matching("figA11", "Much extra local meta-training, then matching networks", "figA11", _EXTRA, **_COLOR),
         FigureSpec(
             "ablation-table", "The defence's parts, one change at a time", "ablation_table.write",
-            tuple(f"ablation-{part}" for part in _PARTS), ("a", "c"),
+            tuple(f"ablation-{part}" for part in _PARTS), ("a", "c"), BLACK_AND_WHITE + COLOR,
         ),
         FigureSpec(
-            "fig-delta", "The defence against delta", "delta.draw", ("delta-curve",), ("a", "c"), head="matching"
+            "fig-delta", "The defence against delta", "delta.draw", ("delta-curve",), ("a", "c"),
+            BLACK_AND_WHITE + COLOR, head="matching",
         ),
+        FigureSpec("runtime-omniglot", "Run times", "runtime_table.write", ("runtime",), ("a",)),
+        FigureSpec("runtime-mini-imagenet", "Run times", "runtime_table.write", ("runtime",), ("a",), **_COLOR),
     )
 }  # fmt: skip
 
-# what one name draws: make ablations
-GROUPS = {"ablations": ("figA1", "figA3", "figA4", "figA5", "figA6")}
+_OF_THE_PAPER = [name for name in FIGURES if name.startswith("fig") and name != "fig-delta"]
+# what one name draws: make ablations, make figures
+GROUPS = {
+    "ablations": [name for name in _OF_THE_PAPER if name.startswith("figA")],
+    "figures": _OF_THE_PAPER,
+    "runtime": ["runtime-omniglot", "runtime-mini-imagenet"],
+}
+
+
+def chosen(names, dataset):
+    """Return the specs that ``names`` of figures and groups stand for, for a data set's name or "auto".
+
+    Of a group they are those that are drawn from the data set; "auto" stands for Omniglot in "ablations", and for
+    either kind in "figures". Raises ``ConfigError`` for an unknown name, and for a figure of other data sets.
+    """
+    from tfmeta.errors import ConfigError
+
+    specs = []
+    for name in names:
+        if name not in FIGURES and name not in GROUPS:
+            raise ConfigError(f"unknown figure {name!r}: choose one of {', '.join([*FIGURES, *GROUPS])}")
+        wanted = "omniglot" if (name, dataset) == ("ablations", "auto") else dataset
+        for spec in (FIGURES[one] for one in GROUPS.get(name, (name,))):
+            if wanted == "auto" or wanted in spec.datasets or wanted not in BLACK_AND_WHITE + COLOR:
+                specs.append(spec)
+            elif name in FIGURES:
+                known = " or ".join(spec.datasets)
+                raise ConfigError(f"{name} is of {known}, not of {dataset}: choose another --dataset")
+    return specs

@@ -13,12 +13,13 @@ import click
 
 from tfmeta import progress
 from tfmeta.config import PROFILE_NAMES, describe, make_config, parse_settings
-from tfmeta.errors import ConfigError, TfmetaError
+from tfmeta.data import DATASETS
+from tfmeta.errors import TfmetaError
 
 _log = logging.getLogger("tfmeta")
 
 _OPTIONS = [
-    click.option("--dataset", default="auto", show_default=True, help="auto, omniglot, glyphs"),
+    click.option("--dataset", default="auto", show_default=True, help=", ".join(DATASETS)),
     click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
     click.option("--data-dir", type=click.Path(path_type=Path), help="folder with the data sets [TFMETA_DATA]"),
     click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True),
@@ -40,8 +41,8 @@ def _with(options):
     return decorate
 
 
-def _laboratory(given, specs=()):
-    """Return the laboratory that the options ask for; ``specs``: the figures that it is for."""
+def _laboratory(given, color=False):
+    """Return the laboratory that the options ask for; ``color``: which kind of data set "auto" stands for."""
     from experiments.measured import folder_of
     from tfmeta.laboratory import Laboratory
 
@@ -50,13 +51,8 @@ def _laboratory(given, specs=()):
         overrides["seed"] = given["seed"]
     lab = Laboratory(
         given["dataset"], given["profile"], results=given["results"], data_dir=given["data_dir"],
-        workers=given["workers"], **overrides,
+        workers=given["workers"], color=color, **overrides,
     )  # fmt: skip
-    for spec in specs:
-        if lab.bank.dataset not in spec.datasets:
-            raise ConfigError(
-                f"{spec.name} is of {' or '.join(spec.datasets)}, not of {lab.bank.dataset}: choose another --dataset"
-            )
     _log.info("profile %s; results go to %s", lab.profile, folder_of(lab))
     return lab
 
@@ -125,24 +121,29 @@ def experiment_command(*names):
 @click.option("--out", type=click.Path(path_type=Path), default="figures/out", show_default=True)
 @_with(_OPTIONS)
 def figure_command(names, out, **given):
-    """Draw figures (fig1, fig3 ... ablation-table; "ablations": the appendix'), computing only what is missing."""
-    import experiments
+    """Draw figures (fig1 ... fig-delta, ablation-table; "ablations", "figures": groups), computing what is missing."""
     import figures
+
+    specs = figures.chosen(names, given["dataset"])
+    _start(given)
+    color = {spec.name: "omniglot" not in spec.datasets for spec in specs}
+    for kind in sorted(set(color.values())):  # with auto, figures of both kinds: one laboratory each
+        with _laboratory(given, color=kind) as lab:
+            for spec in specs:
+                if color[spec.name] == kind:
+                    _draw(spec, lab, out)
+
+
+def _draw(spec, lab, out):
+    """Run what a figure is drawn from, where it is missing, and draw it."""
+    import experiments
     from experiments.measured import folder_of
 
-    for name in names:
-        if name not in figures.FIGURES and name not in figures.GROUPS:
-            known = ", ".join([*figures.FIGURES, *figures.GROUPS])
-            raise ConfigError(f"unknown figure {name!r}: choose one of {known}")
-    specs = [figures.FIGURES[one] for name in names for one in figures.GROUPS.get(name, (name,))]
-    _start(given)
-    with _laboratory(given, specs) as lab:
-        for spec in specs:
-            for experiment in spec.experiments:
-                for case in spec.cases:
-                    experiments.run(experiment, lab, case)
-            for path in spec.draw(folder_of(lab), out):  # each as soon as it can be
-                click.echo(path)
+    for experiment in spec.experiments:
+        for case in spec.cases:
+            experiments.run(experiment, lab, case)
+    for path in spec.draw(folder_of(lab), out):
+        click.echo(path)
 
 
 @main.command("data")

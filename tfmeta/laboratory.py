@@ -27,11 +27,12 @@ class Laboratory:
     """Everything that experiments of one configuration share.
 
     Args:
-      dataset: "auto", "omniglot", "glyphs" ...
+      dataset: "auto", "omniglot", "glyphs", "mini-imagenet" or "glyphs-color".
       profile: "smoke", "quick", "desk" or "paper".
       results: folder for results and models.
       data_dir: folder with the data sets (default: TFMETA_DATA).
       cache_dir: folder for decoded pictures (default: TFMETA_CACHE, else the user's cache).
+      color: whether "auto" stands for mini-ImageNet (or glyphs-color), not Omniglot (or glyphs).
       workers: how many episodes or tasks run at once (default: one a core).
       overrides: fields of ``Config`` other than the profile's.
 
@@ -39,14 +40,14 @@ class Laboratory:
     """
 
     def __init__(
-        self, dataset="auto", profile="quick", *, results="results", data_dir=None, cache_dir=None, workers=None,
-        **overrides,
+        self, dataset="auto", profile="quick", *, results="results", data_dir=None, cache_dir=None, color=False,
+        workers=None, **overrides,
     ):  # fmt: skip
         if dataset != "auto":
             make_config(dataset, profile, **overrides)  # complain about the configuration before reading data
         self.results = Path(results)
         self.cache = Path(cache_dir or default_cache_dir()).resolve()
-        self.bank = open_dataset(dataset, data_dir and Path(data_dir), self.cache)
+        self.bank = open_dataset(dataset, data_dir and Path(data_dir), self.cache, color=color)
         self.profile = profile
         self.config = make_config(self.bank.dataset, profile, **overrides)
         self.partition = make_partition(self.bank, self.config.split_seed)
@@ -95,6 +96,10 @@ class Laboratory:
         other.config = dataclasses.replace(self.config, **overrides)
         check_fits(other.config, other.partition)
         return other
+
+    def without_mix(self):
+        """Return the variant for weights that were mixed before extra meta-training: fine-tuning does not mix again."""
+        return self.variant(delta=1.0) if self.config.extra_place == "after-mix" else self
 
     @functools.cached_property
     def model_shape(self):

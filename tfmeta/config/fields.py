@@ -13,6 +13,10 @@ from tfmeta.errors import ConfigError
 
 # In the order in which they come about; each depends on those before it.
 STAGES = ("partition", "pretraining", "attack", "rounds", "evaluation")
+_EPISODES = (
+    "pretraining_episodes", "attack_episodes", "attack_chunk", "round_episodes", "extra_episodes",
+    "extra_few", "extra_many",
+)  # fmt: skip
 _SEEDS = 2**31 - 1  # the largest seed: a thousand times it must still be one that Keras' initializers take
 
 
@@ -228,10 +232,32 @@ class Config:
         1, "queries a class and step where matching_queries = split", 1, source="ledger 26", stage="evaluation"
     )
 
+    # --- extra local meta-training before fine-tuning (appendix A.3) ---------------------------------------
+    extra_episodes: int = _number(
+        0, "episodes of extra local meta-training by a task's user (a multiple of B; 0: none)", 0,
+        source="ledger 29", stage="evaluation",
+    )  # fmt: skip
+    extra_few: int = _number(
+        100, "extra_episodes of figures A8 and A9 (a multiple of B)", 1, source="appendix A.3", stage="evaluation"
+    )
+    extra_many: int = _number(
+        1000, "extra_episodes of figures A10 and A11 (a multiple of B)", 1, source="appendix A.3", stage="evaluation"
+    )
+    extra_epsilon: float = _number(
+        0.1, "outer step of the extra meta-training", 0, 1, source="appendix A.3", stage="evaluation", open_low=True
+    )
+    extra_place: str = _field(
+        "after-mix",
+        "whether a user trains on its task's mixed weights, or on the model it was sent, which is mixed later",
+        source="ledger 29",
+        stage="evaluation",
+        choices=("after-mix", "before-mix"),
+    )
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
-        for name in ("pretraining_episodes", "attack_episodes", "attack_chunk", "round_episodes"):
+        for name in _EPISODES:
             if getattr(self, name) % self.meta_batch:
                 raise ConfigError(
                     f"{name} = {getattr(self, name)} is not a multiple of meta_batch = {self.meta_batch}: "
