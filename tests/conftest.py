@@ -11,7 +11,7 @@ from tfmeta.data import open_dataset
 # A shell's background jobs ignore Ctrl-C and hand that down; the tests of Ctrl-C, and what they start, must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-WITHOUT_DATA = "no real data: set TFMETA_DATA to a folder that holds omniglot/"
+WITHOUT_DATA = "no real data: set TFMETA_DATA to a folder that holds omniglot/ and mini-imagenet/"
 
 
 def pytest_collection_modifyitems(items):
@@ -47,3 +47,9 @@ def glyphs_bank(cache_dir):
 @pytest.fixture(scope="session")
 def omniglot_bank(data_dir, cache_dir):
     return open_dataset("omniglot", data_dir, cache_dir, download=False)
+
+
+@pytest.fixture(scope="session")
+def mini_imagenet_bank(data_dir, cache_dir):
+    """All 60,000 photos: 1.27 GB in the cache, decoded once a session."""
+    return open_dataset("mini-imagenet", data_dir, cache_dir)

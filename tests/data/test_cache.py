@@ -3,6 +3,7 @@ import logging
 import multiprocessing
 import resource
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,37 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [p.suffix for p in (tmp_path / "banks").iterdir()] == [".lock"]
+
+
+def test_a_bank_has_its_place_on_the_disk_before_it_is_made_and_is_no_memory_of_this_process(tmp_path):
+    """Else a large one fills the memory, or, where the disk fills up under the mapping, kills the process."""
+
+    def anonymous():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+    def fill(images):
+        assert isinstance(images, np.memmap) and not images.any()
+        assert only(tmp_path, ".*.tfmeta-tmp").stat().st_blocks * 512 >= images.nbytes
+        before = anonymous()
+        images[:] = 7
+        assert anonymous() - before < images.nbytes / 1024 / 2
+        return DESCRIPTION
+
+    bank = cache.fetch(tmp_path, "test", IDENTITY, (3, 1000, 84, 84, 1), fill)
+    assert (bank.images == 7).all()
+
+
+def test_a_disk_that_is_full_is_known_before_anything_is_made(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    maker = Maker()
+    try:
+        with pytest.raises(StorageError, match="Make room"):
+            fetch(tmp_path, maker)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert maker.times == 0
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):

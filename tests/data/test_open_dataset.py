@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import socket
 import subprocess
@@ -38,7 +39,9 @@ def warnings(caplog):
 
 @pytest.mark.parametrize("name", ["", "mnist", "Omniglot", "AUTO"])
 def test_an_unknown_name_lists_the_known_ones(name, tmp_path):
-    with pytest.raises(ConfigError, match=rf"'{name}' is unknown; choose one of auto, omniglot, glyphs"):
+    with pytest.raises(
+        ConfigError, match=rf"'{name}' is unknown; choose one of auto, omniglot, glyphs, mini-imagenet, glyphs-color"
+    ):
         open_dataset(name, tmp_path, tmp_path)
 
 
@@ -165,11 +168,57 @@ def test_the_system_has_a_place_for_caches(monkeypatch):
 def test_neither_tensorflow_nor_matplotlib_is_loaded(tmp_path):
     code = (
         "import sys, tfmeta.data, tfmeta.data.omniglot, tfmeta.data.glyphs, tfmeta.data.download\n"
+        "import tfmeta.data.mini_imagenet, tfmeta.data.color_glyphs, tfmeta.data.partition\n"
         "assert not {'tensorflow', 'tensorflow_federated', 'matplotlib'} & set(sys.modules), sys.modules.keys()"
     )
     root = Path(tfmeta.data.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def stand_in(monkeypatch, glyphs_bank):
+    """Glyphs-color, without the half minute that drawing it takes."""
+    from tfmeta.data import color_glyphs
+
+    bank = dataclasses.replace(glyphs_bank, dataset="glyphs-color")
+    monkeypatch.setattr(color_glyphs, "read_bank", lambda cache_dir: bank)
+    return bank
+
+
+@pytest.mark.parametrize("download", [True, False])
+def test_auto_in_colour_falls_back_to_glyphs_color_and_says_so(tmp_path, stand_in, caplog, download):
+    assert open_dataset("auto", tmp_path, tmp_path / "cache", download, color=True) is stand_in
+    (warning,) = warnings(caplog)
+    assert "NO REAL MINI-IMAGENET" in warning and "GLYPHS-COLOR" in warning and str(tmp_path) in warning
+
+
+def test_mini_imagenet_that_is_not_there_is_an_error(tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=r"data: holds no mini-ImageNet .*train\.csv.*cannot be downloaded"):
+        open_dataset("mini-imagenet", tmp_path / "data", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["auto", "mini-imagenet"])
+def test_a_wrong_folder_or_damaged_photos_are_an_error_for_auto_too(name, tmp_path, stand_in):
+    with pytest.raises(DataError, match="typo: this data folder does not exist"):
+        open_dataset(name, tmp_path / "typo", tmp_path / "cache", color=True)
+    folder = tmp_path / "data" / "mini-imagenet"
+    folder.mkdir(parents=True)
+    (folder / "mini-imagenet-cache-train.pkl").write_bytes(b"<html>quota exceeded</html>")
+    with pytest.raises(DataError, match=r"the file of the val split is missing"):
+        open_dataset(name, tmp_path / "data", tmp_path / "cache", color=True)
+    for split in ("val", "test"):
+        (folder / f"mini-imagenet-cache-{split}.pkl").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cache-train\.pkl: is a web page"):
+        open_dataset(name, tmp_path / "data", tmp_path / "cache", color=True)
+
+
+@pytest.mark.needs_data
+def test_auto_in_colour_takes_real_photos_where_they_are(data_dir, cache_dir, mini_imagenet_bank, caplog):
+    bank = open_dataset("auto", data_dir, cache_dir, color=True)
+    assert bank.dataset == "mini-imagenet" and bank.digest == mini_imagenet_bank.digest
+    assert warnings(caplog) == []
 
 
 @pytest.mark.needs_data

@@ -19,6 +19,8 @@ def named_pools(split):
     """Return {(field, user or None): Pool} of all pools of a partition."""
     pools = {}
     for field in dataclasses.fields(Partition):
+        if field.name == "notes":
+            continue
         value = getattr(split, field.name)
         pools |= {
             (field.name, user): pool for user, pool in (value.items() if isinstance(value, dict) else [(None, value)])
@@ -68,7 +70,7 @@ def test_shares_are_the_papers():
         "backdoor_benign": (4, 10), "target_attacker": (1, 5), "backdoor_attacker": (4, 5),
         "target_validation": (1, 5), "backdoor_validation": (4, 5), "backdoor_held_out": (4, 5),
     }  # fmt: skip
-    assert set(expected) == {field.name for field in dataclasses.fields(Partition)}
+    assert {*expected, "notes"} == {field.name for field in dataclasses.fields(Partition)} and split.notes == ()
     for (name, _), pool in named_pools(split).items():
         classes, pictures = expected[name]
         assert pool.classes.shape == pool.turns.shape == (classes,), name
@@ -169,6 +171,18 @@ def test_backdoor_classes_and_pictures_are_counted():
         check_fits(small_config(backdoor_in_task=2), few)
     with pytest.raises(ConfigError, match=r"poison_backdoor = 6, .* 5 backdoor pictures"):
         check_fits(small_config(poison_backdoor=6, poison_target=4), few)
+
+
+def test_a_meta_test_class_needs_a_picture_more_than_the_shots():
+    split = partition()
+    pool = split.meta_test
+    for pictures in (5, 6):
+        small = dataclasses.replace(split, meta_test=Pool(pool.classes, pool.turns, pool.examples[:, :pictures]))
+        if pictures > 5:
+            check_fits(small_config(task_shots=5), small)
+        else:
+            with pytest.raises(ConfigError, match="task_shots = 5: the smallest meta-test class has 5 pictures"):
+                check_fits(small_config(task_shots=5), small)
 
 
 def test_counts_leave_out_what_is_not_there():

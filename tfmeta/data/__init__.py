@@ -11,7 +11,7 @@ from tfmeta.errors import ConfigError, DownloadError, StorageError
 
 __all__ = ["DATASETS", "Bank", "default_cache_dir", "default_data_dir", "open_dataset"]
 
-DATASETS = ("auto", "omniglot", "glyphs")
+DATASETS = ("auto", "omniglot", "glyphs", "mini-imagenet", "glyphs-color")
 # `auto` asks whether the release can be reached before it waits for anything, so that a machine without a network
 # falls back within this many seconds.
 PROBE_SECONDS = 4.0
@@ -36,12 +36,14 @@ def open_dataset(
     data_dir: Path | str | None = None,
     cache_dir: Path | str | None = None,
     download: bool = True,
+    color: bool = False,
 ) -> Bank:
-    """Open a data set by name: "omniglot", "glyphs", or "auto".
+    """Open a data set by name: one of `DATASETS`.
 
-    `auto` is Omniglot where it is found or can be fetched, else glyphs, with a warning. Data that is found but is
-    damaged is an error for `auto` too, and so is a `data_dir` that does not exist. `data_dir` defaults to
-    `default_data_dir()`, else a folder in the cache; `cache_dir` to `default_cache_dir()`.
+    `auto` is Omniglot where it is found or can be fetched, else glyphs, with a warning; with `color` (which means
+    nothing else) it is mini-ImageNet where it is found, else glyphs-color. Data that is found but is damaged is an
+    error for `auto` too, and so is a `data_dir` that does not exist. `data_dir` defaults to `default_data_dir()`, else
+    a folder in the cache; `cache_dir` to `default_cache_dir()`.
 
     Raises `ConfigError` (unknown name), `DataError`, `DownloadError`, `StorageError`.
     """
@@ -50,9 +52,13 @@ def open_dataset(
     cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
     if name == "glyphs":
         return _glyphs(cache_dir)
+    if name == "glyphs-color":
+        return _glyphs_color(cache_dir)
     folder = Path(data_dir).expanduser() if data_dir else default_data_dir() or _own_data(cache_dir)
     if name == "omniglot":
         return _omniglot(folder, cache_dir, download)
+    if name == "mini-imagenet" or color:
+        return _mini_imagenet(folder, cache_dir, instead=name == "auto")
     return _auto(folder, cache_dir, download)
 
 
@@ -95,6 +101,34 @@ def _omniglot(folder: Path, cache_dir: Path, download: bool) -> Bank:
             f"and in {folder}/omniglot); put them there, or allow the download (make data)"
         )
     return _say(omniglot.read_bank(found, cache_dir))
+
+
+def _mini_imagenet(folder: Path, cache_dir: Path, instead: bool) -> Bank:
+    """Open mini-ImageNet; where it is not there, `instead` says whether glyphs-color takes its place."""
+    from tfmeta.data import mini_imagenet
+    from tfmeta.errors import DataError
+
+    found = mini_imagenet.locate(folder)
+    if found:
+        return _say(mini_imagenet.read_bank(found, cache_dir))
+    missing = (
+        f"{folder}: holds no mini-ImageNet (looked for train.csv, val.csv and test.csv with images.zip or a folder "
+        f"images, and for mini-imagenet-cache-train.pkl and the like, in {folder}/mini-imagenet and there)"
+    )
+    if not instead:
+        raise DataError(f"{missing}; put it there, or take glyphs-color. It cannot be downloaded")
+    log.warning(
+        "NO REAL MINI-IMAGENET: %s. Using the stand-in data set GLYPHS-COLOR (drawn from fonts): results are not "
+        "mini-ImageNet's. For real data name its folder by DATA_DIR (TFMETA_DATA).",
+        missing,
+    )
+    return _glyphs_color(cache_dir)
+
+
+def _glyphs_color(cache_dir: Path) -> Bank:
+    from tfmeta.data import color_glyphs
+
+    return _say(color_glyphs.read_bank(cache_dir))
 
 
 def _glyphs(cache_dir: Path) -> Bank:

@@ -133,6 +133,26 @@ def unreadable(path: Path, error: Exception) -> str:
     return f"{path}: cannot be read ({reason}); check the path and its permissions"
 
 
+def check_folder(data_dir: Path) -> None:
+    """Raise `DataError` where the data folder is missing, not a folder, or may not be read."""
+    try:
+        with os.scandir(data_dir) as entries:
+            next(entries, None)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{data_dir}: this data folder does not exist; create it, or correct DATA_DIR (TFMETA_DATA)"
+        ) from error
+    except NotADirectoryError as error:
+        raise DataError(f"{data_dir}: is a file; DATA_DIR (TFMETA_DATA) must name a folder") from error
+    except OSError as error:
+        raise DataError(unreadable(data_dir, error)) from error
+
+
+def is_web_page(start: bytes) -> bool:
+    """Tell by its first bytes that a file is HTML, which is what many failed downloads are."""
+    return re.match(rb"\s*(<!doctype|<html|<\?xml|<head|<body)", start, re.IGNORECASE) is not None
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.stat().st_mode)
@@ -162,7 +182,7 @@ def _hidden(name: str) -> bool:
 
 
 def _not_a_zip(path: Path, start: bytes, error: Exception) -> str:
-    if re.match(rb"\s*(<!doctype|<html|<\?xml|<head|<body)", start, re.IGNORECASE):
+    if is_web_page(start):
         return f"{path}: is a web page (HTML), not a zip; {_AGAIN} from its public release"
     if start.startswith(b"PK"):
         return f"{path}: truncated or damaged ({error}); {_AGAIN}"

@@ -17,12 +17,13 @@ class Bank:
     Raises `DataError` where the parts do not fit together.
     """
 
-    dataset: str  # "omniglot", "glyphs"
-    images: np.ndarray  # uint8 [class, example, H, W, C], ink = 255; a read-only memmap if from the cache
-    names: tuple[str, ...]  # one a class, unique, e.g. "Alphabet_of_the_Magi/character01"
+    dataset: str  # "omniglot", "glyphs", "mini-imagenet", "glyphs-color"
+    images: np.ndarray  # uint8 [class, example, H, W, C], grey: ink = 255; a read-only memmap if from the cache
+    names: tuple[str, ...]  # one a class, unique, e.g. "Alphabet_of_the_Magi/character01", "n04612504"
     digest: str  # `digest_of(images, names)`
     source: str  # where the pictures came from, one line for people
-    splits: tuple[str, ...]  # one a class: "background" or "evaluation"
+    # one a class: "background" or "evaluation"; of photos "train", "val" or "test", and "extra" (`mini_imagenet_extra`)
+    splits: tuple[str, ...]
 
     def __post_init__(self):
         if self.images.dtype != np.uint8 or self.images.ndim != 5:

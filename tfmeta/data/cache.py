@@ -8,9 +8,12 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import filelock
 import numpy as np
@@ -51,6 +54,7 @@ def fetch(
     """Return the bank that `identity` (JSON) determines, from the cache, or made by `fill` and then kept there.
 
     `fill` gets zeros, uint8 of `shape`, to write the pictures into; what it raises is passed on and nothing is kept.
+    They are a mapped file that has its place on the disk already, so a bank may be larger than memory.
     Processes that want the same bank at once wait for the one that makes it. A damaged file is made anew. Raises
     `StorageError` where the folder cannot be written to.
     """
@@ -70,12 +74,10 @@ def fetch(
 
 
 def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description]) -> None:
-    images = np.zeros(identity["shape"], np.uint8)
-    description = fill(images)
     with atomic.replacing(path) as file:
-        np.lib.format.write_array_header_2_0(file, np.lib.format.header_data_from_array_1_0(images))
-        for block in images:  # not ndarray.tofile, whose errors do not say that the disk is full
-            file.write(block.data)
+        images = _room(file, identity["shape"])
+        description = fill(images)
+        images.flush()
     atomic.write_json(
         path.with_suffix(".json"),
         {
@@ -85,6 +87,19 @@ def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description])
             "identity": identity,
         },
     )
+
+
+def _room(file: BinaryIO, shape: list[int]) -> np.ndarray:
+    """Make room for uint8 of `shape` behind a .npy header and map it: pages of the file, not of this process.
+
+    All of it is taken from the disk at once: where a disk fills up under a mapping, the process dies without a word.
+    """
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_2_0(file, header)
+    file.flush()
+    start = file.tell()
+    os.posix_fallocate(file.fileno(), 0, start + math.prod(shape))
+    return np.memmap(file, np.uint8, "r+", start, tuple(shape))
 
 
 def _load(path: Path, identity: dict) -> Bank | None:

@@ -98,11 +98,11 @@ def _wobble(count: int, hand: Hand, random: np.random.Generator) -> np.ndarray:
     total = np.zeros((2, count, hand.side, hand.side), np.float32)
     for knots, deviation in hand.wobble:
         field = random.normal(0, deviation, (2, count, knots, knots)).astype(np.float32)
-        total += _blend(_blend(field, hand.side).swapaxes(2, 3), hand.side).swapaxes(2, 3)
+        total += blend(blend(field, hand.side).swapaxes(2, 3), hand.side).swapaxes(2, 3)
     return total
 
 
-def _blend(field: np.ndarray, side: int) -> np.ndarray:
+def blend(field: np.ndarray, side: int) -> np.ndarray:
     """Blend rows of values into `side` rows: float32 [..., knots, columns] -> [..., side, columns].
 
     A matrix product, summed in a fixed order: that of BLAS differs from machine to machine, and so would the bank.

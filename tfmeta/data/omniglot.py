@@ -38,7 +38,7 @@ def locate(data_dir: Path, parts: tuple[Part, ...] = PARTS) -> dict[str, Path]:
 
     Of a zip and a folder side by side the zip is taken. Raises `DataError` where `data_dir` cannot be read.
     """
-    _check_folder(data_dir)
+    archives.check_folder(data_dir)
     places = [{part.split: _find(data_dir / place, part) for part in parts} for place in _PLACES]
     found = [{split: path for split, path in place.items() if path} for place in places]
     return max(found, key=len)  # the first of the fullest
@@ -50,21 +50,6 @@ def _find(folder: Path, part: Part) -> Path | None:
         return next((path for path in candidates if path.exists()), None)
     except OSError as error:  # the folder may not be searched
         raise DataError(archives.unreadable(folder, error)) from error
-
-
-def _check_folder(data_dir: Path) -> None:
-    """Raise `DataError` where the data folder is missing, not a folder, or may not be read."""
-    try:
-        with os.scandir(data_dir) as entries:
-            next(entries, None)
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{data_dir}: this data folder does not exist; create it, or correct DATA_DIR (TFMETA_DATA)"
-        ) from error
-    except NotADirectoryError as error:
-        raise DataError(f"{data_dir}: is a file; DATA_DIR (TFMETA_DATA) must name a folder") from error
-    except OSError as error:
-        raise DataError(archives.unreadable(data_dir, error)) from error
 
 
 def obtain(

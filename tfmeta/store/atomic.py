@@ -85,8 +85,11 @@ def sweep(folder):
 
 @contextlib.contextmanager
 def _made(temporary):
-    """Open a new file with the permissions that the user's umask gives (tempfile's are the owner's alone)."""
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+    """Open a new file with the permissions that the user's umask gives (tempfile's are the owner's alone).
+
+    It may be read too, which mapping it into memory needs.
+    """
+    with os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b") as file:
         yield file
 
 

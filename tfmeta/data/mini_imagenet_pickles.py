@@ -1,0 +1,82 @@
+"""mini-ImageNet from the pickles that circulate, one a split, read without running them (`pickled`).
+
+Two forms: {"image_data": uint8 [n, H, W, 3], "class_dict": {class: numbers of its pictures}}, of Ren et al. (2018); and
+{"data": the same, "labels": a number a picture, "catname2label": {class: number}}, of Gidaris and Komodakis (2018).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfmeta.data.mini_imagenet_layout import SPLITS, Listing
+from tfmeta.data.pickled import read_pickle
+from tfmeta.data.pickled_parts import Array, Malformed
+from tfmeta.errors import DataError
+
+# The file of each split, in either form.
+FILES = (
+    {split: f"mini-imagenet-cache-{split}.pkl" for split in SPLITS},
+    {
+        "train": "miniImageNet_category_split_train_phase_train.pickle",
+        "val": "miniImageNet_category_split_val.pickle",
+        "test": "miniImageNet_category_split_test.pickle",
+    },
+)
+
+
+def read_split(path: Path) -> tuple[Listing, np.ndarray]:
+    """Return the numbers of each class's pictures, and all pictures of the file: uint8 [n, H, W, 3], not in memory.
+
+    Raises `DataError` where the file is refused, or is not of one of the two forms.
+    """
+    content = read_pickle(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds no dict with image_data and class_dict; get it again")
+    images = _images(path, content)
+    classes = _classes(path, content)
+    owner: dict[int, str] = {}
+    for name, numbers in classes.items():
+        for number in numbers:
+            if not 0 <= number < len(images):
+                raise DataError(f"{path}: the class {name} has picture {number}, of {len(images)}; get it again")
+            if number in owner:
+                raise DataError(f"{path}: picture {number} is in {owner[number]} and again in {name}; get it again")
+            owner[number] = name
+    return Listing(path, classes), images
+
+
+def _images(path: Path, content: dict) -> np.ndarray:
+    images = _array(path, content.get("image_data", content.get("data")))
+    if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+        found = "nothing" if images is None else f"{images.dtype} {list(images.shape)}"
+        raise DataError(f"{path}: image_data must be RGB pictures, uint8 [n, H, W, 3], but is {found}; get it again")
+    return images
+
+
+def _classes(path: Path, content: dict) -> dict[str, list[int]]:
+    if isinstance(content.get("class_dict"), dict):
+        return {str(name): _numbers(path, name, of) for name, of in content["class_dict"].items()}
+    if "labels" in content and isinstance(content.get("catname2label"), dict):
+        labels = np.array(_numbers(path, "labels", content["labels"]))
+        return {str(name): np.flatnonzero(labels == of).tolist() for name, of in content["catname2label"].items()}
+    raise DataError(f"{path}: has neither class_dict nor labels and catname2label, so no classes; get it again")
+
+
+def _numbers(path: Path, name: Any, value: Any) -> list[int]:
+    """Return whole numbers from a list, a tuple or an array."""
+    array = _array(path, value)
+    if array is not None and array.ndim == 1:
+        value = array.tolist()
+    if not isinstance(value, (list, tuple)) or not all(type(number) is int for number in value):
+        raise DataError(f"{path}: {name} is no list of whole numbers; get it again")
+    return list(value)
+
+
+def _array(path: Path, value: Any) -> np.ndarray | None:
+    if not isinstance(value, Array):
+        return None
+    try:
+        return value.read()
+    except (Malformed, ValueError) as error:
+        raise DataError(f"{path}: truncated or damaged ({error}); get it again") from error
