@@ -140,6 +140,8 @@ def result(lab, experiment, case, compute):
     with lock.hold(folder):
         started, clock = time.time(), time.monotonic()
         described, more, arrays = compute()
+        notes = [*lab.partition.notes, *more.get("notes", ())]  # also where shares are not the paper's (ledger 15)
+        more = {**more, "notes": notes} if notes else more
         curves = [results.curve(**description) for description in described]
         values = {results.key(curve): given["task_values"] for curve, given in zip(curves, described, strict=True)}
         document = {
