@@ -345,5 +345,5 @@ def test_a_support_set_that_does_not_fit_is_refused_by_name(labels, named):
 def test_support_sets_that_fit_pass():
     check_support(LABELS, 3)
     check_support(np.stack([LABELS, LABELS[::-1]]), 3)
-    with pytest.raises(DataError, match="^what was given: "):
+    with pytest.raises(DataError, match=r"^what was given: "):
         check_support(LABELS, 2, "what was given")
