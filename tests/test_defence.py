@@ -289,6 +289,26 @@ def test_another_order_of_the_support_is_the_same_task():
     assert (found == matching((0, 6))).mean() > 0.99
 
 
+def striped(of, random):
+    """Stripes of class ``of`` on blots that hide them from an untrained embedding."""
+    picture = random.uniform(0, 180, (4, 4, 1)).repeat(4, axis=0).repeat(4, axis=1)
+    picture[:, :, 0] += 70 * (np.indices((16, 16))[of % 2] // (1 + of // 2) % 2)
+    return picture.astype(np.uint8)
+
+
+@pytest.mark.parametrize("delta", [0.3, 1.0])
+def test_it_learns_what_its_embedding_did_not_see(delta):
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3, dtype=np.int32), 8)
+    support, asked = (np.stack([striped(of, random) for of in group]) for group in (labels, labels))
+    answers = defence.matching(
+        MODEL, config(delta=delta), [tf.constant(part) for part in weights()], tf.constant(support),
+        tf.constant(labels), [tf.constant(asked)], tf.constant(SEED), (0, 40),
+    ).numpy()  # fmt: skip
+    right = (answers == labels).mean(1)
+    assert right[0] < 0.75 and right[1] > 0.9
+
+
 def test_a_head_of_another_form_is_refused():
     with pytest.raises(ConfigError, match=r"^gates = 'open'"):
         config(gates="open")

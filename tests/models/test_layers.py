@@ -59,7 +59,7 @@ def test_gates_stay_in_0_to_1_through_training(gates, score):
     """With steps that would take them far out."""
     layer, optimizer = GatedCosineAttention(3, gates, score), tf.keras.optimizers.Adam(0.4, beta_1=0.0)
     start = layer([SUPPORT, SUPPORT, LABELS]).numpy()
-    gate, seen = MatchingHead(3, 6, gates).gate, []
+    gate, seen, losses = MatchingHead(3, 6, gates).gate, [], []
     for _ in range(6):
         with tf.GradientTape() as tape:
             logs = layer([SUPPORT, SUPPORT, LABELS], leave_one_out=True)
@@ -67,7 +67,9 @@ def test_gates_stay_in_0_to_1_through_training(gates, score):
         weights = layer.trainable_weights
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         seen.append(gate(layer.alpha).numpy())
+        losses.append(loss.numpy())
     seen = np.stack(seen)
+    assert losses[-1] < losses[0]
     assert (seen >= 0).all() and (seen <= 1).all()
     if gates == "fixed":
         assert (seen == 1).all() and (layer.alpha.numpy() == 1).all()
