@@ -114,4 +114,4 @@ def test_norms_by_hand():
 def test_norms_are_logged_by_weight(caplog):
     with caplog.at_level(logging.INFO, "tfmeta.mix"):
         mix.log_norms({"conv0/kernel": {"theta": 4.0, "theta_g": 1.25, "ratio": 3.2}}, 0.3, "case a")
-    assert caplog.messages == ["norms of theta / theta_g (case a, delta 0.3): conv0/kernel 4 / 1.25"]
+    assert caplog.messages == ["|theta| / |theta_g| (case a, delta 0.3): conv0 4 / 1.25"]
