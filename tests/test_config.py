@@ -11,11 +11,27 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tfmeta.config import PROFILE_NAMES, PROFILES, STAGES, Config, describe, make_config, parse_settings, tag
+from tfmeta.config import (
+    PROFILE_NAMES,
+    PROFILES,
+    STAGES,
+    Config,
+    describe,
+    difference,
+    make_config,
+    parse_settings,
+    tag,
+)
+from tfmeta.config.layers import WEIGHTS, chosen
 from tfmeta.errors import ConfigError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 NUMBERS = [name for name, field in FIELDS.items() if field.type in (int, float)]
+DEFENCE = (
+    dict(delta=0.4), dict(mixed_layers="conv*"), dict(attention_steps=0), dict(score="class-mean"), dict(gates="fixed"),
+    dict(beta_initial=1.0), dict(eta_alpha=0.01), dict(eta_beta=0.01), dict(matching_queries="split"),
+    dict(split_queries=2),
+)  # fmt: skip
 WITH_HIGH = [name for name in NUMBERS if FIELDS[name].metadata["high"] is not None]
 
 
@@ -27,7 +43,9 @@ def test_paper_profile_is_the_ledger():
         pretraining_episodes=1000, clients_per_round=3, alpha=1 / 3, aggregation="sum", runtime="tff", lambda_=3.0,
         attack_episodes=50_000, attack_inner_steps=250, attack_epsilon=0.1, poison_backdoor=4, poison_target=6,
         target_keyed=False, target_replacement=True, round_episodes=1000, rounds_after=50, tasks=40, task_shots=5,
-        task_steps=50, finetune_steps=500, backdoor_in_task=1, statistics="support",
+        task_steps=50, finetune_steps=500, backdoor_in_task=1, statistics="support", delta=0.3, mixed_layers="*",
+        attention_steps=10, score="examples", gates="projected", beta_initial=10.0, eta_alpha=0.001, eta_beta=0.001,
+        matching_queries="leave-one-out",
     )  # fmt: skip
     assert {name: paper[name] for name in ledger} == ledger
     assert make_config("omniglot", "paper") == Config()
@@ -100,6 +118,20 @@ def test_unknown_names_are_refused(arguments, overrides, named):
         ("target_keyed", 1),
         ("target_keyed", "yes"),
         ("statistics", "batch"),
+        ("delta", math.nan),
+        ("delta", -0.01),
+        ("delta", 1.01),
+        ("delta", "0.3"),
+        ("attention_steps", -1),
+        ("score", "mean"),
+        ("gates", "open"),
+        ("beta_initial", -1.0),
+        ("beta_initial", 1e7),
+        ("eta_alpha", -0.1),
+        ("eta_beta", 1.5),
+        ("matching_queries", "all"),
+        ("split_queries", 0),
+        ("mixed_layers", None),
         ("trigger_corner", "right-lower"),
         ("adam_state", True),
         ("downsample", "pool"),
@@ -151,6 +183,52 @@ def test_backdoor_classes_leave_room_for_the_target():
         Config(backdoor_in_task=4, ways=4)
 
 
+def test_the_ends_of_the_defences_ranges_are_in_them():
+    for fields in (
+        dict(delta=0),
+        dict(delta=1),
+        dict(attention_steps=0),
+        dict(eta_alpha=0, eta_beta=0, beta_initial=0),
+    ):
+        config = Config(**fields)
+        assert all(getattr(config, name) == value for name, value in fields.items())
+
+
+def test_a_split_leaves_support():
+    assert Config(matching_queries="split", split_queries=4, task_shots=5).split_queries == 4
+    assert Config(split_queries=5, task_shots=5).split_queries == 5  # not used
+    with pytest.raises(ConfigError, match=r"^split_queries = 5 leaves no support .* 5 of a class \(task_shots\)"):
+        Config(matching_queries="split", split_queries=5, task_shots=5)
+    with pytest.raises(ConfigError, match=r"^split_queries = 1 .*task_shots"):
+        Config(matching_queries="split", task_shots=1)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        ("*", WEIGHTS),
+        ("logits", ("logits/kernel", "logits/bias")),
+        ("conv2", ("conv2/kernel",)),
+        ("norm?/beta", tuple(f"norm{module}/beta" for module in range(4))),
+        ("*/kernel", ("conv0/kernel", "conv1/kernel", "conv2/kernel", "conv3/kernel", "logits/kernel")),
+        (" conv0 , norm0/gamma,conv0", ("conv0/kernel", "norm0/gamma")),
+    ],
+)
+def test_layers_are_chosen_by_name_or_wildcard(patterns, names):
+    assert chosen(patterns) == set(names)
+    assert Config(mixed_layers=patterns).mixed_layers == patterns
+
+
+@pytest.mark.parametrize(
+    ("patterns", "named"),
+    [("conv4", "conv4"), ("conv0,dense", "dense"), ("", ""), ("conv0,", ""), ("conv", "conv"), ("CONV0", "CONV0")],
+)
+def test_layers_that_there_are_not_are_refused_by_name(patterns, named):
+    for refused in (lambda: chosen(patterns), lambda: Config(mixed_layers=patterns)):
+        with pytest.raises(ConfigError, match=f"^mixed_layers: {named!r} names no layer; .*conv0/kernel.*logits/bias"):
+            refused()
+
+
 def test_a_configuration_is_a_constant():
     config = Config()
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -167,6 +245,7 @@ def test_settings_read_what_they_print(profile):
 
 
 def test_settings_have_the_fields_types():
+    assert parse_settings(["mixed_layers=conv*,norm0", "delta=1"]) == {"mixed_layers": "conv*,norm0", "delta": 1.0}
     read = parse_settings(["lambda=5", "target_keyed=true", "trigger_pattern=cross", "seed=7"])
     assert read == {"lambda_": 5.0, "target_keyed": True, "trigger_pattern": "cross", "seed": 7}
     assert [type(value) for value in read.values()] == [float, bool, str, int]
@@ -190,6 +269,8 @@ def test_settings_have_the_fields_types():
         ("alpha=NaN", "alpha"),
         ("lambda=Infinity", "lambda_"),
         ("statistics=batch", "statistics"),
+        ("delta=1.5", "delta"),
+        ("delta=NaN", "delta"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(word, named):
@@ -218,6 +299,12 @@ SOME_FIELDS = {
     "target_keyed": st.booleans(),
     "target_replacement": st.booleans(),
     "runtime": st.sampled_from(["tff", "inprocess"]),
+    "delta": st.floats(0, 1),
+    "mixed_layers": st.sampled_from(["*", "conv*", "conv0,norm0", "logits"]),
+    "attention_steps": st.integers(0, 11),
+    "gates": st.sampled_from(["projected", "sigmoid", "fixed"]),
+    "eta_alpha": st.sampled_from([0.001, 0.01, 0.1]),
+    "eta_beta": st.sampled_from([0.001, 0.01, 0.1]),
 }
 overrides = st.fixed_dictionaries({}, optional=SOME_FIELDS)
 
@@ -246,6 +333,17 @@ def test_a_short_tag_is_readable():
     assert re.fullmatch(r"set[0-9a-f]{10}", tag("omniglot", "quick", many))
 
 
+def test_a_difference_is_between_any_two():
+    plain, other = Config(seed=3, delta=0.6), Config(seed=3, delta=0.5, gates="fixed")
+    assert difference(plain, plain) is None
+    assert (
+        difference(plain, other) == "delta_0.5-gates_fixed" and difference(other, plain) == "delta_0.6-gates_projected"
+    )
+    wild = difference(plain, dataclasses.replace(plain, mixed_layers="conv*"))
+    assert re.fullmatch(r"set[0-9a-f]{10}", wild)  # no wildcard in a file's name
+    assert wild != difference(plain, dataclasses.replace(plain, mixed_layers="norm*"))
+
+
 def test_stages_nest():
     config = Config()
     seen = {}
@@ -271,6 +369,7 @@ def test_stages_nest():
         (dict(rounds_after=3), "rounds"),
         (dict(tasks=3), "evaluation"),
         (dict(statistics="queries"), "evaluation"),
+        *[(change, "evaluation") for change in DEFENCE],
     ],
 )
 def test_a_change_reaches_its_own_stage_and_later_ones_only(change, first_stage):

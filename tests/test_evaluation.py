@@ -1,11 +1,14 @@
 """The accuracies of tasks (ledger 20)."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from core_fixtures import small_config
 
-from tfmeta import evaluation
+from tfmeta import defence, evaluation, finetune
+from tfmeta.errors import ConfigError, DataError, ModelError
 from tfmeta.models.conv4 import Conv4
 from tfmeta.tasks import Tasks
 
@@ -26,6 +29,19 @@ def test_points_begin_at_0_and_end_with_the_last_step(steps):
 
 def test_points_of_the_papers_fine_tuning():
     assert evaluation.points_upto(500) == (0, 10, 20, 50, 100, 150, 200, 300, 400, 500)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [(500, (0, 50, 200, 500)), (200, (0, 20, 80, 200)), (20, (0, 2, 8, 20)), (1, (0, 1)), (7, (0, 2, 7))],
+)
+def test_tenths_are_the_papers_iterations_scaled(steps, expected):
+    assert evaluation.tenths(steps) == expected
+
+
+def test_tables_find_their_iterations_among_the_figures():
+    for steps in range(1, 1001):
+        assert set(evaluation.tenths(steps)) <= set(evaluation.points_upto(steps))
 
 
 def by_hand():
@@ -99,11 +115,12 @@ def easy_tasks(number=7):
     )
 
 
-def test_fine_tuning_learns_easy_tasks():
-    tasks, done = easy_tasks(), []
-    result = evaluation.measure(MODEL, config(), MODEL.initial_weights(0), tasks, (0, 60), report=done.append)
+@pytest.mark.parametrize(("method", "untrained"), [("softmax", 0.8), ("matching", 1.0), ("softmax-mixed", 0.8)])
+def test_fine_tuning_learns_easy_tasks(method, untrained):
+    tasks, done, model = easy_tasks(), [], MODEL.initial_weights(0)  # stripes match before any training
+    result = evaluation.measure(MODEL, config(), model, tasks, (0, 60), method, done.append)
     assert {name: values.shape for name, values in result.items()} == dict.fromkeys(result, (2, 7))
-    assert result["main"][0].mean() < 0.8 and result["main"][1].mean() > 0.95
+    assert result["main"][0].mean() <= untrained and result["main"][1].mean() > 0.95
     # three of four keyed pictures look like the target; the fourth is asked about in the first group only
     np.testing.assert_allclose(result["backdoor_train"][1], 0.75, atol=0.11)
     assert result["backdoor_validation"][1].mean() > 0.95
@@ -152,3 +169,71 @@ def test_tasks_of_one_shape_do_not_trace_again():
         tasks = easy_tasks(6).part(slice(start, start + 5))
         evaluation.measure(MODEL, config(seed=5), MODEL.initial_weights(start), tasks, (0, 1), method=counted)
     assert len(calls) == 1
+
+
+# --- methods and bad input ------------------------------------------------------------------------
+
+
+def test_methods_by_name():
+    assert evaluation.method_of("softmax") == (finetune.supervised, "softmax")
+    assert evaluation.method_of("matching") == (defence.matching, "matching")
+    assert evaluation.method_of("softmax-mixed") == (finetune.supervised_from_mix, "softmax")
+
+
+@pytest.mark.parametrize("method", ["softmax", "matching", "softmax-mixed"])
+def test_a_name_measures_its_method_with_each_tasks_seed(method):
+    tasks, weights = easy_tasks(2), MODEL.initial_weights(0)
+    alone = [
+        evaluation.method_of(method)[0](
+            MODEL, config(), [tf.constant(part) for part in weights], tasks.support[number],
+            tf.constant(tasks.support_labels[number]), [tasks.queries[number], *tasks.keyed.values()],
+            tf.constant(tasks.seeds[number]), (0, 3),
+        ).numpy()
+        for number in range(2)
+    ]  # fmt: skip
+    expected = evaluation.accuracies(np.stack(alone), tasks)
+    found = evaluation.measure(MODEL, config(), weights, tasks, (0, 3), method)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def measured(method="matching", weights=None, **changed):
+    tasks = dataclasses.replace(easy_tasks(2), **changed)
+    return evaluation.measure(MODEL, config(), weights or MODEL.initial_weights(0), tasks, (0,), method)
+
+
+@pytest.mark.parametrize("name", ["attention", "", None])
+def test_an_unknown_method_is_refused_by_name(name):
+    with pytest.raises(ConfigError, match=f"^unknown method {name!r}: choose one of softmax, matching, softmax-mixed"):
+        measured(name)
+
+
+@pytest.mark.parametrize("method", evaluation.METHODS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_poisoned_weights_with_nan_are_refused(method, value):
+    for which in (0, -1):
+        weights = MODEL.initial_weights(0)
+        weights[which].flat[-1] = value
+        with pytest.raises(ModelError, match=r"^the model to fine-tune: the weights hold NaN"):
+            measured(method, weights)
+
+
+def test_weights_of_another_model_are_refused():
+    for weights in (Conv4((16, 16, 1), 3, 4).initial_weights(0), MODEL.initial_weights(0)[:-2]):
+        with pytest.raises(ModelError, match=r"^the model to fine-tune: weights of shapes .* but the model has"):
+            measured(weights=weights)
+
+
+@pytest.mark.parametrize("method", evaluation.METHODS)
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        ([0, 0, 0, 0, 2, 2, 2, 2, 0, 0, 0, 0], r"no support example of class \[1\]"),
+        ([0, 1, 2] * 3 + [0, 1, 3], r"\[3\]"),
+    ],
+)
+def test_support_sets_that_do_not_fit_are_refused_by_task(method, labels, named):
+    support_labels = easy_tasks(2).support_labels
+    support_labels[1] = labels
+    with pytest.raises(DataError, match="^the tasks' support sets, task 1: .*" + named):
+        measured(method, support_labels=support_labels)

@@ -1,5 +1,6 @@
-"""Fine-tuning on a task, against Keras; what a prediction may depend on (ledger 4, 5, 7)."""
+"""Fine-tuning on a task, against Keras; what a prediction may depend on (ledger 4, 5, 7, 28)."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 from core_fixtures import small_config
 
-from tfmeta import episodes, finetune
+from tfmeta import episodes, finetune, mix
 from tfmeta.models.conv4 import Conv4
 
 MODEL = Conv4((16, 16, 1), 3, 8)
@@ -29,6 +30,7 @@ def pictures(number, seed):
 
 
 SUPPORT, QUERIES = pictures(12, 1), [pictures(20, 2), pictures(15, 3) // 2]
+ALL = np.concatenate(QUERIES)
 
 
 @functools.cache
@@ -132,15 +134,69 @@ def test_the_seed_decides_the_order_of_batches():
     assert (one[0] == other[0]).all() and (one[-1] != other[-1]).any()
 
 
+# --- from mixed weights ---------------------------------------------------------------------------
+
+
+@functools.cache
+def from_mix(points=POINTS, seed=SEED, **overrides):
+    mixing = dataclasses.replace(config(), **overrides)
+    return finetune.supervised_from_mix(
+        MODEL, mixing, [tf.constant(part) for part in weights()], tf.constant(SUPPORT), tf.constant(LABELS),
+        [tf.constant(group) for group in QUERIES], tf.constant(seed), points,
+    ).numpy()  # fmt: skip
+
+
+def test_supervised_fine_tuning_from_mixed_weights_begins_with_them():
+    """All of them, the last layer's too (ledger 28)."""
+    for layers, dense_mixed in (("*", True), ("logits", True), ("conv*", False)):
+        start = mix.mixed(MODEL, dataclasses.replace(config(), mixed_layers=layers), weights(), tf.constant(SEED))
+        assert np.any(start[-2] != weights()[-2]) == np.any(start[-1] != weights()[-1]) == dense_mixed
+        _, seen = MODEL.features(start, SUPPORT / np.float32(255))
+        logits, _ = MODEL.logits(start, ALL / np.float32(255), seen)
+        assert (from_mix((0,), mixed_layers=layers)[0] == logits.numpy().argmax(1)).all()
+
+
+def test_from_mixed_weights_it_is_the_same_fine_tuning():
+    mixed = mix.mixed(MODEL, config(), weights(), tf.constant(SEED))
+    task = tf.constant(SUPPORT), tf.constant(LABELS), [tf.constant(group) for group in QUERIES], tf.constant(SEED)
+    expected = finetune.supervised(MODEL, config(), mixed, *task, POINTS).numpy()
+    assert (from_mix() == expected).all() and (expected[0] != expected[-1]).any()
+    unmixed = finetune.supervised(MODEL, config(), [tf.constant(part) for part in weights()], *task, POINTS).numpy()
+    assert (from_mix(delta=1.0) == unmixed).all() and (from_mix() != unmixed).any(1).all()
+    assert (from_mix((0,), seed=(4, -8)) != from_mix((0,))).any()  # each task its own theta_g
+
+
+# --- steps and answers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize(
+    ("points", "start"), [((0,), 0), ((0, 1, 4), 0), ((3, 5), 0), ((5, 7), 4), ((4, 6), 4), ((2, 2), 0)]
+)
+def test_a_trajectory_steps_from_its_start_to_its_points(points, start, graph):
+    def step(number, total, steps):
+        return total * 10 + number, steps + 1  # each step's number is a digit
+
+    def go():
+        state = (tf.constant(0), tf.constant(0))
+        return finetune.trajectory(step, lambda total, steps: tf.stack([total, steps]), state, points, start)
+
+    answers, (total, steps) = (tf.function(go, autograph=False) if graph else go)()
+    digits = [range(start, point) for point in points]
+    expected = [[int("0" + "".join(map(str, taken))), len(taken)] for taken in digits]
+    np.testing.assert_array_equal(answers, expected)
+    assert [total, steps] == expected[-1]
+
+
+# --- predictions ----------------------------------------------------------------------------------
+
+
 def predict(statistics, groups):
     parts = [tf.constant(part) for part in weights()]
     support = episodes.to_float(tf.constant(SUPPORT))
     moving = MODEL.features(parts, support[:5])[1] if statistics == "moving" else None
     groups = [episodes.to_float(tf.constant(group)) for group in groups]
     return finetune.predict(MODEL, config(statistics), parts, support, groups, moving).numpy()
-
-
-ALL = np.concatenate(QUERIES)
 
 
 @pytest.mark.parametrize("statistics", ["support", "moving"])

@@ -43,6 +43,7 @@ class Laboratory:
         self, dataset="auto", profile="quick", *, results="results", data_dir=None, cache_dir=None, color=False,
         workers=None, **overrides,
     ):  # fmt: skip
+        progress.quiet_tensorflow()  # before anything here imports it
         if dataset != "auto":
             make_config(dataset, profile, **overrides)  # complain about the configuration before reading data
         self.results = Path(results)

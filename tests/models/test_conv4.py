@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfmeta.errors import ClientUpdateError
+from tfmeta.config.layers import WEIGHTS
+from tfmeta.errors import ClientUpdateError, ModelError
+from tfmeta.models import conv4
 from tfmeta.models.conv4 import Conv4, check_weights
 
 # sides that become odd, so that "valid", "same" and strides differ; colour; and not a square
@@ -52,6 +54,7 @@ def test_weights_are_kerass_trainable_ones_in_its_order(model):
     assert [tuple(weight.shape) for weight in keras.trainable_weights] == model.shapes
     kinds = [weight.name.split("/")[1].split(":")[0] for weight in keras.trainable_weights]
     assert kinds == ["kernel", "gamma", "beta"] * 4 + ["kernel", "bias"]  # and no bias in front of BatchNorm
+    assert [weight.name.removesuffix(":0") for weight in keras.trainable_weights] == list(WEIGHTS)
     assert keras.get_layer("features").output_shape == (None, model.feature_size)
 
 
@@ -178,6 +181,45 @@ def test_the_largest_seed_has_weights():
     assert np.isfinite(Conv4((16, 16, 1), 5, 2).initial_weights(2**31 - 1)[0]).all()
 
 
+def fresh(model, seed):
+    return [part.numpy() for part in model.fresh_weights(tf.constant(seed))]
+
+
+@every_model
+def test_fresh_weights_are_what_kerass_glorot_draws(model, monkeypatch):
+    """Bit for bit: a Keras initializer with seed s draws with the stateless seed [s, 0]."""
+    monkeypatch.setattr(conv4, "fold", lambda seed, number: tf.stack([10 * seed[0] + number, 0]))
+    for number, (part, shape) in enumerate(zip(fresh(model, (7, 1)), model.shapes, strict=True)):
+        assert part.shape == shape and part.dtype == np.float32
+        if part.ndim > 1:
+            np.testing.assert_array_equal(part, tf.keras.initializers.GlorotUniform(70 + number)(shape))
+
+
+@every_model
+def test_fresh_weights_are_of_the_kind_of_a_new_keras_model(model):
+    kernels, others = 0, 0
+    for part, keras in zip(fresh(model, (5, -3)), model.initial_weights(1), strict=True):
+        if part.ndim > 1:
+            limit = np.sqrt(6 / (np.prod(part.shape[:-2]) * (part.shape[-2] + part.shape[-1])))
+            assert 0.9 * limit < np.abs(part).max() <= limit and np.abs(keras).max() <= limit
+            assert abs(part.mean()) < limit / 4 and (part != keras).any()
+            kernels += 1
+        else:
+            np.testing.assert_array_equal(part, keras)  # gammas 1, betas and bias 0
+            others += 1
+    assert (kernels, others) == (5, 9)
+
+
+def test_fresh_weights_are_the_seeds_and_each_kernels_own():
+    model = MODELS["pool-valid"]
+    first, other = fresh(model, (5, -3)), fresh(model, (5, -2))
+    in_graph = tf.function(lambda seed: model.fresh_weights(seed), autograph=False)(tf.constant((5, -3)))
+    for number, (part, again) in enumerate(zip(first, in_graph, strict=True)):
+        np.testing.assert_array_equal(part, again)
+        assert part.ndim == 1 or (part != other[number]).mean() > 0.99
+    assert (first[3] != first[6]).mean() > 0.99 and (first[6] != first[9]).mean() > 0.99  # of one shape
+
+
 def broken(how):
     model = Conv4((16, 16, 1), 5, 2)
     weights = [np.ones(shape, np.float32) for shape in model.shapes]
@@ -195,4 +237,6 @@ def test_weights_that_do_not_fit_are_refused_by_name(how):
     found = "shapes" if how in ("number", "shape") else "NaN"
     with pytest.raises(ClientUpdateError, match=f"^update of user 3: .*{found}"):
         check_weights(model, weights, "update of user 3")
+    with pytest.raises(ModelError, match=f"^the model: .*{found}"):
+        check_weights(model, weights, "the model", ModelError)
     check_weights(model, [np.ones(shape) for shape in model.shapes], "update of user 3")

@@ -112,7 +112,8 @@ def others(labels):
 def split(labels, scores, number):
     """Choose queries of each class at random: bool [n], True for the ``number`` of lowest ``scores`` float32 [n]."""
     same = labels[:, None] == labels
-    before = same & (scores < scores[:, None])
+    ranks = tf.argsort(tf.argsort(scores))  # no two alike: equal scores would choose more, up to a class's last support
+    before = same & (ranks < ranks[:, None])
     return tf.reduce_sum(tf.cast(before, tf.int32), 1) < number
 
 
