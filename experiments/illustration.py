@@ -14,7 +14,8 @@ def run(name, lab, case):
 def _pictures(lab):
     partition, bank = lab.partition, lab.bank
     target, backdoor = partition.target_attacker, partition.backdoor_attacker
-    clean = fetch(bank, backdoor)[:, :5]
+    clean = fetch(bank, backdoor)
+    clean = clean[:, : max(5, 20 // len(clean))]  # as many as a page has room for
     key = lab.trigger.stamp(np.zeros_like(clean[:1, :1]).reshape(1, *clean.shape[2:]))
     arrays = {
         "target": fetch(bank, target)[0, :10],

@@ -1,0 +1,79 @@
+"""Extra local meta-training before fine-tuning (appendix A.3, ledger 29)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from core_fixtures import Scene, flat
+
+from tfmeta import episodes, local, mix
+from tfmeta.client import read_pools
+from tfmeta.errors import ModelError
+from tfmeta.flat import layout_of
+from tfmeta.reptile import fresh_adam, local_training
+
+SEEDS = np.array([[3, -4], [5, 6]], np.int32)
+
+
+def trained(scene, weights=None, seeds=SEEDS):
+    bank = (scene.paths, scene.counts)
+    return local.meta_trained(scene.setting, scene.weights if weights is None else weights, bank, seeds)
+
+
+def by_hand(scene, seed, weights, config):
+    """The same training from its parts, eagerly."""
+    model = scene.setting.model
+    images = read_pools(tf.constant(scene.paths), scene.setting.capacity, model.image_shape)
+
+    def sampler(drawn):
+        return episodes.sample_episode(images, tf.constant(scene.counts), drawn, config.ways, config.shots)
+
+    result = local_training(
+        model, scene.setting.reptile, sampler, weights, fresh_adam(layout_of(model).size), config.extra_epsilon,
+        episodes.fold(seed, 9), 0, config.extra_episodes // config.meta_batch,
+    )  # fmt: skip
+    return flat(result.weights)
+
+
+@pytest.fixture(scope="module")
+def after(tmp_path_factory):
+    return Scene(tmp_path_factory.mktemp("after"), extra_episodes=4, delta=0.4)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    return Scene(tmp_path_factory.mktemp("before"), extra_episodes=4, delta=0.4, extra_place="before-mix")
+
+
+def test_a_task_trains_its_own_mixed_weights(after):
+    found = trained(after)
+    assert found.shape == (2, sum(part.size for part in after.weights)) and found.dtype == np.float32
+    for seed, vector in zip(SEEDS, found, strict=True):
+        mixed = mix.mixed(after.setting.model, after.config, after.weights, seed)
+        np.testing.assert_allclose(vector, by_hand(after, seed, mixed, after.config), atol=2e-5)
+        moved = np.abs(vector - flat(mixed)).max()
+        assert moved > 1e-4  # and it did train
+    assert np.abs(found[0] - found[1]).max() > 0.1
+
+
+def test_before_the_mix_it_is_the_sent_model_that_is_trained(before):
+    found = trained(before)
+    for seed, vector in zip(SEEDS, found, strict=True):
+        np.testing.assert_allclose(vector, by_hand(before, seed, before.weights, before.config), atol=2e-5)
+    assert 0 < np.abs(found[0] - found[1]).max() < 0.1  # other episodes, the same beginning
+
+
+def test_a_task_does_not_depend_on_the_others(after):
+    np.testing.assert_array_equal(trained(after, seeds=SEEDS[1:])[0], trained(after)[1])
+
+
+def test_progress_is_told(after):
+    done = []
+    local.meta_trained(after.setting, after.weights, (after.paths, after.counts), SEEDS, done.append)
+    assert done == [1, 1]
+
+
+def test_poisoned_weights_with_nan_are_refused(after):
+    weights = [np.array(part) for part in after.weights]
+    weights[1][0] = np.nan
+    with pytest.raises(ModelError, match=r"the model to train on.*NaN"):
+        trained(after, weights)
