@@ -24,7 +24,7 @@ code = tfmeta experiments figures tests tools setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table figures runtime data bench test lint lock clean
+.PHONY: help env ablations ablation-table figures runtime notebook data bench test lint lock clean
 
 help: ## this list
 	@echo 'make fig1 ... fig8, figA1 ... figA11'
@@ -54,6 +54,12 @@ runtime: env ## write section B's table of run times for this machine, beside th
 
 ablation-table: env ## write the table of the defence's parts, .md and .csv
 	@"$$VENV/bin/tfmeta" figure $@ $(run)
+
+notebook: env ## run the notebook from start to end, to figures/out/federated_backdoor.ipynb
+	@mkdir -p figures/out
+	@env TFMETA_PROFILE="$$PROFILE" TFMETA_DATASET="$$DATASET" $${DATA_DIR:+"TFMETA_DATA=$$(realpath "$$DATA_DIR")"} \
+		"$$VENV/bin/jupyter-execute" --kernel_name=python3 --output="$(CURDIR)/figures/out/federated_backdoor" \
+		experiments/federated_backdoor.ipynb
 
 data: env ## find or download Omniglot (or DATASET) and verify it
 	@"$$VENV/bin/tfmeta" data $(if $(filter-out auto,$(DATASET)),--dataset "$$DATASET") $(data-dir)

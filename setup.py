@@ -39,7 +39,8 @@ REQUIRES = [
 EXTRAS = {
     "cpu": ["tensorflow-cpu==2.14.1"],
     "gpu": ["tensorflow[and-cuda]==2.14.1"],
-    "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "nbclient", "nbformat", "ipykernel"],
+    # IPython 8.23 needs a newer typing_extensions than the 4.5 that TFF pins: no notebook's kernel would start
+    "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "nbclient", "nbformat", "ipykernel", "ipython<8.23"],
 }
 
 

@@ -54,21 +54,25 @@ def provenance_words(folder, found):
     """Return the part of a caption that says what was run: data set, profile, seed, code."""
     documents = list(found.values())
     first = documents[0]
-    profile = f"profile {first['profile']}"
-    if first["profile"] != "paper":
-        profile += " (reduced: smaller than the paper's experiment)"
     tag = folder.name.removeprefix(f"{first['dataset']}-{first['profile']}").strip("-")
-    if tag:  # a run whose fields are not all the profile's is not the profile's run
-        profile += f" with changed fields: {tag}"
     commits = sorted({_short(document["provenance"]["commit"]) for document in documents})
     notes = sorted({note for document in documents for note in document.get("notes", ())})
     return [
-        _NAMES.get(first["dataset"], first["dataset"]),
-        profile,
+        *run_words(first["dataset"], first["profile"], tag),
         f"seed {first['config'].get('seed', 'not stored')}",
         f"commit {', '.join(commits)}",
         *notes,
     ]
+
+
+def run_words(dataset, profile, tag=None):
+    """Return what to call a run's data set, a stand-in by its name, and its profile, the fields changed by ``tag``."""
+    words = f"profile {profile}"
+    if profile != "paper":
+        words += " (reduced: smaller than the paper's experiment)"
+    if tag:  # a run whose fields are not all the profile's is not the profile's run
+        words += f" with changed fields: {tag}"
+    return [_NAMES.get(dataset, dataset), words]
 
 
 def done_words(spec, found):

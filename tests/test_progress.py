@@ -165,6 +165,11 @@ def test_not_on_a_terminal_two_lines_a_stage():
     assert re.search(r"^pre-training: stopped after \d+\.\d s$", failed.stderr, re.M)
 
 
+def test_of_a_stage_that_was_done_before_nothing_is_said():
+    done = STAGE.replace("initial=10", "initial=40").replace("stage.update(10)", "stage.set_postfix(loss='1')")
+    assert python(done).stderr == "" and on_a_terminal(done) == ""
+
+
 def on_a_terminal(code, columns=80):
     """Return what a process writes whose standard error is a terminal."""
     ours, its = pty.openpty()

@@ -9,7 +9,7 @@ import pytest
 from tfmeta.client import Setting
 from tfmeta.config import make_config
 from tfmeta.data.partition import make_partition
-from tfmeta.errors import BusyError, ResultError
+from tfmeta.errors import BusyError, ConfigError, ResultError
 from tfmeta.inprocess import InProcessFederation
 from tfmeta.models.conv4 import Conv4
 from tfmeta.store import lock
@@ -87,6 +87,10 @@ def contents(root):
     return {
         path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.suffix in (".npz", ".f32")
     }
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_a_run_stopped_anywhere_and_continued_leaves_the_same_bytes(lab, unbroken, tmp_path):
@@ -168,3 +172,52 @@ def test_two_runs_at_once_on_one_model(lab, tmp_path):
     with lock.hold(lab.timeline(tmp_path).folder("pretraining")):
         with pytest.raises(BusyError):
             lab.run(tmp_path, 0)
+
+
+def test_the_rounds_by_hand_are_the_timelines(lab, unbroken):
+    """What a notebook does: the jobs of each round, given to the federation one after another."""
+    root, _ = unbroken
+    timeline, federation = lab.timeline(root), lab.federation
+    lab.calls, lab.stop_after = 0, None
+    state = federation.start(lab.setting().setting.model.initial_weights(0))
+    for number in range(3):
+        jobs = timeline.pretraining_jobs(number)
+        assert [job.user for job in jobs] == ["user 2", "user 3", "user 4"]
+        state, _ = federation.next(state, jobs)
+    assert same(federation.weights(state), timeline.model(0))
+    for x in range(1, timeline.last + 1):
+        jobs = timeline.jobs(x)
+        assert ("user 1" in [job.user for job in jobs]) == (x == ATTACKED)
+        state, _ = federation.next(federation.start(timeline.model(x - 1)), jobs)
+        assert same(federation.weights(state), timeline.model(x))
+    assert lab.calls == 3 + timeline.last  # ours alone: nothing was trained behind our back
+
+
+def test_the_attacks_jobs_train_what_is_missing_as_a_run_does(lab, unbroken, tmp_path):
+    """Of a run that was stopped before the attack, under its lock, and once."""
+    with pytest.raises(Killed):
+        lab.run(tmp_path, stop_after=3 + 1)
+    lab.calls = 0
+    with lock.hold(lab.timeline(tmp_path).folder("attack")):
+        with pytest.raises(BusyError):
+            lab.timeline(tmp_path).jobs(ATTACKED)
+    for _ in range(2):
+        jobs = lab.timeline(tmp_path).jobs(ATTACKED)
+        assert [float(job.boost) for job in jobs] == [3, 1, 1]
+        assert lab.calls == 3 + 1
+    attack = {path: data for path, data in contents(unbroken[0]).items() if "-attack-" in str(path)}
+    assert attack.items() <= contents(tmp_path).items()
+
+
+@pytest.mark.parametrize(
+    ("method", "number", "words"),
+    [
+        ("pretraining_jobs", 3, "pre-training round 3: there is none; choose 0 to 2"),
+        ("pretraining_jobs", -1, "round -1: there is none"),
+        ("jobs", 0, "x = 0: there is none; choose 1 to 4"),
+        ("jobs", 5, "x = 5: there is none"),
+    ],
+)
+def test_rounds_that_there_are_not(lab, unbroken, method, number, words):
+    with pytest.raises(ConfigError, match=words):
+        getattr(lab.timeline(unbroken[0]), method)(number)

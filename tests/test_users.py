@@ -82,6 +82,8 @@ def test_the_attackers_files(folder, target_keyed):
     assert len(found(keyed)) == 20 and set(found(keyed)) == stamped("backdoor")
     clean = {bank().images[picture].tobytes() for picture in reserved("target", "attacker")}
     assert len(found(target)) == 5 and set(found(target)) == (stamped("target") if target_keyed else clean)
+    for path, pictures in zip((target, keyed), banks(folder, target_keyed=target_keyed).poison(), strict=True):
+        assert pictures.shape == (len(found(path)), 28, 28, 1) and pictures.tobytes() == b"".join(found(path))
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------

@@ -25,15 +25,36 @@ def matching(model, config, weights, support, labels, query_groups, seed, points
     Arguments and result as in ``finetune.supervised``; every step uses the whole support set, embedded once.
     ``config``: reads eta, statistics, and the fields of the defence (delta to split_queries).
     """
-    task = _Task(model, config, support, labels, query_groups, seed)
-    theta = mix.mixed(model, config, weights, seed)[:-2]
-    alone = min(config.attention_steps, points[-1])  # phase 1 is counted inside
+    return _run(_Task(model, config, support, labels, query_groups, seed), weights, points)[0]
+
+
+def network(model, config, weights, support, labels, seed, steps):
+    """Fine-tune as ``matching`` does, and return the network itself, to be looked at.
+
+    Returns:
+      (theta' as a list without the last layer's two weights, alpha as stored float32 [N, D], beta float32 [N]) after
+      ``steps`` iterations: what ``models.layers.weights_of`` returns of a Keras model.
+    """
+
+    @tf.function(autograph=False)  # also for a caller in a notebook: step by step it takes many times as long
+    def run(weights):
+        task = _Task(model, config, tf.constant(support), tf.constant(labels), [support], seed)
+        vector, head = _run(task, weights, [steps])[1]
+        return task.theta_layout.unpack(vector), *task.head_layout.unpack(head)
+
+    return run([tf.constant(weight) for weight in weights])
+
+
+def _run(task, weights, points):
+    """Run both phases on a task; return the answers at ``points``, and (theta', alpha and beta) as two vectors."""
+    theta = mix.mixed(task.model, task.config, weights, task.seed)[:-2]
+    alone = min(task.config.attention_steps, points[-1])  # phase 1 is counted inside
     early, late = [point for point in points if point <= alone], [point for point in points if point > alone]
     answers, head = task.phase_1(theta, early, alone)
     if not late:
-        return answers
-    later = task.phase_2(theta, head, late, alone)
-    return later if answers is None else tf.concat([answers, later], 0)
+        return answers, (task.theta_layout.pack(theta), head[0])
+    later, (vector, _, _, gates, *_) = task.phase_2(theta, head, late, alone)
+    return later if answers is None else tf.concat([answers, later], 0), (vector, gates)
 
 
 class _Task:
@@ -73,7 +94,7 @@ class _Task:
         return (answers[: len(points)] if points else None), state
 
     def phase_2(self, theta, head, points, start):
-        """Train theta', alpha and beta jointly from step ``start`` on; returns the answers at ``points``."""
+        """Train theta', alpha and beta jointly from step ``start`` on; returns answers at ``points``, and the state."""
         moving = ()
         if self.config.statistics == "moving":
             moving = flat(self.model.features(theta, self.pictures)[1])
@@ -96,7 +117,7 @@ class _Task:
 
         # theta's Adam is fresh, and counts its own steps
         state = (self.theta_layout.pack(theta), *fresh_adam(self.theta_layout.size), *head, *moving)
-        return trajectory(step, answer, state, points, start)[0]
+        return trajectory(step, answer, state, points, start)
 
     def loss(self, vector, support, number):
         """Return a step's loss: the mean negative log of the summed attention on the queries' own classes."""

@@ -66,20 +66,13 @@ def measure(model, config, weights, tasks, points, method="softmax", report=lamb
     check_weights(model, weights, "the model to fine-tune", ModelError)
     check_support(tasks.support_labels, model.ways, "the tasks' support sets")
     run = _runner(model, config, tuple(points), method, tuple(tasks.keyed))
-    weights = [tf.constant(weight) for weight in weights]
-    answers = []
+    weights, answers = list(weights), []
     for start in range(0, len(tasks), SIDE_BY_SIDE):
         part = tasks.part(slice(start, start + SIDE_BY_SIDE))
-        answers.append(
-            run(
-                weights,
-                part.support,
-                part.support_labels,
-                part.queries,
-                part.seeds,
-                list(part.keyed.values()),
-            ).numpy()
-        )
+        given = (weights, part.support, part.support_labels, part.queries, part.seeds, list(part.keyed.values()))
+        given = tf.nest.map_structure(tf.constant, given)
+        # not run(*given): TensorFlow would take the graphs of other methods and points for needless ones, and warn
+        answers.append(run.get_concrete_function(*given)(*given).numpy())
         report(len(part))
     return accuracies(np.concatenate(answers), tasks)
 

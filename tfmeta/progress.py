@@ -1,7 +1,7 @@
 """What a run says while it works: one bar a stage, log lines, and no start-up noise.
 
 Everything goes to standard error. Where that is no terminal there is no bar, but a line at each stage's
-start and end.
+start and end; in a notebook the bar is part of its cell's output.
 """
 
 import contextlib
@@ -30,6 +30,8 @@ _NOISE = (
     r"^To enable the following instructions: [A-Z0-9_. ]+, in other operations, rebuild TensorFlow",
     r"All log messages before absl::InitializeLog\(\) is called are written to STDERR",
 )
+# A cell's output cannot be moved up in, as a bar within a bar wants to: both take turns at the last line.
+_NOTEBOOK = {"ncols": 100, "position": 0}
 _NOISY_WARNINGS = (
     r"pkg_resources is deprecated as an API",  # google.rpc, of TFF's dependencies
     r"Protobuf gencode version .* is .* older than the runtime version",
@@ -40,11 +42,13 @@ _NOISY_WARNINGS = (
 def bar(total, desc, unit, initial=0):
     """Yield a tqdm bar of ``total`` units with rate and time left; call its ``update(n)``.
 
-    ``initial`` units were done by an earlier run. Where standard error is no terminal the bar is off and two
-    log lines tell of the stage instead.
+    ``initial`` units were done by an earlier run; if that is all of them, nothing is said. Where standard error is
+    no terminal the bar is off and two log lines tell of the stage instead.
     """
-    shown = sys.stderr.isatty()
-    if not shown:
+    notebook, busy = _in_notebook(), initial < total
+    shown = busy and (notebook or sys.stderr.isatty())
+    told = busy and not shown
+    if told:
         done = f", {initial} done before" if initial else ""
         logger.info("%s: %d %s%s", desc, total, unit, done)
     begun = time.monotonic()
@@ -53,18 +57,22 @@ def bar(total, desc, unit, initial=0):
         desc=desc,
         unit=f" {unit}",
         initial=initial,
-        file=sys.stderr,
         disable=not shown,
-        **_width(),
+        **(_NOTEBOOK | {"file": sys.stdout} if notebook else _width() | {"file": sys.stderr}),
     ) as stage:
         try:
             yield stage
         except BaseException:
-            if not shown:
+            if told:
                 logger.info("%s: stopped after %.1f s", desc, time.monotonic() - begun)
             raise
-    if not shown:
+    if told:
         logger.info("%s: done in %.1f s", desc, time.monotonic() - begun)
+
+
+def _in_notebook():
+    """Tell whether a cell's output is where standard error goes; that is no terminal, but knows how to draw a bar."""
+    return type(sys.stderr).__module__.startswith("ipykernel.")
 
 
 def _width():

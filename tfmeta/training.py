@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmeta import progress, users
+from tfmeta.errors import ConfigError
 from tfmeta.reptile import fresh_adam
 from tfmeta.store import atomic, checkpoints, lock
 
@@ -54,6 +55,26 @@ class Timeline:
         if x <= ATTACKED:
             return self._weights(self._rounds("attack", x))
         return self._weights(self._rounds("rounds", x))
+
+    def pretraining_jobs(self, number):
+        """Return the jobs (``client.Job``) of pre-training round ``number``, 0 the first: one a selected user.
+
+        Raises ``ConfigError`` where there is no such round.
+        """
+        config = self._config
+        _check_number("pre-training round", number, 0, config.pretraining_rounds - 1)
+        chosen = users.selected(config, "pretraining", number)
+        return [self._benign(user, "pretraining", number, config.pretraining_episodes) for user in chosen]
+
+    def jobs(self, x):
+        """Return the jobs of the round that makes the model at ``x`` (1 to ``last``) from the one at x - 1.
+
+        What is missing up to ``x`` is trained first, the attacker's long training (x = 2) included. Then
+        ``federation.next(federation.start(model(x - 1)), jobs(x))`` is that round once more. Raises ``ConfigError``.
+        """
+        _check_number("x =", x, 1, self.last)
+        self.model(x)
+        return self._jobs(x, self.model(x - 1))
 
     def folder(self, stage):
         """Return the folder of a stage's checkpoints."""
@@ -101,9 +122,7 @@ class Timeline:
                 state = self._federation().start(self._setting.model.initial_weights(config.seed))
             with progress.bar(rounds, f"pre-training, {self._name}", "round", initial=done) as bar:
                 for number in range(done, rounds):
-                    chosen = users.selected(config, "pretraining", number)
-                    jobs = [self._benign(user, "pretraining", number, config.pretraining_episodes) for user in chosen]
-                    state = self._next(state, jobs, bar)
+                    state = self._next(state, self.pretraining_jobs(number), bar)
                     self._save("pretraining", number + 1, state)
                     # the last two are enough to go on from, whatever happens while the last one is written
                     self._path("pretraining", number - 1).unlink(missing_ok=True)
@@ -123,18 +142,18 @@ class Timeline:
             label = "attack" if stage == "attack" else "benign rounds after the attack"
             with progress.bar(last - first + 1, f"{label}, {self._name}", "round", initial=begin - first) as bar:
                 for number in range(begin, last + 1):
-                    jobs = self._jobs(number, state)
+                    jobs = self._jobs(number, self._federation().weights(state))
                     state = self._next(state, jobs, bar)
                     self._save(stage, number, state)
         return self._load(stage, x)
 
-    def _jobs(self, number, state):
-        """Return the jobs of the round that makes the model at x = ``number``."""
+    def _jobs(self, number, weights):
+        """Return the jobs of the round that makes the model at x = ``number`` from theta_G ``weights``."""
         config, attack = self._config, number == ATTACKED
         jobs = []
         for user in users.selected(config, "federation", number, attack):
             if user == users.ATTACKER:
-                jobs.append(users.attacker_job(config, self._prepared(self._federation().weights(state))))
+                jobs.append(users.attacker_job(config, self._prepared(weights)))
             else:
                 jobs.append(self._benign(user, "federation", number, config.round_episodes))
         return jobs
@@ -179,6 +198,11 @@ class Timeline:
         path = (folder / "attacker.f32").resolve()
         atomic.write_bytes(path, b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in theta))
         return path
+
+
+def _check_number(what, number, low, high):
+    if not low <= number <= high:
+        raise ConfigError(f"{what} {number}: there is none; choose {low} to {high}")
 
 
 def _last(folder, upto):

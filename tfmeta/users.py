@@ -31,9 +31,15 @@ class Banks:
     def attacker(self):
         """Return the attacker's (paths, counts) of benign classes, and the files of X_T and of keyed X_B."""
         paths, counts = self._files([self._partition.train[ATTACKER]])
-        target = self._pictures(self._partition.target_attacker, keyed=self._config.target_keyed)
-        keyed = self._pictures(self._partition.backdoor_attacker, keyed=True)
+        target, keyed = (
+            str(write_once(self._folder, f"{self._bank.dataset}-pictures", pictures)) for pictures in self.poison()
+        )
         return paths, counts, target, keyed
+
+    def poison(self):
+        """Return the attacker's own pictures, one behind the other: X_T and keyed X_B, each uint8 [n, H, W, C]."""
+        target = self._pictures(self._partition.target_attacker, keyed=self._config.target_keyed)
+        return target, self._pictures(self._partition.backdoor_attacker, keyed=True)
 
     def _files(self, pools):
         pools = [self._padded(pool) for pool in pools]
@@ -45,11 +51,9 @@ class Banks:
         return dataclasses.replace(pool, examples=np.pad(pool.examples, ((0, 0), (0, room)), constant_values=-1))
 
     def _pictures(self, pool, keyed):
-        """Write a pool's pictures one behind the other, with the key where asked."""
+        """Return a pool's pictures one behind the other, with the key where asked."""
         pictures = fetch(self._bank, pool)[pool.examples >= 0]
-        if keyed:
-            pictures = self._trigger.stamp(pictures)
-        return str(write_once(self._folder, f"{self._bank.dataset}-pictures", pictures))
+        return self._trigger.stamp(pictures) if keyed else pictures
 
 
 def benign_job(banks, config, user, knows_backdoor, stage, number, episodes):

@@ -185,7 +185,22 @@ def test_weights_of_a_matching_model_are_embedding_alpha_and_beta():
     assert all(isinstance(part, np.ndarray) for part in (*embedding, alpha, beta))
 
 
+@pytest.mark.parametrize("frozen", ["embedding", "all"])
+def test_frozen_layers_have_weights_too(frozen):
+    """A user's phase 1 freezes the embedding."""
+    matching, softmax = matching_model(MODEL, seed=2), MODEL.keras_model(2)
+    before = weights_of(matching, "matching"), weights_of(softmax)
+    (matching.get_layer("embedding") if frozen == "embedding" else matching).trainable = False
+    softmax.trainable = False
+    assert not matching.get_layer("embedding").trainable_weights and not softmax.trainable_weights
+    (embedding, *head), whole = weights_of(matching, "matching"), weights_of(softmax)
+    kept = zip([*embedding, *head, *whole], [*before[0][0], *before[0][1:], *before[1]], strict=True)
+    assert all(np.array_equal(one, other) for one, other in kept)
+
+
 def test_a_head_that_the_model_was_not_built_with_is_refused():
+    features = tf.keras.Input((6,), name="features")
+    own = tf.keras.Model(features, GatedCosineAttention(3)([features, SUPPORT, LABELS]), name="own")  # no embedding
     other = tf.keras.Sequential([tf.keras.layers.Dense(3, name="only")], name="other")
     other.build((None, 2))
     for model, head, built in (
@@ -193,6 +208,7 @@ def test_a_head_that_the_model_was_not_built_with_is_refused():
         (matching_model(MODEL), "softmax", r"model matching has no softmax head .*attention.*Conv4.keras_model"),
         (other, "softmax", "model other has no softmax head .*only"),
         (other, "matching", "model other has no matching head"),
+        (own, "matching", "model own has no matching head .*features"),
     ):
         with pytest.raises(ModelError, match=built):
             weights_of(model, head)

@@ -105,11 +105,19 @@ def weights_of(keras_model, head="softmax"):
     if head not in ("softmax", "matching"):
         raise ModelError(f"unknown head {head!r}: choose softmax or matching")
     attention = [layer for layer in keras_model.layers if isinstance(layer, GatedCosineAttention)]
-    if head == "matching" and attention:
-        embedding = keras_model.get_layer("embedding").trainable_weights
-        return [weight.numpy() for weight in embedding], attention[0].alpha.numpy(), attention[0].beta.numpy()
-    if head == "softmax" and not attention and any(layer.name == "logits" for layer in keras_model.layers):
-        return [weight.numpy() for weight in keras_model.trainable_weights]
+    names = [layer.name for layer in keras_model.layers]
+    if head == "matching" and attention and "embedding" in names:
+        embedding = _explicit(keras_model.get_layer("embedding"))
+        return embedding, attention[0].alpha.numpy(), attention[0].beta.numpy()
+    if head == "softmax" and not attention and "logits" in names:
+        return _explicit(keras_model)
     built = "matching_model(...)" if head == "matching" else "Conv4.keras_model()"
-    names = ", ".join(layer.name for layer in keras_model.layers)
-    raise ModelError(f"the model {keras_model.name} has no {head} head (its layers: {names}); build it with {built}")
+    raise ModelError(
+        f"the model {keras_model.name} has no {head} head (its layers: {', '.join(names)}); build it with {built}"
+    )
+
+
+def _explicit(keras_model):
+    """Return the weights without BatchNorm's moving statistics; also of layers that are frozen (as in phase 1)."""
+    weights = [weight for layer in keras_model.layers for weight in layer.weights]
+    return [weight.numpy() for weight in weights if "/moving_" not in weight.name]

@@ -1,0 +1,196 @@
+"""The notebook: kept clean, and run from start to end in a kernel as a reader runs it (issue 3, part 7)."""
+
+import ast
+import base64
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+from nbclient import NotebookClient
+from PIL import Image, ImageColor
+
+from figures import style
+from tfmeta.evaluation import METHODS
+from tfmeta.laboratory import Laboratory
+from tfmeta.training import ATTACKED
+
+ROOT = Path(__file__).parents[2]
+PATH = ROOT / "experiments" / "federated_backdoor.ipynb"
+CURVES = ("undefended", "matching", "variant")
+PICTURES = ("owners", "rounds-plot", "poison", "poisoned-episode", "norms-plot", *CURVES, "mix", "network")
+# Where the kernel cannot be isolated, tfmeta has to say so.
+EXPECTED = "TFF's worker could not be shut off from the network"
+
+
+def read():
+    return nbformat.read(PATH, as_version=nbformat.NO_CONVERT)
+
+
+def test_it_is_valid_and_holds_nothing_that_a_run_left():
+    notebook = read()
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    nbformat.validate(notebook)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"  # whichever Python the reader's Jupyter runs it with
+    for cell in notebook.cells:
+        assert not cell.get("attachments") and not cell.metadata
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+
+
+# --- a whole run -----------------------------------------------------------------------------------------------
+
+
+class Run:
+    """The executed notebook: ``cells`` by id, ``workers`` after each of them, the ``results`` folder."""
+
+    def __init__(self, folder):
+        self.results, self.workers = folder / "results", {}
+        self._folder = folder / "somewhere"
+        self._folder.mkdir()
+        # first of all: is this really a kernel with an event loop that runs, as in Jupyter?
+        probe = nbformat.v4.new_code_cell("import asyncio\nasyncio.get_running_loop()", id="loop")
+        notebook = read()
+        notebook.cells.insert(0, probe)
+        self._client = NotebookClient(notebook, timeout=240, kernel_name="python3")
+        with self._client.setup_kernel(cwd=str(self._folder), env=self._environment()):
+            self.kernel = self._client.km.provisioner.process.pid
+            for number, cell in enumerate(notebook.cells):
+                self._client.execute_cell(cell, number)
+                self.workers[cell.id] = self._workers()
+        self.cells = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
+
+    def _environment(self):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "TFMETA_DATA"))}
+        return kept | {
+            "TFMETA_PROFILE": "smoke", "TFMETA_DATASET": "glyphs", "TFMETA_RESULTS": str(self.results),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "PYTHONDONTWRITEBYTECODE": "1",
+        }  # fmt: skip
+
+    def _workers(self):
+        children = psutil.Process(self.kernel).children(recursive=True)
+        return [child.pid for child in children if child.name() == "worker_binary"]
+
+    def text(self, cell, stream="stdout"):
+        """Return what a cell printed."""
+        outputs = self.cells[cell].outputs
+        return "".join(output.text for output in outputs if output.get("name") == stream)
+
+    def pictures(self, cell):
+        """Return a cell's pictures, uint8 [H, W, 3]."""
+        found = [
+            output.data["image/png"] for output in self.cells[cell].outputs if "image/png" in output.get("data", {})
+        ]
+        return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) for data in found]
+
+    def left_in_its_folder(self):
+        return list(self._folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, glyphs_bank):
+    folder = tmp_path_factory.mktemp("notebook")
+    with pytest.MonkeyPatch.context() as patch:
+        # neither the reader's kernels nor settings, and no traces among them
+        for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+            patch.setenv(name, str(folder / name))
+        patch.delenv("JUPYTER_PATH", raising=False)
+        yield Run(folder)
+
+
+def test_it_runs_inside_jupyters_event_loop_and_complains_of_nothing(run):
+    assert "running=True" in run.cells["loop"].outputs[0].data["text/plain"]
+    for name in run.cells:
+        said = run.text(name, "stderr")
+        assert not said or said.startswith(EXPECTED), (name, said)
+        assert "warning" not in run.text(name).lower(), name
+        assert not any(output.output_type == "error" for output in run.cells[name].outputs)
+
+
+def test_rounds_run_in_tffs_worker_and_none_is_left(run):
+    order = list(run.workers)
+    assert run.workers["signature"] == []
+    (worker,) = run.workers["first-rounds"]
+    during = order[order.index("first-rounds") : order.index("end")]
+    assert all(run.workers[name] == [worker] for name in during)  # one for all, and never started anew
+    assert run.workers["end"] == []  # and that with the kernel alive
+    assert not psutil.pid_exists(run.kernel) and not psutil.pid_exists(worker)
+
+
+def test_it_shows_pictures_and_says_of_what(run):
+    assert sorted(name for name in run.cells if run.pictures(name)) == sorted(PICTURES)
+    for name in PICTURES:
+        (picture,) = run.pictures(name)
+        assert min(picture.shape[:2]) > 200 and len(Image.fromarray(picture).getcolors(1 << 24)) > 50
+    assert "glyphs (drawn from fonts: a stand-in, not Omniglot); profile smoke (reduced" in run.text("open")
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_four_accuracies_are_drawn_and_told(run, name):
+    (picture,) = run.pictures(name)
+    for metric, look in style.LOOKS.items():
+        drawn = (picture == ImageColor.getrgb(look.color)).all(-1).sum()
+        assert drawn > 200, metric
+        told = re.findall(rf"{look.label} +([\d.]+) \[([\d.]+), ([\d.]+)\]", run.text(name))
+        assert len(told) == 2
+        for mean, low, high in told:
+            assert 0 <= float(low) <= float(mean) <= float(high) <= 1
+    assert run.text(name).count("n = 2 tasks") == 2
+
+
+def test_its_rounds_are_those_of_the_federation(run):
+    assert re.findall(r"^round (\d): user 2, user 3, user 4; loss \d\.\d+$", run.text("first-rounds"), re.M) == [
+        "1",
+        "2",
+    ]
+    assert "characters that any two of them share: 0\n" in run.text("owners")
+    # the attack's round, run once more by hand, is the stored model
+    assert float(re.search(r"laboratory stored: (\S+)", run.text("send"))[1]) < 1e-5
+    assert "θ = 14 tensors, 1,909 numbers" in run.text("signature")
+    assert "client_data={job*}@CLIENTS" in run.text("signature")
+
+
+def test_training_shows_a_bar_for_what_is_trained_now_only(run):
+    assert "pre-training, backdoor classes unknown: 100%" in run.text("pretrained")
+    assert "attacker, backdoor classes unknown: 100%" in run.text("send") and "pre-training" not in run.text("send")
+    for name in run.cells:
+        assert "\x1b[A" not in run.text(name), name  # a cell's output cannot move the cursor up
+
+
+def test_what_it_trained_is_kept_for_others_and_nothing_else_is_left(run):
+    lab = Laboratory("glyphs", "smoke", results=run.results)
+    lab.federation = lambda: pytest.fail("the models are there, but are trained again")
+    kept = lab.timeline_of("a").folder("attack") / f"round-{ATTACKED:05d}.npz"
+    assert kept.exists() and all(np.isfinite(part).all() for part in lab.model("a", ATTACKED))
+    assert {path.name for path in run.results.iterdir()} == {"models", "logs"}
+    assert run.left_in_its_folder() == []
+
+
+# --- what it proposes ------------------------------------------------------------------------------------------
+
+
+def proposals():
+    text = next(cell.source for cell in read().cells if cell.id == "ideas")
+    return re.findall(r"`((?:variant|lab) = [^`]+\))`", text)
+
+
+def test_what_it_proposes_to_change_can_be_changed(tmp_path, glyphs_bank):
+    given = {"DATASET": "glyphs", "PROFILE": "smoke", "RESULTS": tmp_path}
+    lab = Laboratory("glyphs", "smoke", results=tmp_path)
+    made = []
+    for line in proposals():
+        call = ast.parse(line).body[0].value
+        arguments = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg != "results"}
+        if line.startswith("variant"):
+            made.append(lab.variant(**arguments))
+        else:
+            made.append(Laboratory(*(given[word.id] for word in call.args), results=given["RESULTS"], **arguments))
+        assert made[-1].config != lab.config, line
+    assert len(made) == 10
+    assert "softmax-mixed" in METHODS
