@@ -9,7 +9,7 @@ from neighbour import nearest_neighbour
 from privileges import as_nobody, reachable_by_all
 from small_photos import CLASSES, FORMS, LAYOUT, ORDER, Photos, decode, encode, make_photos, scene
 
-from tfmeta.data import open_dataset
+from tfmeta.data import mini_imagenet, open_dataset
 from tfmeta.data.bank import digest_of
 from tfmeta.data.mini_imagenet import locate, read_bank
 from tfmeta.data.mini_imagenet_layout import ARCTIC_FOX, SPLITS, YAWL, Layout
@@ -60,12 +60,16 @@ def test_other_files_and_other_columns_do_not_matter(photos, tmp_path):
     folder = photos.write(tmp_path / "two", "class folders")
     path = folder / "train.csv"
     lines = path.read_text().splitlines()
-    rows = [
-        "\ufeffid,label, filename",
-        *(",".join([str(k), *line.split(",")[::-1]]) for k, line in enumerate(lines[1:])),
-    ]
+    rows = ["\ufefflabel, filename,id", *(",".join([*line.split(",")[::-1], "7"]) for line in lines[1:])]
     path.write_text("\r\n".join(rows))  # as a spreadsheet would write it
     assert read(folder, tmp_path / "cache").digest == first.digest
+
+
+def test_a_class_may_be_shared_out_among_threads(photos, tmp_path, monkeypatch):
+    folder = photos.write(tmp_path / "data")
+    first = read(folder, tmp_path / "cache")
+    monkeypatch.setattr(mini_imagenet, "_CHUNK", 3)
+    assert read(folder, tmp_path / "another").digest == first.digest
 
 
 def test_it_is_found_again_without_decoding(photos, tmp_path):

@@ -41,28 +41,28 @@ def paint(ink: np.ndarray, palette: Palette, random: np.random.Generator) -> np.
     darker = random.uniform(0, 1, count) < light  # a light ground rather has dark paint
     ground = _colours(light, palette.ground, palette, random)
     paint = _colours(light + np.where(darker, -contrast, contrast), palette.paint, palette, random)
-    cover = ink[..., None].astype(np.float32)
+    cover = ink[:, None].astype(np.float32)
     cover *= np.float32(1 / 255)
-    picture = cover * (paint - ground)
+    picture = cover * (paint - ground)  # [n, 3, H, W]: numpy is slow where the last axis is short
     picture += ground
     picture += _blotches(count, side, palette, random)
     picture += random.standard_normal(cover.shape, np.float32) * np.float32(palette.grain)
     np.clip(picture, 0, 1, out=picture)
     picture *= 255
-    return np.rint(picture, out=picture).astype(np.uint8)
+    return np.moveaxis(np.rint(picture, out=picture).astype(np.uint8), 1, 3)
 
 
 def _blotches(count: int, side: int, palette: Palette, random: np.random.Generator) -> np.ndarray:
-    """Return what makes pictures uneven, float32 [n, side, side, 3]."""
+    """Return what makes pictures uneven, float32 [n, 3, side, side]."""
     knots = palette.knots
     field = random.standard_normal((count, 3, knots, knots), np.float32) * np.float32(palette.blotches)
-    return np.moveaxis(blend(blend(field, side).swapaxes(2, 3), side), 1, 3)
+    return blend(blend(field, side).swapaxes(2, 3), side)
 
 
 def _colours(light: np.ndarray, hue: float, palette: Palette, random: np.random.Generator) -> np.ndarray:
-    """Return one colour a picture, float32 [n, 1, 1, 3]: its light, and a hue near the class's."""
+    """Return one colour a picture, float32 [n, 3, 1, 1]: its light, and a hue near the class's."""
     count = len(light)
     turns = hue + random.normal(0, palette.hue, count)
     chroma = random.uniform(*palette.chroma, count)
     wheel = np.cos(2 * np.pi * (turns[:, None] - np.arange(3) / 3))
-    return (light[:, None] + chroma[:, None] * wheel)[:, None, None].astype(np.float32)
+    return (light[:, None] + chroma[:, None] * wheel)[..., None, None].astype(np.float32)
