@@ -7,7 +7,7 @@ fine-tuning (0, 50, 200 and 500 of the paper's 500 iterations).
 from experiments import EXPERIMENTS
 from experiments.measured import MODELS, POOLED, pooled, result
 from tfmeta.data.partition import BENIGN
-from tfmeta.training import ATTACKED
+from tfmeta.tasks import ATTACKED
 
 # part -> (method, function of the run's configuration that returns the changed fields)
 CHANGES = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.measured import MODELS, POOLED, norms, pooled, result
 from tfmeta.data.partition import BENIGN
-from tfmeta.training import ATTACKED
+from tfmeta.tasks import ATTACKED
 
 DELTAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from tfmeta.data.partition import BENIGN
 from tfmeta.store import checkpoints, lock, provenance, results
-from tfmeta.tasks import knows_backdoor
-from tfmeta.training import ATTACKED, BEFORE_ATTACK
+from tfmeta.tasks import ATTACKED, BEFORE_ATTACK, knows_backdoor
 
 MODELS = {"before": BEFORE_ATTACK, "after": ATTACKED}
 POOLED = "main task and backdoor: the tasks of users 2, 3 and 4 together"

@@ -13,7 +13,8 @@ from tfmeta.errors import BusyError, ConfigError, ResultError
 from tfmeta.inprocess import InProcessFederation
 from tfmeta.models.conv4 import Conv4
 from tfmeta.store import lock
-from tfmeta.training import ATTACKED, BEFORE_ATTACK, Timeline
+from tfmeta.tasks import ATTACKED, BEFORE_ATTACK
+from tfmeta.training import Timeline
 from tfmeta.trigger import Trigger
 from tfmeta.users import Banks
 

@@ -19,6 +19,9 @@ CASES = {
     "c": "backdoor classes used also in benign fine-tuning",
 }
 
+# Places on the timeline of the meta-model: x = 1 is the model before the attack, x = 2 the attacked one (ledger 18).
+BEFORE_ATTACK, ATTACKED = 1, 2
+
 
 def knows_backdoor(case):
     """Tell whether benign users train on (correctly labelled) backdoor classes in a case (ledger 19)."""

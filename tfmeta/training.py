@@ -19,10 +19,9 @@ from tfmeta import progress, users
 from tfmeta.errors import ConfigError
 from tfmeta.reptile import fresh_adam
 from tfmeta.store import atomic, checkpoints, lock
+from tfmeta.tasks import ATTACKED
 
 _log = logging.getLogger(__name__)
-
-BEFORE_ATTACK, ATTACKED = 1, 2
 
 
 class Timeline:

@@ -18,7 +18,7 @@ from PIL import Image, ImageColor
 from figures import style
 from tfmeta.evaluation import METHODS
 from tfmeta.laboratory import Laboratory
-from tfmeta.training import ATTACKED
+from tfmeta.tasks import ATTACKED
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "experiments" / "federated_backdoor.ipynb"

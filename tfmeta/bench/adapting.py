@@ -27,9 +27,7 @@ def contender(name):
     parts = [tasks]
     if name == "matching, one task after another":
         parts = [tasks.part(slice(number, number + 1)) for number in range(TASKS)]
-    return timed(
-        lambda: [evaluation.measure(model, config, weights, part, (STEPS,), method=method) for part in parts]
-    )
+    return timed(lambda: [evaluation.measure(model, config, weights, part, (STEPS,), method=method) for part in parts])
 
 
 def _embedding_again(model, *arguments):
