@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfmeta import defence, finetune
 from tfmeta.errors import ConfigError, ModelError
+from tfmeta.flat import layout_of
 from tfmeta.models.conv4 import check_weights
 from tfmeta.models.matching import check_support
 
@@ -49,7 +50,7 @@ def measure(model, config, weights, tasks, points, method="softmax", report=lamb
     Args:
       model: ``Conv4``.
       config: ``Config``.
-      weights: list of arrays, the meta-model.
+      weights: list of arrays, the meta-model; or float32 [n, size], a vector for each task (``local.meta_trained``).
       tasks: ``tasks.Tasks``.
       points: iterations at which to measure.
       method: one of ``METHODS``, or a function like ``finetune.supervised``.
@@ -63,13 +64,23 @@ def measure(model, config, weights, tasks, points, method="softmax", report=lamb
     lacks a class or whose labels are out of range, ``ConfigError`` for an unknown method.
     """
     method = method if callable(method) else method_of(method)[0]
-    check_weights(model, weights, "the model to fine-tune", ModelError)
+    if isinstance(weights, np.ndarray):  # each task's own
+        if weights.shape != (len(tasks), layout_of(model).size) or not np.isfinite(weights).all():
+            raise ModelError(
+                f"the models to fine-tune: {list(weights.shape)} numbers, or NaN or infinity among them; "
+                f"need a vector of {layout_of(model).size} for each of {len(tasks)} tasks"
+            )
+    else:
+        check_weights(model, weights, "the model to fine-tune", ModelError)
+        vector = np.concatenate([np.ravel(part) for part in weights]).astype(np.float32)
+        weights = np.broadcast_to(vector, (len(tasks), vector.size))
     check_support(tasks.support_labels, model.ways, "the tasks' support sets")
     run = _runner(model, config, tuple(points), method, tuple(tasks.keyed))
-    weights, answers = list(weights), []
+    answers = []
     for start in range(0, len(tasks), SIDE_BY_SIDE):
-        part = tasks.part(slice(start, start + SIDE_BY_SIDE))
-        given = (weights, part.support, part.support_labels, part.queries, part.seeds, list(part.keyed.values()))
+        rows = slice(start, start + SIDE_BY_SIDE)
+        part = tasks.part(rows)
+        given = (weights[rows], part.support, part.support_labels, part.queries, part.seeds, list(part.keyed.values()))
         given = tf.nest.map_structure(tf.constant, given)
         # not run(*given): TensorFlow would take the graphs of other methods and points for needless ones, and warn
         answers.append(run.get_concrete_function(*given)(*given).numpy())
@@ -81,15 +92,17 @@ def measure(model, config, weights, tasks, points, method="softmax", report=lamb
 def _runner(model, config, points, method, groups):
     """Return the graph that answers some tasks' queries: int32 [tasks, points, queries]; traced once a shape."""
     del groups
+    layout = layout_of(model)
 
     @tf.function(autograph=False)
-    def run(weights, support, labels, queries, seeds, keyed):
+    def run(vectors, support, labels, queries, seeds, keyed):
         def one(task):
-            support, labels, queries, seed = task
+            vector, support, labels, queries, seed = task
+            weights = layout.unpack(vector)
             return method(model, config, weights, support, labels, [queries, *keyed], seed, points)
 
         return tf.map_fn(
-            one, (support, labels, queries, seeds), fn_output_signature=tf.int32,
+            one, (vectors, support, labels, queries, seeds), fn_output_signature=tf.int32,
             parallel_iterations=SIDE_BY_SIDE,
         )  # fmt: skip
 
