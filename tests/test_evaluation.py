@@ -237,3 +237,18 @@ def test_support_sets_that_do_not_fit_are_refused_by_task(method, labels, named)
     support_labels[1] = labels
     with pytest.raises(DataError, match="^the tasks' support sets, task 1: .*" + named):
         measured(method, support_labels=support_labels)
+
+
+def test_tasks_may_have_weights_of_their_own():
+    tasks = easy_tasks(3)
+    sets = [MODEL.initial_weights(seed) for seed in (0, 1, 2)]
+    vectors = np.stack([np.concatenate([np.ravel(part) for part in weights]) for weights in sets])
+    together = evaluation.measure(MODEL, config(), vectors, tasks, (0, 5))
+    for number, weights in enumerate(sets):
+        alone = evaluation.measure(MODEL, config(), weights, tasks.part(slice(number, number + 1)), (0, 5))
+        for name, values in alone.items():
+            np.testing.assert_array_equal(values[:, 0], together[name][:, number], err_msg=name)
+    vectors[1, 3] = np.nan
+    for wrong in (vectors, vectors[:2], vectors[:, 1:]):
+        with pytest.raises(ModelError, match="the models to fine-tune"):
+            evaluation.measure(MODEL, config(), wrong, tasks, (0, 5))

@@ -129,6 +129,23 @@ def test_what_is_measured_twice_is_measured_once(glyphs_run):
     )
 
 
+def test_colour_is_the_same_code(tmp_path):
+    """Pictures of 84 x 84 x 3, one backdoor class, other shares; and extra meta-training, which two figures share."""
+    options = (*arguments(tmp_path, "glyphs-color"), "--set", "filters=4")
+    finish(tfmeta("run", "figA9", "--case", "c", *options))
+    (run,) = (tmp_path / "results").glob("glyphs-color-smoke-*")
+    document = results.read(results.path_of(run, "figA9", "c"))
+    assert document["config"]["extra_episodes"] == 5 and "430 of its 600 pictures" in document["notes"][0]
+    curves = document["curves"]
+    assert {(curve["user"], curve["metric"]) for curve in curves} == {
+        (user, metric) for user in (2, 3, 4) for metric in CURVES
+    }
+    trained = {path: path.stat().st_mtime_ns for path in (run / "parts").glob("*-weights-*")}
+    assert len(trained) == 2 * 6  # before and after the attack, each user's tasks and its meta-test
+    finish(tfmeta("run", "figA8", "--case", "c", *options))
+    assert trained == {path: path.stat().st_mtime_ns for path in (run / "parts").glob("*-weights-*")}
+
+
 def test_a_run_killed_and_continued_leaves_the_same_bits(glyphs_run, tmp_path):
     unbroken = glyphs_run[0] / "results"
     command = ("run", "fine_tuning", "--case", "a", *arguments(tmp_path, "glyphs"))
