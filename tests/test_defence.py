@@ -164,13 +164,13 @@ def test_gates_and_scales_moved():
 
 
 def test_it_makes_a_difference_what_is_configured():
-    plain = matching()
+    plain = matching((5,))
     for other in (
         dict(statistics="queries"), dict(statistics="moving"), dict(gates="sigmoid"), dict(gates="fixed"),
         dict(score="class-mean"), dict(beta_initial=1.0), dict(eta_alpha=0.0), dict(eta_beta=0.0), dict(eta=0.002),
         dict(matching_queries="split"), dict(attention_steps=3), dict(delta=0.5), dict(mixed_layers="conv*"),
     ):  # fmt: skip
-        assert (matching(**other) != plain).any(), other
+        assert (matching((5,), **other) != plain).any(), other
 
 
 # --- phases and points ------------------------------------------------------------------------------------------

@@ -81,8 +81,18 @@ def test_gates_stay_in_0_to_1_through_training(gates, score):
     assert np.abs(layer([SUPPORT, SUPPORT, LABELS]) - start).max() > 0.1
 
 
-def test_gates_project():
-    np.testing.assert_array_equal(Gates()([-3.0, 0.0, 0.25, 1.0, 1.5]), np.float32([0, 0, 0.25, 1, 1]))
+@pytest.mark.parametrize("dtype", [tf.int64, tf.uint8, tf.float32])
+def test_labels_may_be_of_any_number_type(dtype):
+    layer, labels = GatedCosineAttention(3), tf.cast(LABELS, dtype)
+    for leave_one_out in (False, True):
+        expected = layer([SUPPORT, SUPPORT, LABELS], leave_one_out=leave_one_out)
+        np.testing.assert_array_equal(layer([SUPPORT, SUPPORT, labels], leave_one_out=leave_one_out), expected)
+
+
+def test_gates_project_also_in_layers_of_others():
+    again = tf.keras.constraints.get(tf.keras.constraints.serialize(Gates()))
+    for gates in (Gates(), again):
+        np.testing.assert_array_equal(gates([-3.0, 0.0, 0.25, 1.0, 1.5]), np.float32([0, 0, 0.25, 1, 1]))
 
 
 @pytest.mark.parametrize("field", ["gates", "score"])
@@ -201,6 +211,7 @@ def test_frozen_layers_have_weights_too(frozen):
 def test_a_head_that_the_model_was_not_built_with_is_refused():
     features = tf.keras.Input((6,), name="features")
     own = tf.keras.Model(features, GatedCosineAttention(3)([features, SUPPORT, LABELS]), name="own")  # no embedding
+    named = tf.keras.Model(features, GatedCosineAttention(3, name="logits")([features, SUPPORT, LABELS]), name="named")
     other = tf.keras.Sequential([tf.keras.layers.Dense(3, name="only")], name="other")
     other.build((None, 2))
     for model, head, built in (
@@ -209,6 +220,7 @@ def test_a_head_that_the_model_was_not_built_with_is_refused():
         (other, "softmax", "model other has no softmax head .*only"),
         (other, "matching", "model other has no matching head"),
         (own, "matching", "model own has no matching head .*features"),
+        (named, "softmax", "model named has no softmax head .*logits"),
     ):
         with pytest.raises(ModelError, match=built):
             weights_of(model, head)
