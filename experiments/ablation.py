@@ -4,7 +4,7 @@ Cases (a) and (c), the tasks of users 2, 3 and 4 together, at the start, a tenth
 fine-tuning (0, 50, 200 and 500 of the paper's 500 iterations).
 """
 
-from experiments import EXPERIMENTS
+from experiments import names_of
 from experiments.measured import MODELS, POOLED, pooled, result
 from tfmeta.data.partition import BENIGN
 from tfmeta.tasks import ATTACKED
@@ -61,4 +61,4 @@ def _curves(lab, part, method, case):
 if __name__ == "__main__":
     from tfmeta.cli import experiment_command
 
-    experiment_command(*[name for name in EXPERIMENTS if name.startswith("ablation-")])()
+    experiment_command(*names_of("ablation"))()

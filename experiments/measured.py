@@ -48,14 +48,13 @@ def meta_trained(lab, case, x, user, trainer):
 
     Supervised and matching fine-tuning share them (figures A8 and A9), so they are a part of their own.
     """
+    from tfmeta import local
 
     def compute():
         tasks, setting = lab.tasks(case, user), lab.setting._replace(config=lab.config)
         bank = lab.banks.benign(trainer, knows_backdoor(case))
         with lab.bar(len(tasks), f"extra local meta-training ({case}), user {trainer}", "task") as bar:
             return {"weights": local.meta_trained(setting, lab.model(case, x), bank, tasks.seeds, bar.update)}
-
-    from tfmeta import local
 
     return _part(lab, case, x, user, ("weights",), trainer, {}, compute)["weights"]
 

@@ -67,8 +67,7 @@ class _Task:
         self.queries = [episodes.to_float(group) for group in query_groups]
         self.theta_layout = Flat(tuple(tuple(shape) for shape in model.shapes[:-2]))
         self.head_layout = Flat(((self.head.ways, self.head.size), (self.head.ways,)))
-        gates = 0.0 if config.gates == "fixed" else config.eta_alpha
-        self.rates = tf.repeat([gates, config.eta_beta], self.head_layout.sizes)
+        self.rates = tf.repeat([config.eta_alpha, config.eta_beta], self.head_layout.sizes)
         self.others = others(labels)
 
     def phase_1(self, theta, points, until):
