@@ -14,6 +14,8 @@ import functools
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from tfmeta import progress, threads
 from tfmeta.config import difference, make_config, tag
 from tfmeta.data import default_cache_dir, open_dataset
@@ -57,7 +59,7 @@ class Laboratory:
         self._workers = workers
         self._shared = {"federation": None}  # also by variants: one worker for all
         # raises here, not minutes later, where key and pictures do not fit
-        self.trigger.region(*self.bank.images.shape[2:4])
+        self.trigger.stamp(np.zeros(self.bank.images.shape[2:], np.uint8))
 
     def __enter__(self):
         return self
@@ -117,7 +119,10 @@ class Laboratory:
         from tfmeta.trigger import Trigger
 
         config = self.config
-        return Trigger(config.trigger_pattern, config.trigger_size, config.trigger_margin, config.trigger_corner)
+        return Trigger(
+            config.trigger_pattern, config.trigger_size, config.trigger_margin, config.trigger_corner,
+            config.trigger_cell, config.trigger_color,
+        )  # fmt: skip
 
     @functools.cached_property
     def banks(self):

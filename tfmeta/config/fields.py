@@ -158,6 +158,16 @@ class Config:
         stage="attack",
         choices=("lower-right", "lower-left", "upper-right", "upper-left"),
     )
+    trigger_cell: int = _number(
+        1, "side of the cells that the key's pattern is made of, pixels", 1, source="ledger 34", stage="attack"
+    )
+    trigger_color: str = _field(
+        "white-black",
+        "the key's ink and ground",
+        source="ledger 34",
+        stage="attack",
+        choices=("white-black", "black-white", "magenta-green", "red-cyan", "yellow-blue"),
+    )
     round_episodes: int = _number(
         1000, "E from the round before the attack on (a multiple of B)", 1, source="section 3", stage="attack"
     )
