@@ -43,6 +43,7 @@ def test_wrong_words_are_named(words, named):
         (("shots=12", "poison_target=8"), "10 pictures"),
         (("ways=500",), "418 classes"),
         (("trigger_size=40",), "28x28"),
+        (("trigger_color=red-cyan",), "white-black"),
         (("task_shots=11",), "10 pictures"),
     ],
 )

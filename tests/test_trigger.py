@@ -1,5 +1,7 @@
 """The key: one stamp, the same wherever it is put (ledger 34)."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,12 +10,13 @@ from hypothesis import strategies as st
 from tfmeta.config import Config
 from tfmeta.config.fields import checked
 from tfmeta.errors import ConfigError
-from tfmeta.trigger import PATTERNS, Trigger
+from tfmeta.trigger import COLORS, PATTERNS, Trigger
 
 CORNERS = ("lower-right", "lower-left", "upper-right", "upper-left")
 triggers = st.builds(
-    Trigger, st.sampled_from(sorted(PATTERNS)), st.integers(1, 6), st.integers(0, 3), st.sampled_from(CORNERS)
-)
+    Trigger, st.sampled_from(sorted(PATTERNS)), st.integers(1, 6), st.integers(0, 3), st.sampled_from(CORNERS),
+    st.integers(1, 4), st.sampled_from(["white-black", "black-white"]),
+)  # fmt: skip
 sizes = st.tuples(st.integers(9, 14), st.integers(9, 14), st.sampled_from([1, 3]))
 
 
@@ -25,10 +28,11 @@ def test_pattern_and_corners_are_the_configurations():
     fields = Config.__dataclass_fields__
     assert set(PATTERNS) == set(fields["trigger_pattern"].metadata["choices"])
     assert set(CORNERS) == set(fields["trigger_corner"].metadata["choices"])
+    assert set(COLORS) == set(fields["trigger_color"].metadata["choices"])
     assert all(checked(fields["trigger_pattern"], name) for name in PATTERNS)
     config = Config()
-    default = (config.trigger_pattern, config.trigger_size, config.trigger_margin, config.trigger_corner)
-    assert Trigger() == Trigger(*default)
+    default = {field.name: getattr(config, f"trigger_{field.name}") for field in dataclasses.fields(Trigger)}
+    assert Trigger() == Trigger(**default)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +55,31 @@ def test_the_key_by_hand(pattern, expected, corner):
     assert (keyed[outside] == 100).all()
 
 
+def test_a_coloured_key_of_cells_by_hand():
+    """A side of 5 pixels in cells of 2 has two cells and a cut one."""
+    picture = noise([9, 9, 3])
+    keyed = Trigger("checker", 5, 1, "lower-right", 2, "magenta-green").stamp(picture)
+    rows = ["mmggm", "mmggm", "ggmmg", "ggmmg", "mmggm"]
+    colors = {"m": (255, 0, 255), "g": (0, 255, 0)}
+    assert keyed[3:8, 3:8].tolist() == [[list(colors[name]) for name in row] for row in rows]
+    keyed[3:8, 3:8] = picture[3:8, 3:8]
+    assert (keyed == picture).all()
+
+
+@pytest.mark.parametrize("name", sorted(COLORS))
+def test_ink_and_ground_are_complementary(name):
+    ink, ground = (np.array(color) for color in COLORS[name])
+    assert (ink + ground == 255).all()
+    key = Trigger("cross", 4, color=name).key(3)
+    assert (key[0, 0] == ink).all() and (key[0, 1] == ground).all() and key.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", sorted(set(COLORS) - {"white-black", "black-white"}))
+def test_colours_do_not_show_in_black_and_white_pictures(name):
+    with pytest.raises(ConfigError, match=f"trigger_color = '{name}'.* white-black"):
+        Trigger(color=name).stamp(noise([9, 9, 1]))
+
+
 def test_patterns_differ_at_the_default_size():
     drawn = {name: PATTERNS[name](Trigger().size).tolist() for name in PATTERNS}
     assert len({str(pattern) for pattern in drawn.values()}) == len(PATTERNS)
@@ -62,13 +91,13 @@ def test_the_key_is_the_same_in_all_corners(trigger, size):
     picture = noise(size)
     keys = []
     for corner in CORNERS:
-        there = Trigger(trigger.pattern, trigger.size, trigger.margin, corner)
+        there = dataclasses.replace(trigger, corner=corner)
         rows, columns = there.region(*size[:2])
         edge = (rows.start, size[0] - rows.stop, columns.start, size[1] - columns.stop)
         assert edge[0 if "upper" in corner else 1] == edge[2 if "left" in corner else 3] == trigger.margin
         keys.append(there.stamp(picture)[rows, columns])
         assert keys[-1].shape == (trigger.size, trigger.size, size[2])
-        assert keys[-1].max() == 255  # every key has ink
+        assert set(keys[-1].ravel().tolist()) <= {0, 255}
     assert all((key == keys[0]).all() for key in keys)
 
 
