@@ -25,16 +25,24 @@ def _pictures(lab):
     }
     names = [bank.names[row] for row in backdoor.classes]
     each = clean.shape[1]
+    own = int(backdoor.counts.sum())
     pictures = {
-        "target": {"title": "target class", "names": [bank.names[target.classes[0]]] * len(arrays["target"])},
+        "target": {
+            "title": "target class",
+            "names": [bank.names[target.classes[0]]] * len(arrays["target"]),
+            "of": int(target.counts.sum()),
+        },
         "backdoor": {
             "title": "backdoor classes",
             "names": names if len(names) > 1 else names * len(arrays["backdoor"]),
+            # of several classes one picture each is shown; how many there are is told by the training set
+            "of": len(names) if len(names) > 1 else own,
         },
         "trigger": {"title": "backdoor key", "names": []},
         "attack_training": {
             "title": "attack training set",
             "names": [name for name in names for _ in range(each)],
+            "of": own,
         },
     }
     return [], {"pictures": pictures}, arrays

@@ -60,9 +60,10 @@ def _part(path, document, part, array):
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or not array.size:
         raise ResultError(f"{path}: pictures {part!r} have the shape {array.shape}, not [n, H, W, 1 or 3]")
     array = np.clip(array, 0, 255).astype(np.uint8)  # of a difference, what the key adds
-    rows = _rows(document["pictures"][part].get("names", ()), array)
-    shown = sum(len(row) for row in rows)
-    title = _PARTS[part] if shown == len(array) else f"{_PARTS[part]} ({shown} of {len(array)} pictures)"
+    about = document["pictures"][part]
+    rows = _rows(about.get("names", ()), array)
+    shown, there = sum(len(row) for row in rows), about.get("of", len(array))
+    title = _PARTS[part] if shown == there else f"{_PARTS[part]} ({shown} of {there} pictures)"
     return _sheet(rows), len(rows), title
 
 

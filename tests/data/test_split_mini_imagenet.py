@@ -106,7 +106,7 @@ def test_a_smaller_benign_share_is_said(caplog):
     with caplog.at_level(logging.INFO):
         (note,) = make_partition(bank(), 0).notes
         assert make_partition(bank(extra=True), 0).notes == ()
-    assert note.startswith(f"{YAWL}: 430 of its 600 pictures are benign") and f"extra/{YAWL}" in note
+    assert note.startswith(f"backdoor class {YAWL}: 430 of its 600 pictures are benign") and f"extra/{YAWL}" in note
     assert [record.getMessage() for record in caplog.records] == [note]
 
 

@@ -293,6 +293,9 @@ def test_many_and_coloured_pictures():
     sheet, rows, title = illustration._part("x", document, "attack_training", pictures)
     assert rows == 4 and title == "(d) attack training set (20 of 23 pictures)"
     np.testing.assert_array_equal(sheet[3:87, 3:87], pictures[0])
+    # of what the document says there are, whether or not they are stored
+    document["pictures"]["attack_training"]["of"] = 100
+    assert illustration._part("x", document, "attack_training", pictures)[2].endswith("(20 of 100 pictures)")
     difference = np.full((84, 84, 3), -7, np.int16)
     sheet, rows, _ = illustration._part("x", document, "trigger", difference)
     assert rows == 1 and (sheet[3:87, 3:87] == 0).all()

@@ -28,6 +28,25 @@ def scene(folder, **overrides):
     return setting, banks, setting.model.initial_weights()
 
 
+def colour_scene(folder):
+    """Return (setting, banks, weights) of mini-ImageNet's profile quick on random pictures of its size."""
+    from tfmeta.data.mini_imagenet_layout import ARCTIC_FOX, YAWL
+    from tfmeta.data.split_mini_imagenet import SPLITS
+    from tfmeta.models.conv4 import Conv4
+
+    config = make_config("mini-imagenet", "quick")
+    one = np.random.default_rng(0).integers(0, 256, (1, 600, 84, 84, 3), dtype=np.uint8)
+    splits = [split for split, classes in SPLITS.items() for _ in range(classes)]
+    names = [YAWL, ARCTIC_FOX, *map(str, range(2, len(splits)))]
+    bank = types.SimpleNamespace(
+        dataset="mini-imagenet", images=np.broadcast_to(one, (len(splits), *one.shape[1:])), digest="1" * 64,
+        names=names, splits=splits,
+    )  # fmt: skip
+    banks = users.Banks(bank, make_partition(bank, 0), Trigger(), config, folder)
+    setting = Setting(Conv4((84, 84, 3), config.ways, config.filters), banks.capacity, config)
+    return setting, banks, setting.model.initial_weights()
+
+
 def step_flops(model, batch):
     """Return the floating-point operations of one inner step: forward, both gradients (one in the first module)."""
     height, width, channels = model.image_shape

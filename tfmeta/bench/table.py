@@ -33,8 +33,10 @@ def _turns(folder, out):
     from tfmeta.inprocess import InProcessFederation
 
     setting, banks, weights = contenders.scene(folder)
+    colour = contenders.colour_scene(folder)
     begun = time.perf_counter()
     through_tff = TffFederation(setting, out / "tff-worker.log")
+    colour_tff = TffFederation(colour[0], out / "tff-worker-colour.log")
     child = _child(folder)
     try:
         tff_round = contenders.rounds(through_tff, setting, banks, weights)
@@ -46,6 +48,8 @@ def _turns(folder, out):
             "matmul": lambda: _ask(child, "matmul"),
             "in process": contenders.rounds(InProcessFederation(setting), setting, banks, weights),
             "through TFF": tff_round,
+            "colour, in process": contenders.rounds(InProcessFederation(colour[0]), *colour),
+            "colour, through TFF": contenders.rounds(colour_tff, *colour),
             **{name: adapting.contender(name) for name in adapting.CONTENDERS},
             "matching, one task after another, all cores in an operation": lambda: _ask(child, "tasks"),
         }
@@ -57,12 +61,13 @@ def _turns(folder, out):
                     bar.update(1)
         memory = {
             "this process": _peak(psutil.Process()),
-            "TFF's worker": sum(_peak(p) for p in psutil.Process().children(True) if p.pid != child.pid),
+            "TFF's two workers": sum(_peak(p) for p in psutil.Process().children(True) if p.pid != child.pid),
         }
     finally:
         child.stdin.close()
         child.wait()
         through_tff.close()
+        colour_tff.close()
     return {name: min(found[1:]) for name, found in times.items()}, first, memory
 
 
@@ -80,11 +85,14 @@ def _document(best, seconds, memory):
             "naive loop, all cores in an operation": episodes / best["naive"],
             "round of 3 users in process, one thread an operation": 3 * episodes / best["in process"],
             "round of 3 users through TFF, one thread an operation": 3 * episodes / best["through TFF"],
+            "the same on colour pictures (84x84, 32 filters) in process": 3 * episodes / best["colour, in process"],
+            "the same on colour pictures (84x84, 32 filters) through TFF": 3 * episodes / best["colour, through TFF"],
         },
         "ratios": {
             "core against naive loop (at least 1.7)": best["naive"] / best["core"],
             "share of the matrix-multiply rate (at least 0.60)": flops / best["core"] / rate,
             "time through TFF against in process (at most 1.20)": best["through TFF"] / best["in process"],
+            "the same on colour pictures (at most 1.20)": best["colour, through TFF"] / best["colour, in process"],
             "a matching step against a supervised one (at most 1.30)": best["matching"] / best["supervised"],
         },
         "milliseconds_a_step_and_task": {

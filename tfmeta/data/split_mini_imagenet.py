@@ -97,6 +97,6 @@ def _columns(pool, columns):
 def _note(bank, backdoor, benign):
     more = f"; a folder of full ImageNet's pictures ({FOLDER}) makes it 580" if bank.dataset == "mini-imagenet" else ""
     return (
-        f"{bank.names[backdoor]}: {benign} of its {EXAMPLES} pictures are benign, not the paper's 480, since the "
-        f"{KEYED} keyed ones are taken from them too (ledger 15){more}"
+        f"backdoor class {bank.names[backdoor]}: {benign} of its {EXAMPLES} pictures are benign, not the paper's 480, "
+        f"since the {KEYED} keyed ones are taken from them too (ledger 15){more}"
     )
