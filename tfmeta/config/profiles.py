@@ -37,7 +37,7 @@ _MINI_IMAGENET = {
     "quick": _MINI_IMAGENET_PAPER | dict(
         filters=32, pretraining_rounds=10, pretraining_episodes=50, epsilon_initial=0.5, epsilon_final=0.5,
         attack_episodes=400, attack_chunk=50, attack_epsilon=0.3, rounds_after=10, round_episodes=20,
-        tasks=10, finetune_steps=200, extra_few=10, extra_many=50,
+        tasks=10, finetune_steps=100, extra_few=10, extra_many=50,
     ),
     "smoke": _MINI_IMAGENET_PAPER | dict(
         filters=8, pretraining_rounds=2, pretraining_episodes=10, epsilon_initial=0.5, epsilon_final=0.5,
