@@ -15,6 +15,9 @@ from tfmeta import threads, users
 from tfmeta.data.partition import BENIGN
 
 BUDGET = 30.0  # seconds a part; the first units, which trace graphs, come on top and do not count
+# Episodes a unit, where a round or a chunk has as many: each unit pays for a round's own work, such as reading the
+# users' pictures, so units of few would make a round look slower than it is.
+UNIT = 50
 # minutes, section B
 PAPER = {
     "black-and-white": {"pre-training": 250, "poisoning": 1250, "fine-tuning": 130, "benign rounds": 80},
@@ -53,12 +56,14 @@ def measure(lab, budget=BUDGET):
     def meta_training(number, episodes):
         jobs = [users.benign_job(lab.banks, config, user, True, "pretraining", number, episodes) for user in BENIGN]
         federation.next(state, jobs)
+        return episodes
 
-    def poisoning(number):
-        job = users.attacker_chunk_job(lab.banks, dataclasses.replace(config, attack_chunk=config.meta_batch), 0)
+    def poisoning(number, episodes):
+        job = users.attacker_chunk_job(lab.banks, dataclasses.replace(config, attack_chunk=episodes), 0)
         federation.train_chunk(weights, moments, np.float32(0), job._replace(first=np.int32(number)))
+        return episodes
 
-    def fine_tuning(number):
+    def fine_tuning(number, _):
         from tfmeta.evaluation import SIDE_BY_SIDE, measure, points_upto
 
         user = (*BENIGN, None)[number % 4]
@@ -66,33 +71,33 @@ def measure(lab, budget=BUDGET):
         measure(lab.model_shape, config, weights, some, points_upto(config.finetune_steps))
         return len(some)
 
-    batch = config.meta_batch
     rounds = config.pretraining_rounds * config.pretraining_episodes
     after = config.rounds_after * config.round_episodes
-    plan = {
-        "pre-training": ("episodes a user", rounds, lambda i: meta_training(i, batch) or batch),
-        "poisoning": ("poisoned episodes", config.attack_episodes, lambda i: poisoning(i * batch) or batch),
-        "fine-tuning": ("tasks", 2 * 4 * config.tasks, fine_tuning),
-        "benign rounds": ("episodes a user", after, lambda i: meta_training(i, batch) or batch),
+    plan = {  # name -> (unit, how many the profile has, what runs some, how many at once)
+        "pre-training": ("episodes a user", rounds, meta_training, config.pretraining_episodes),
+        "poisoning": ("poisoned episodes", config.attack_episodes, poisoning, config.attack_chunk),
+        "fine-tuning": ("tasks", 2 * 4 * config.tasks, fine_tuning, 0),
+        "benign rounds": ("episodes a user", after, meta_training, config.round_episodes),
     }
     with lab.bar(len(plan), "run times", "part") as bar:
         found = []
-        for name, (unit, total, run) in plan.items():
-            found.append(_timed(name, unit, total, run, budget))
+        for name, (unit, total, run, most) in plan.items():
+            found.append(_timed(name, unit, total, run, min(most, UNIT), config.meta_batch, budget))
             bar.update(1)
     return found
 
 
-def _timed(name, unit, total, run, budget):
+def _timed(name, unit, total, run, size, smallest, budget):
+    """Time ``run(number, size)``, which does the units from ``number`` on and returns how many they were."""
     for number in (0, 3):  # traces, also the graph of meta-test tasks
-        run(number)
+        run(number, smallest)
     done, begun = 0, time.perf_counter()
     while done < total and time.perf_counter() - begun < budget:
-        done += run(1 + done)
-    seconds, done = time.perf_counter() - begun, min(done, total)
-    minutes = seconds * total / done / 60
+        done += run(1 + done, size)
+    seconds = time.perf_counter() - begun
+    minutes = seconds * total / done / 60  # the last run may have done more than was left
     return {
-        "name": name, "unit": unit, "done": done, "total": total, "seconds": seconds, "minutes": minutes,
+        "name": name, "unit": unit, "done": min(done, total), "total": total, "seconds": seconds, "minutes": minutes,
         "extrapolated": done < total,
     }  # fmt: skip
 

@@ -13,17 +13,20 @@ from tfmeta.store import results
 def test_what_is_not_run_to_its_end_is_extrapolated():
     calls = []
 
-    def run(number):
-        calls.append(number)
-        return 5
+    def run(number, size):
+        calls.append((number, size))
+        return size
 
-    whole = runtime._timed("poisoning", "episodes", 20, run, 60)
-    assert calls[2:] == [1, 6, 11, 16]  # after two that trace
-    assert (whole["done"], whole["total"], whole["extrapolated"]) == (20, 20, False)
+    whole = runtime._timed("poisoning", "episodes", 60, run, 20, 5, 60)
+    assert calls == [(0, 5), (3, 5), (1, 20), (21, 20), (41, 20)]  # small ones that trace, then those that count
+    assert (whole["done"], whole["total"], whole["extrapolated"]) == (60, 60, False)
     assert whole["minutes"] == pytest.approx(whole["seconds"] / 60)
-    part = runtime._timed("poisoning", "episodes", 10**9, run, 0.05)
+    part = runtime._timed("poisoning", "episodes", 10**9, run, 20, 5, 0.05)
     assert part["extrapolated"] and 0 < part["done"] < 10**9
     assert part["minutes"] == pytest.approx(part["seconds"] * 10**9 / part["done"] / 60)
+    more = runtime._timed("poisoning", "episodes", 30, run, 20, 5, 60)  # 40 were done
+    assert (more["done"], more["extrapolated"]) == (30, False)
+    assert more["minutes"] == pytest.approx(more["seconds"] * 30 / 40 / 60)
 
 
 def parts():
