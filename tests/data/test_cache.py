@@ -233,3 +233,18 @@ def test_a_killed_maker_blocks_nobody(tmp_path):
     (tmp_path / "banks" / f".left.npy.{process.pid}.0.tfmeta-tmp").write_bytes(b"half")
     assert (fetch(tmp_path, Maker()).images == PICTURES).all()
     assert not list((tmp_path / "banks").glob(".left*"))
+
+
+@pytest.mark.parametrize("interrupted", ["digest_of", "atomic.write_json"])
+def test_who_is_interrupted_last_of_all_leaves_no_pictures_either(tmp_path, monkeypatch, interrupted):
+    """Ctrl-C or a full disk while the digest is computed or the .json is written: by then the pictures are whole."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"tfmeta.data.cache.{interrupted}", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(tmp_path, Maker())
+    assert [p.suffix for p in (tmp_path / "banks").iterdir()] == [".lock"]
+    assert (fetch(tmp_path, Maker()).images == PICTURES).all()

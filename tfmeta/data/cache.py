@@ -74,19 +74,20 @@ def fetch(
 
 
 def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description]) -> None:
-    with atomic.replacing(path) as file:
-        images = _room(file, identity["shape"])
-        description = fill(images)
-        images.flush()
-    atomic.write_json(
-        path.with_suffix(".json"),
-        {
-            **asdict(description),
-            "digest": digest_of(images, description.names),
-            "bytes": path.stat().st_size,
-            "identity": identity,
-        },
-    )
+    sidecar = path.with_suffix(".json")
+    try:
+        with atomic.replacing(path) as file:
+            images = _room(file, identity["shape"])
+            description = fill(images)
+            images.flush()
+            digest = digest_of(images, description.names)  # takes seconds, so before the file has its name
+        size = path.stat().st_size
+        atomic.write_json(sidecar, {**asdict(description), "digest": digest, "bytes": size, "identity": identity})
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if not sidecar.exists():  # a full disk, or Ctrl-C: pictures that nobody would ever open
+                path.unlink(missing_ok=True)
+        raise
 
 
 def _room(file: BinaryIO, shape: list[int]) -> np.ndarray:
