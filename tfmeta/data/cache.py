@@ -106,8 +106,11 @@ def _room(file: BinaryIO, shape: list[int]) -> np.ndarray:
 def _load(path: Path, identity: dict) -> Bank | None:
     """Open a cached bank; None where there is none, or a damaged one, which is said."""
     sidecar = path.with_suffix(".json")
-    if not (sidecar.exists() and path.exists()):
-        return None
+    try:
+        if not (sidecar.exists() and path.exists()):
+            return None
+    except OSError as error:  # a folder that may not be searched, or no name for one
+        raise _unusable(path.parent, error) from error
     try:
         return _open(path, json.loads(sidecar.read_text()), identity)
     except _DamagedError as error:
@@ -154,11 +157,15 @@ def _alone(path: Path) -> Iterator[None]:
             log.info("another process is making %s; waiting for it", path)
             lock.acquire()
     except OSError as error:
-        raise StorageError(
-            f"{path.parent}: the cache cannot be written to ({error.strerror}); set TFMETA_CACHE to a folder that can"
-        ) from error
+        raise _unusable(path.parent, error) from error
     try:
         atomic.sweep(path.parent)
         yield
     finally:
         lock.release()
+
+
+def _unusable(folder: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{folder}: the cache cannot be written to ({error.strerror}); set TFMETA_CACHE to a folder that can"
+    )
