@@ -65,6 +65,16 @@ def test_other_files_and_other_columns_do_not_matter(photos, tmp_path):
     assert read(folder, tmp_path / "cache").digest == first.digest
 
 
+@pytest.mark.parametrize("folder", ["images/", "/home/somebody/images/train/", "C:\\data\\images\\", "images\\"])
+def test_paths_in_a_csv_are_those_of_another_machine(photos, tmp_path, folder):
+    first = read(photos.write(tmp_path / "one"), tmp_path / "cache")
+    photos.rows["train"] = [(folder + name, label) for name, label in photos.rows["train"]]
+    second = photos.write(tmp_path / "two")
+    path = second / "train.csv"
+    path.write_text(path.read_text().replace("filename,label", "filename ,label "))
+    assert read(second, tmp_path / "cache").digest == first.digest
+
+
 def test_a_class_may_be_shared_out_among_threads(photos, tmp_path, monkeypatch):
     folder = photos.write(tmp_path / "data")
     first = read(folder, tmp_path / "cache")
