@@ -94,6 +94,18 @@ def test_it_is_found_again_without_decoding(photos, tmp_path):
         read(folder, tmp_path / "cache")
 
 
+def test_a_cache_or_results_among_the_photos_are_not_new_photos(photos, tmp_path):
+    """Else each start would decode all photos anew, and leave a bank of 1.27 GB more."""
+    folder = photos.write(tmp_path / "data", "beside")
+    for name in ("cells.json", "log.txt"):
+        read(folder, folder / "cache")
+        (folder / name).write_text("{}")
+    assert len(list((folder / "cache" / "banks").glob("*.npy"))) == 1
+    (folder / A_FILE).touch()
+    read(folder, folder / "cache")
+    assert len(list((folder / "cache" / "banks").glob("*.npy"))) == 2
+
+
 @pytest.mark.parametrize(("height", "width"), [(375, 500), (84, 90), (50, 60)])
 def test_pictures_of_other_sizes_are_scaled_to_the_square(photos, tmp_path, height, width):
     """A smooth picture scaled by Lanczos is, nearly, the same picture scaled otherwise, all of it and upright."""

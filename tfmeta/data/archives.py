@@ -117,13 +117,20 @@ class FolderPictures(Pictures):
         return data
 
 
-def identity(path: Path) -> list:
-    """Names, sizes and times of the files that a zip or a folder consists of, as JSON; quick, nothing is opened."""
+def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
+    """Names, sizes and times of the files that a zip or a folder consists of, as JSON; quick, nothing is opened.
+
+    With `suffixes` (lower case) a folder's files with others do not count.
+    """
     path = path.resolve()
     if not _is_folder(path):
         status = path.stat()
         return [str(path), status.st_size, status.st_mtime_ns]
-    files = sorted((member, status.st_size, status.st_mtime_ns) for member, status in _walk(path))
+    files = sorted(
+        (member, status.st_size, status.st_mtime_ns)
+        for member, status in _walk(path)
+        if suffixes is None or Path(member).suffix.lower() in suffixes
+    )
     return [str(path), len(files), hashlib.sha256(json.dumps(files).encode()).hexdigest()]
 
 

@@ -21,6 +21,9 @@ from tfmeta.errors import DataError
 
 EXTRA = 150  # pictures of full ImageNet's yawl that are used: 100 for the attacker, 50 held out (ledger 15)
 _PLACES = ("mini-imagenet", "mini_imagenet", "miniimagenet", "miniImageNet", "")
+# Of a folder with photos what else lies there does not count: a cache or results in it are not new photos. What has no
+# suffix may be one.
+_COUNTED = (*photos.SUFFIXES, "")
 _CHUNK = 50  # pictures that a thread decodes before it says so
 
 
@@ -77,7 +80,8 @@ def read_bank(found: Found, cache_dir: Path, layout: Layout = Layout(), extra: i
         "filter": photos.FILTER.name,
         "decoder": features.version("libjpeg_turbo"),
         "extra": extra if found.extra else 0,
-        "files": [archives.identity(path) for path in found.files if path.exists()],  # what is missing is named later
+        # what is missing is named later
+        "files": [archives.identity(path, _COUNTED) for path in found.files if path.exists()],
     }
     shape = (layout.classes + bool(found.extra), layout.pictures, SIDE, SIDE, 3)
 

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from tfmeta.data.archives import Pictures
 from tfmeta.errors import DataError
 
+SUFFIXES = (".jpeg", ".jpg", ".png")
 LARGEST = 16 << 20  # bytes of a picture; ImageNet's largest has 15 million
 _MOST_PIXELS = 64 << 20  # ImageNet's largest has 20 million; decoding must not be a way to fill the memory
 # Lanczos to a square whatever the shape was, as in proc_images.py of MAML (Finn et al., 2017), by which most of the
