@@ -3,7 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
-from small_photos import CLASSES, LAYOUT, ORDER, contents, make_photos, write_pickles
+from small_photos import CLASSES, LAYOUT, ORDER, Photos, contents, make_photos, write_pickles
 
 from tfmeta.data.mini_imagenet import locate, read_bank
 from tfmeta.data.mini_imagenet_layout import YAWL
@@ -73,6 +73,16 @@ def test_photos_are_taken_before_pickles(tmp_path, digest):
     write_pickles(tmp_path / "data", dict.fromkeys(("train", "val", "test"), b"damaged"))
     PHOTOS.write(tmp_path / "data")
     assert read(tmp_path / "data", tmp_path / "cache").digest == digest
+
+
+def test_csv_files_beside_pickles_do_not_mean_that_there_are_photos(tmp_path, digest):
+    folder = write_pickles(tmp_path / "data", contents(PHOTOS))
+    Photos({}, PHOTOS.rows).write(folder, "beside")
+    assert sorted(path.suffix for path in folder.iterdir()) == [".csv"] * 3 + [".pkl"] * 3
+    assert read(folder, tmp_path / "cache").digest == digest
+    (folder / "mini-imagenet-cache-val.pkl").unlink()
+    with pytest.raises(DataError, match=r"train\.csv: names \S+ \(and 11 others\), which is not in .*data"):
+        read(folder, tmp_path / "cache")
 
 
 def edit(split, **changes):
