@@ -1,3 +1,4 @@
+import contextlib
 import os
 import zipfile
 
@@ -76,6 +77,26 @@ def test_a_damaged_member_is_named(tmp_path):
         assert pictures.read("top/1.png", 100) == b"good"
         with pytest.raises(DataError, match=r"x\.zip/top/2\.png: damaged"):
             pictures.read("top/2.png", 1000)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_changed_byte_is_an_error_or_other_data_and_never_a_crash(tmp_path, packing):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", packing) as file:
+        file.writestr("é/1.png", bytes(range(256)) * 2)
+    good = path.read_bytes()
+    for at in range(len(good)):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 255]) + good[at + 1 :])
+        with contextlib.suppress(DataError), archives.open_pictures(path) as pictures:
+            for member in pictures.members:
+                pictures.read(member, 1000)
+
+
+def test_a_member_without_a_name_is_passed_over(tmp_path):
+    path = write_zip(tmp_path / "x.zip", {"?.png": b"", "1.png": b"good"})
+    path.write_bytes(path.read_bytes().replace(b"?.png", b"\0.png"))  # a name ends at a zero
+    with archives.open_pictures(path) as pictures:
+        assert pictures.members == ["1.png"]
 
 
 def test_an_encrypted_member_is_named(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from privileges import as_nobody, reachable_by_all
 
 from tfmeta.data import cache
 from tfmeta.data.bank import digest_of
@@ -186,6 +187,30 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
         fetch(tmp_path / "cache", Maker())
 
 
+@pytest.mark.parametrize("mode", [0o000, 0o600])
+def test_a_cache_that_may_not_be_searched_is_named(tmp_path, mode):
+    reachable_by_all(tmp_path)
+    (tmp_path / "cache").mkdir(mode=mode)
+    with as_nobody(), pytest.raises(StorageError, match=r"cache.*\(Permission denied\).*TFMETA_CACHE"):
+        fetch(tmp_path / "cache", Maker())
+
+
+def test_a_cache_whose_name_is_too_long_is_named(tmp_path):
+    with pytest.raises(StorageError, match=r"File name too long.*TFMETA_CACHE"):
+        fetch(tmp_path / ("x" * 300), Maker())
+
+
+def test_what_a_killed_process_of_another_user_left_is_in_nobodys_way(tmp_path):
+    """Its file may not be removed where everybody may write but only the owner may remove, as in /tmp."""
+    reachable_by_all(tmp_path)
+    (tmp_path / "banks").mkdir()
+    left = tmp_path / "banks" / ".left.npy.99999999.0.tfmeta-tmp"
+    left.write_bytes(b"half")
+    (tmp_path / "banks").chmod(0o1777)
+    with as_nobody():
+        assert (fetch(tmp_path, Maker()).images == PICTURES).all()
+
+
 def _slow(images):
     time.sleep(0.5)
     images[:] = PICTURES
@@ -233,3 +258,18 @@ def test_a_killed_maker_blocks_nobody(tmp_path):
     (tmp_path / "banks" / f".left.npy.{process.pid}.0.tfmeta-tmp").write_bytes(b"half")
     assert (fetch(tmp_path, Maker()).images == PICTURES).all()
     assert not list((tmp_path / "banks").glob(".left*"))
+
+
+@pytest.mark.parametrize("interrupted", ["digest_of", "atomic.write_json"])
+def test_who_is_interrupted_last_of_all_leaves_no_pictures_either(tmp_path, monkeypatch, interrupted):
+    """Ctrl-C or a full disk while the digest is computed or the .json is written: by then the pictures are whole."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"tfmeta.data.cache.{interrupted}", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(tmp_path, Maker())
+    assert [p.suffix for p in (tmp_path / "banks").iterdir()] == [".lock"]
+    assert (fetch(tmp_path, Maker()).images == PICTURES).all()

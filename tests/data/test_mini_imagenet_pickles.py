@@ -1,10 +1,14 @@
 import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from small_photos import CLASSES, LAYOUT, ORDER, contents, make_photos, write_pickles
+from small_photos import CLASSES, LAYOUT, ORDER, Photos, contents, make_photos, write_pickles
 
+import tfmeta
 from tfmeta.data.mini_imagenet import locate, read_bank
 from tfmeta.data.mini_imagenet_layout import YAWL
 from tfmeta.errors import DataError
@@ -75,6 +79,16 @@ def test_photos_are_taken_before_pickles(tmp_path, digest):
     assert read(tmp_path / "data", tmp_path / "cache").digest == digest
 
 
+def test_csv_files_beside_pickles_do_not_mean_that_there_are_photos(tmp_path, digest):
+    folder = write_pickles(tmp_path / "data", contents(PHOTOS))
+    Photos({}, PHOTOS.rows).write(folder, "beside")
+    assert sorted(path.suffix for path in folder.iterdir()) == [".csv"] * 3 + [".pkl"] * 3
+    assert read(folder, tmp_path / "cache").digest == digest
+    (folder / "mini-imagenet-cache-val.pkl").unlink()
+    with pytest.raises(DataError, match=r"train\.csv: names \S+ \(and 11 others\), which is not in .*data"):
+        read(folder, tmp_path / "cache")
+
+
 def edit(split, **changes):
     def change(by_split):
         by_split[split] |= changes
@@ -115,7 +129,7 @@ BAD = {
     "hostile": (class_dict("val", n01855672=[Evil()]), rf"{VAL}: refused, since .*names (posix|nt)\.system"),
     "a web page": (whole("val", b"<html>quota exceeded</html>"), rf"{VAL}: is a web page \(HTML\), not a pickle"),
     "cut off": (whole("val", pickle.dumps(contents(PHOTOS)["val"])[:5000]), rf"{VAL}: truncated or damaged"),
-    "empty": (whole("val", b""), rf"{VAL}: cannot be read"),
+    "empty": (whole("val", b""), rf"{VAL}: is empty; get it again"),
     "a list": (whole("val", []), rf"{VAL}: holds no dict with image_data and class_dict"),
     "no pictures": (drop("val", "image_data"), rf"{VAL}: image_data must be RGB pictures, .* but is nothing"),
     "no classes": (drop("val", "class_dict"), rf"{VAL}: has neither class_dict nor labels and catname2label"),
@@ -134,6 +148,10 @@ BAD = {
     "indices that are none": (class_dict("val", n01855672=[0, 1, 2, 1.5]), rf"{VAL}: n01855672 is no list of whole"),
     "indices in a dict": (class_dict("val", n01855672={0: 1}), rf"{VAL}: n01855672 is no list of whole numbers"),
     "too few": (class_dict("val", n01855672=[0, 1, 2]), rf"{VAL}: the class n01855672 has 3 pictures instead of 4"),
+    "too many pictures": (
+        edit("val", image_data=np.zeros((100_001, 1, 1, 3), np.uint8)),
+        rf"{VAL}: 100001 pictures are too many",
+    ),
     "a class less": (lambda by_split: by_split["train"]["class_dict"].pop(YAWL), rf"{TRAIN}: 2 classes instead of 3"),
     "class in two splits": (
         whole("val", {"image_data": np.zeros((4, 84, 84, 3), np.uint8), "class_dict": {YAWL: [0, 1, 2, 3]}}),
@@ -153,6 +171,35 @@ def test_what_is_wrong_is_named_and_nothing_is_left(tmp_path, fault, monkeypatch
         read(folder, tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [".lock"]
     assert not (tmp_path / "was-run").exists()
+
+
+ALL = np.arange(10_000)
+NAMES = range(20_000)
+BOMBS = {
+    "one list for all classes": {"class_dict": dict.fromkeys((f"n{k}" for k in NAMES), ALL)},
+    "one number for all classes": {"labels": np.zeros_like(ALL), "catname2label": {f"n{k}": 0 for k in NAMES}},
+    "endless labels": {"labels": np.zeros(80_000_000, np.uint8), "catname2label": {"n1": 0}},
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_numbers_of_pictures_cannot_fill_the_memory(tmp_path, kind):
+    """In a process that may have 300 MB more; as lists these would take 0.6 to 1.6 GB."""
+    content = {"image_data": np.zeros((len(ALL), 1, 1, 3), np.uint8), **BOMBS[kind]}
+    (tmp_path / "file.pkl").write_bytes(pickle.dumps(content, 4))
+    code = (
+        "import resource, sys; from pathlib import Path; from tfmeta.data.mini_imagenet_pickles import read_split\n"
+        "from tfmeta.errors import DataError\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size + (300 << 20),) * 2)\n"
+        "try: read_split(Path(sys.argv[1]))\n"
+        "except DataError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "file.pkl")], capture_output=True, text=True, timeout=120,
+        cwd=Path(tfmeta.__file__).parents[1],
+    )  # fmt: skip
+    assert "file.pkl: " in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

@@ -159,6 +159,16 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path, nowhere):
             open_dataset(name, cache_dir=tmp_path / "cache")
 
 
+@pytest.mark.parametrize("variable", ["TFMETA_CACHE", "TFMETA_DATA"])
+def test_a_home_that_nobody_has_is_named(tmp_path, monkeypatch, variable):
+    monkeypatch.setenv("TFMETA_CACHE", str(tmp_path))
+    with pytest.raises(ConfigError, match="~nobody-of-that-name/x: there is no such home folder"):
+        open_dataset("mini-imagenet", "~nobody-of-that-name/x")
+    monkeypatch.setenv(variable, "~nobody-of-that-name/x")
+    with pytest.raises(ConfigError, match="~nobody-of-that-name/x: there is no such home folder"):
+        open_dataset("mini-imagenet")
+
+
 def test_the_system_has_a_place_for_caches(monkeypatch):
     monkeypatch.setenv("TFMETA_CACHE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")

@@ -197,7 +197,7 @@ def test_a_file_of_operations_alone_is_refused(tmp_path, monkeypatch):
 
 GOOD = pickle.dumps({"image_data": ARRAYS["pictures"], "class_dict": {"n1": [0, 1, 2, 3, 4]}}, 4)
 DAMAGED = {
-    "an empty file": (b"", "cannot be read"),
+    "an empty file": (b"", "is empty"),
     "a web page": (b"<!DOCTYPE html><html>", "is a web page"),
     "a text": (b"not a pickle", "is not a pickle of protocol 2"),
     "protocol 0": (pickle.dumps({"a": 1}, 0), "is not a pickle of protocol 2"),

@@ -19,16 +19,24 @@ PROBE_SECONDS = 4.0
 log = logging.getLogger(__name__)
 
 
+def _at_home(path: Path | str) -> Path:
+    """Put the home folder where a path begins with ~."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~name
+        raise ConfigError(f"{path}: there is no such home folder; name the folder by its whole path") from error
+
+
 def default_cache_dir() -> Path:
     """Folder for what can be made again: the variable TFMETA_CACHE, else the system's place for caches."""
     named = os.environ.get("TFMETA_CACHE")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("tfmeta"))
+    return _at_home(named) if named else Path(platformdirs.user_cache_dir("tfmeta"))
 
 
 def default_data_dir() -> Path | None:
     """Folder with the user's own data: the variable TFMETA_DATA; None where it is not set."""
     named = os.environ.get("TFMETA_DATA")
-    return Path(named).expanduser() if named else None
+    return _at_home(named) if named else None
 
 
 def open_dataset(
@@ -49,12 +57,12 @@ def open_dataset(
     """
     if name not in DATASETS:
         raise ConfigError(f"dataset {name!r} is unknown; choose one of {', '.join(DATASETS)}")
-    cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
+    cache_dir = _at_home(cache_dir) if cache_dir else default_cache_dir()
     if name == "glyphs":
         return _glyphs(cache_dir)
     if name == "glyphs-color":
         return _glyphs_color(cache_dir)
-    folder = Path(data_dir).expanduser() if data_dir else default_data_dir() or _own_data(cache_dir)
+    folder = _at_home(data_dir) if data_dir else default_data_dir() or _own_data(cache_dir)
     if name == "omniglot":
         return _omniglot(folder, cache_dir, download)
     if name == "mini-imagenet" or color:

@@ -10,7 +10,6 @@ import os
 import re
 import stat
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -69,7 +68,7 @@ class ZipPictures(Pictures):
             raise
 
     def _checked(self) -> list[str]:
-        names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
+        names = [name for name in self._zip.namelist() if name and not name.endswith("/")]  # damage makes empty ones
         for name in names:
             if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
                 raise DataError(
@@ -92,8 +91,9 @@ class ZipPictures(Pictures):
             raise DataError(_too_large(self.label(member), info.file_size))
         try:
             return self._zip.read(info)
-        # RuntimeError: encrypted; NotImplementedError: an unknown compression
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        # encrypted, or an unknown compression, or damaged: each decompressor has faults of its own, and a name in
+        # the member's head may not be UTF-8
+        except Exception as error:
             raise DataError(f"{self.label(member)}: damaged ({error}); {_again(self.path)}") from error
 
 
@@ -117,13 +117,20 @@ class FolderPictures(Pictures):
         return data
 
 
-def identity(path: Path) -> list:
-    """Names, sizes and times of the files that a zip or a folder consists of, as JSON; quick, nothing is opened."""
+def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
+    """Names, sizes and times of the files that a zip or a folder consists of, as JSON; quick, nothing is opened.
+
+    With `suffixes` (lower case) a folder's files with others do not count.
+    """
     path = path.resolve()
     if not _is_folder(path):
         status = path.stat()
         return [str(path), status.st_size, status.st_mtime_ns]
-    files = sorted((member, status.st_size, status.st_mtime_ns) for member, status in _walk(path))
+    files = sorted(
+        (member, status.st_size, status.st_mtime_ns)
+        for member, status in _walk(path)
+        if suffixes is None or Path(member).suffix.lower() in suffixes
+    )
     return [str(path), len(files), hashlib.sha256(json.dumps(files).encode()).hexdigest()]
 
 

@@ -74,19 +74,20 @@ def fetch(
 
 
 def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description]) -> None:
-    with atomic.replacing(path) as file:
-        images = _room(file, identity["shape"])
-        description = fill(images)
-        images.flush()
-    atomic.write_json(
-        path.with_suffix(".json"),
-        {
-            **asdict(description),
-            "digest": digest_of(images, description.names),
-            "bytes": path.stat().st_size,
-            "identity": identity,
-        },
-    )
+    sidecar = path.with_suffix(".json")
+    try:
+        with atomic.replacing(path) as file:
+            images = _room(file, identity["shape"])
+            description = fill(images)
+            images.flush()
+            digest = digest_of(images, description.names)  # takes seconds, so before the file has its name
+        size = path.stat().st_size
+        atomic.write_json(sidecar, {**asdict(description), "digest": digest, "bytes": size, "identity": identity})
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if not sidecar.exists():  # a full disk, or Ctrl-C: pictures that nobody would ever open
+                path.unlink(missing_ok=True)
+        raise
 
 
 def _room(file: BinaryIO, shape: list[int]) -> np.ndarray:
@@ -105,8 +106,11 @@ def _room(file: BinaryIO, shape: list[int]) -> np.ndarray:
 def _load(path: Path, identity: dict) -> Bank | None:
     """Open a cached bank; None where there is none, or a damaged one, which is said."""
     sidecar = path.with_suffix(".json")
-    if not (sidecar.exists() and path.exists()):
-        return None
+    try:
+        if not (sidecar.exists() and path.exists()):
+            return None
+    except OSError as error:  # a folder that may not be searched, or no name for one
+        raise _unusable(path.parent, error) from error
     try:
         return _open(path, json.loads(sidecar.read_text()), identity)
     except _DamagedError as error:
@@ -153,11 +157,15 @@ def _alone(path: Path) -> Iterator[None]:
             log.info("another process is making %s; waiting for it", path)
             lock.acquire()
     except OSError as error:
-        raise StorageError(
-            f"{path.parent}: the cache cannot be written to ({error.strerror}); set TFMETA_CACHE to a folder that can"
-        ) from error
+        raise _unusable(path.parent, error) from error
     try:
         atomic.sweep(path.parent)
         yield
     finally:
         lock.release()
+
+
+def _unusable(folder: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{folder}: the cache cannot be written to ({error.strerror}); set TFMETA_CACHE to a folder that can"
+    )

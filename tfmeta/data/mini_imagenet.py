@@ -21,6 +21,9 @@ from tfmeta.errors import DataError
 
 EXTRA = 150  # pictures of full ImageNet's yawl that are used: 100 for the attacker, 50 held out (ledger 15)
 _PLACES = ("mini-imagenet", "mini_imagenet", "miniimagenet", "miniImageNet", "")
+# Of a folder with photos what else lies there does not count: a cache or results in it are not new photos. What has no
+# suffix may be one.
+_COUNTED = (*photos.SUFFIXES, "")
 _CHUNK = 50  # pictures that a thread decodes before it says so
 
 
@@ -43,7 +46,8 @@ class Found:
 def locate(data_dir: Path) -> Found | None:
     """Find mini-ImageNet in a data folder, in `mini-imagenet` or in the folder itself; None where it is not there.
 
-    Photos are taken before pickles. Raises `DataError` where `data_dir` cannot be read.
+    Photos in a zip or a folder `images` are taken before pickles, and those before photos that lie about. Raises
+    `DataError` where `data_dir` cannot be read.
     """
     archives.check_folder(data_dir)
     try:
@@ -58,11 +62,13 @@ def _look(folder: Path, named: bool) -> Found | None:
     extra = folder / FOLDER if (folder / FOLDER).exists() else None
     csvs = [path for split in SPLITS if (path := folder / f"{split}.csv").exists()]
     packed = [path for name in ("images.zip", "images") if (path := folder / name).exists()]
-    if csvs or (named and packed):
-        zips = sorted(folder.glob("*.zip"))
-        return Found(folder, next(iter(packed), zips[0] if len(zips) == 1 else folder), {}, extra)
     forms = [{split: path for split, name in form.items() if (path := folder / name).exists()} for form in FILES]
     pickles = max(forms, key=len)
+    if csvs or (named and packed):
+        zips = sorted(folder.glob("*.zip"))
+        place = next(iter(packed), zips[0] if len(zips) == 1 else None)
+        if place or len(pickles) < len(SPLITS):  # csv files lie beside whole pickles too, without any photo
+            return Found(folder, place or folder, {}, extra)
     return Found(folder, None, pickles, extra) if pickles else None
 
 
@@ -77,7 +83,8 @@ def read_bank(found: Found, cache_dir: Path, layout: Layout = Layout(), extra: i
         "filter": photos.FILTER.name,
         "decoder": features.version("libjpeg_turbo"),
         "extra": extra if found.extra else 0,
-        "files": [archives.identity(path) for path in found.files if path.exists()],  # what is missing is named later
+        # what is missing is named later
+        "files": [archives.identity(path, _COUNTED) for path in found.files if path.exists()],
     }
     shape = (layout.classes + bool(found.extra), layout.pictures, SIDE, SIDE, 3)
 

@@ -15,7 +15,6 @@ from tfmeta.errors import DataError
 FOLDER = f"extra/{YAWL}"  # beside the csv files or pickles
 NAME = f"{YAWL}-extra"
 SPLIT = "extra"
-_SUFFIXES = (".jpeg", ".jpg", ".png")
 _CELLS = 12  # pictures are compared as 12 x 12 means
 # Grey levels between two such pictures, on average. A real yawl that is encoded anew (quality 30) or scaled by another
 # filter is within 3 of itself, and no two of mini-ImageNet's 600 are within 12 of one another.
@@ -32,7 +31,7 @@ def read_extra(folder: Path, known: np.ndarray, wanted: int) -> np.ndarray:
     seen = [_means(known)]
     passed_over = 0
     with archives.open_pictures(folder) as pictures:
-        members = [member for member in pictures.members if member.lower().endswith(_SUFFIXES)]
+        members = [member for member in pictures.members if member.lower().endswith(photos.SUFFIXES)]
         for member in members:
             try:
                 picture = photos.read(pictures, member, SIDE)

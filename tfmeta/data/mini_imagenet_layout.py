@@ -100,12 +100,14 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield (line number, file name without folders, label)."""
     reader = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
     try:
-        if not {"filename", "label"} <= set(reader.fieldnames or ()):
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        if not {"filename", "label"} <= set(reader.fieldnames):
             raise DataError(f"{path}: its first line must name the columns filename and label; get the file again")
         for row in reader:
             if not (row["filename"] and row["label"]):
                 raise DataError(f"{path}, line {reader.line_num}: needs a file name and a label; get the file again")
-            yield reader.line_num, row["filename"].strip().rsplit("/", 1)[-1], row["label"].strip()
+            name = row["filename"].strip().replace("\\", "/")  # of Windows
+            yield reader.line_num, name.rsplit("/", 1)[-1], row["label"].strip()
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: is not csv ({error}); get the file again") from error
 

@@ -5,11 +5,12 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tfmeta.data.archives import Pictures
 from tfmeta.errors import DataError
 
+SUFFIXES = (".jpeg", ".jpg", ".png")
 LARGEST = 16 << 20  # bytes of a picture; ImageNet's largest has 15 million
 _MOST_PIXELS = 64 << 20  # ImageNet's largest has 20 million; decoding must not be a way to fill the memory
 # Lanczos to a square whatever the shape was, as in proc_images.py of MAML (Finn et al., 2017), by which most of the
@@ -33,6 +34,8 @@ def read(pictures: Pictures, member: str, side: int) -> np.ndarray:
             if image.mode != "RGB":
                 raise NotColourError(f"{label}: is not an RGB picture (its mode is {image.mode}); get it again")
             return np.asarray(image if image.size == (side, side) else image.resize((side, side), FILTER))
+    except UnidentifiedImageError as error:
+        raise DataError(f"{label}: does not decode, since it is no JPEG or PNG; get it again") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"{label}: does not decode ({error}); get it again") from error
     except Image.DecompressionBombError as error:

@@ -42,7 +42,9 @@ def read_pickle(path: Path) -> Any:
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError as error:
         raise DataError(f"{path}: is missing; get it again") from error
-    except (OSError, ValueError) as error:  # ValueError: it is empty
+    except ValueError as error:
+        raise DataError(f"{path}: is empty; get it again") from error
+    except OSError as error:
         raise DataError(archives.unreadable(path, error)) from error
     if archives.is_web_page(bytes(view[:512])):
         raise DataError(f"{path}: is a web page (HTML), not a pickle; get it again")

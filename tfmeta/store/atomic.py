@@ -72,14 +72,15 @@ def write_json(path, document):
 def sweep(folder):
     """Remove the temporary files that killed writers left below ``folder``; return their paths.
 
-    A file whose writer is still alive is left alone.
+    A file whose writer is still alive is left alone, and so is another user's that may not be removed.
     """
     removed = []
     for path in sorted(Path(folder).rglob(f".*{_SUFFIX}")):
         pid = path.name.removesuffix(_SUFFIX).split(".")[-2]
         if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
-            path.unlink(missing_ok=True)
-            removed.append(path)
+            with contextlib.suppress(PermissionError):
+                path.unlink(missing_ok=True)
+                removed.append(path)
     return removed
 
 
