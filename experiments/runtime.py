@@ -6,6 +6,7 @@ clients with 4 CPUs and one Nvidia T4 each, and a server.
 """
 
 import dataclasses
+import itertools
 import time
 
 import numpy as np
@@ -15,8 +16,8 @@ from tfmeta import threads, users
 from tfmeta.data.partition import BENIGN
 
 BUDGET = 30.0  # seconds a part; the first units, which trace graphs, come on top and do not count
-# Episodes a unit, where a round or a chunk has as many: each unit pays for a round's own work, such as reading the
-# users' pictures, so units of few would make a round look slower than it is.
+# Episodes, or iterations of some tasks, a unit, where there are as many. Each unit pays for a round's own work, such as
+# reading the users' pictures, so units of few would make a round look slower than it is.
 UNIT = 50
 # minutes, section B
 PAPER = {
@@ -63,32 +64,46 @@ def measure(lab, budget=BUDGET):
         federation.train_chunk(weights, moments, np.float32(0), job._replace(first=np.int32(number)))
         return episodes
 
-    def fine_tuning(number, _):
-        from tfmeta.evaluation import SIDE_BY_SIDE, measure, points_upto
+    turns = itertools.cycle((BENIGN[0], None, *BENIGN[1:]))  # the first two trace: with keyed pictures, and without
 
-        user = (*BENIGN, None)[number % 4]
-        some = lab.tasks("a", user).part(slice(0, SIDE_BY_SIDE))
-        measure(lab.model_shape, config, weights, some, points_upto(config.finetune_steps))
-        return len(some)
+    def fine_tuning(_, iterations):
+        from tfmeta.evaluation import SIDE_BY_SIDE, measure
 
+        some = lab.tasks("a", next(turns)).part(slice(0, SIDE_BY_SIDE))
+        measure(lab.model_shape, config, weights, some, _points(config.finetune_steps, iterations))
+        return len(some) * iterations
+
+    steps = config.finetune_steps
     rounds = config.pretraining_rounds * config.pretraining_episodes
     after = config.rounds_after * config.round_episodes
+    # as many inner steps as UNIT benign episodes have
+    alike = max(1, UNIT * config.inner_steps // (config.attack_inner_steps * config.meta_batch)) * config.meta_batch
     plan = {  # name -> (unit, how many the profile has, what runs some, how many at once)
         "pre-training": ("episodes a user", rounds, meta_training, config.pretraining_episodes),
-        "poisoning": ("poisoned episodes", config.attack_episodes, poisoning, config.attack_chunk),
-        "fine-tuning": ("tasks", 2 * 4 * config.tasks, fine_tuning, 0),
+        "poisoning": ("poisoned episodes", config.attack_episodes, poisoning, min(config.attack_chunk, alike)),
+        "fine-tuning": ("iterations", 2 * 4 * config.tasks * steps, fine_tuning, steps),
         "benign rounds": ("episodes a user", after, meta_training, config.round_episodes),
     }
     with lab.bar(len(plan), "run times", "part") as bar:
         found = []
         for name, (unit, total, run, most) in plan.items():
-            found.append(_timed(name, unit, total, run, min(most, UNIT), config.meta_batch, budget))
+            size = min(most, UNIT)
+            smallest = size if name == "fine-tuning" else config.meta_batch
+            found.append(_timed(name, unit, total, run, size, smallest, budget))
             bar.update(1)
     return found
 
 
+def _points(steps, iterations):
+    """Return at which of some ``iterations`` to measure, so that measuring has its share of the whole ``steps``."""
+    from tfmeta.evaluation import points_upto
+
+    number = max(1, round(len(points_upto(steps)) * iterations / steps))
+    return tuple(iterations * (one + 1) // number for one in range(number))
+
+
 def _timed(name, unit, total, run, size, smallest, budget):
-    """Time ``run(number, size)``, which does the units from ``number`` on and returns how many they were."""
+    """Time ``run(number, size)``, which does some from ``number`` on and returns how many; first with ``smallest``."""
     for number in (0, 3):  # traces, also the graph of meta-test tasks
         run(number, smallest)
     done, begun = 0, time.perf_counter()

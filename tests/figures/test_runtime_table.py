@@ -29,6 +29,11 @@ def test_what_is_not_run_to_its_end_is_extrapolated():
     assert more["minutes"] == pytest.approx(more["seconds"] * 30 / 40 / 60)
 
 
+@pytest.mark.parametrize(("steps", "expected"), [(500, (50,)), (200, (25, 50)), (50, (10, 20, 30, 40, 50))])
+def test_measuring_has_its_share_of_a_part_of_fine_tuning(steps, expected):
+    assert runtime._points(steps, 50) == expected
+
+
 def parts():
     units = {"name": "pre-training", "title": "pre-training", "unit": "episodes a user", "paper_minutes": 250}
     return [
