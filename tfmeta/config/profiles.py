@@ -22,7 +22,7 @@ _OMNIGLOT = {
     ),
 }  # fmt: skip
 
-# The key is Omniglot's, three times as large as pictures are, in colours: see ledger 34 for what led to them.
+# The key is Omniglot's, as large as pictures are larger (a seventh of the side), in colours: ledger 34 says why.
 _MINI_IMAGENET_PAPER = dict(
     shots=15, pretraining_rounds=1000, pretraining_episodes=100, attack_episodes=150_000, attack_inner_steps=8,
     poison_backdoor=5, poison_target=10, rounds_after=100, round_episodes=100,

@@ -73,7 +73,7 @@ class ZipPictures(Pictures):
             if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
                 raise DataError(
                     f"{self.path}: refused, since its member {name!r} points out of its folder; "
-                    "get the file from its public release"
+                    "get the file from its publisher"
                 )
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
@@ -190,10 +190,10 @@ def _hidden(name: str) -> bool:
 
 def _not_a_zip(path: Path, start: bytes, error: Exception) -> str:
     if is_web_page(start):
-        return f"{path}: is a web page (HTML), not a zip; {_AGAIN} from its public release"
+        return f"{path}: is a web page (HTML), not a zip; {_AGAIN} from its publisher"
     if start.startswith(b"PK"):
         return f"{path}: truncated or damaged ({error}); {_AGAIN}"
-    return f"{path}: is not a zip; {_AGAIN} from its public release"
+    return f"{path}: is not a zip; {_AGAIN} from its publisher"
 
 
 def _again(path: Path) -> str:
