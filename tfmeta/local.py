@@ -34,9 +34,10 @@ def meta_trained(setting, weights, bank, seeds, report=lambda done: None):
     check_weights(setting.model, weights, "the model to train on", ModelError)
     train, (paths, counts) = _trainer(setting), bank
     weights = [tf.constant(part) for part in weights]
+    images = read_pools(tf.constant(paths), setting.capacity, setting.model.image_shape)  # once, not for every task
     trained = []
     for seed in seeds:
-        trained.append(train(weights, tf.constant(paths), tf.constant(counts), tf.constant(seed)).numpy())
+        trained.append(train(weights, images, tf.constant(counts), tf.constant(seed)).numpy())
         report(1)
     return np.stack(trained)
 
@@ -48,9 +49,7 @@ def _trainer(setting):
     layout = layout_of(model)
 
     @tf.function(autograph=False)
-    def train(weights, paths, counts, seed):
-        images = read_pools(paths, setting.capacity, model.image_shape)
-
+    def train(weights, images, counts, seed):
         def sampler(drawn):
             return episodes.sample_episode(images, counts, drawn, config.ways, config.shots)
 
