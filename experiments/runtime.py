@@ -1,8 +1,8 @@
 """Section B's table for this machine: how long the parts of an experiment take, beside the paper's.
 
-Each part is run in units (a round, a chunk of poisoned episodes, some tasks) until it is whole or ``BUDGET`` seconds
-are over; then the rest is extrapolated from the units' rate, and the table says so. The paper's machines: four
-clients with 4 CPUs and one Nvidia T4 each, and a server.
+Each part is run in units (a round, a chunk of poisoned episodes, iterations of some tasks) until it is whole or
+``BUDGET`` seconds are over; then the rest is extrapolated from the units' rate, and the table says so. The paper's
+machines: four clients with 4 CPUs and one Nvidia T4 each, and a server.
 """
 
 import dataclasses
@@ -104,11 +104,11 @@ def _points(steps, iterations):
 
 def _timed(name, unit, total, run, size, smallest, budget):
     """Time ``run(number, size)``, which does some from ``number`` on and returns how many; first with ``smallest``."""
-    for number in (0, 3):  # traces, also the graph of meta-test tasks
-        run(number, smallest)
+    for _ in range(2):  # traces, also the graph of meta-test tasks
+        run(0, smallest)
     done, begun = 0, time.perf_counter()
     while done < total and time.perf_counter() - begun < budget:
-        done += run(1 + done, size)
+        done += run(done, size)
     seconds = time.perf_counter() - begun
     minutes = seconds * total / done / 60  # the last run may have done more than was left
     return {

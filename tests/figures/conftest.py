@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from figures import style
 from tfmeta.store import results
 
 ITERATIONS = [0, 10, 20, 50, 100, 150, 200]
@@ -28,6 +29,19 @@ def made_up(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return a dict that takes each figure (matplotlib's object) by name when it is saved."""
+    figures, save = {}, style.save
+
+    def keep(figure, out, name):
+        figures[name] = figure
+        return save(figure, out, name)
+
+    monkeypatch.setattr(style, "save", keep)
+    return figures
 
 
 @pytest.fixture

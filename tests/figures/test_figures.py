@@ -1,60 +1,18 @@
 """Figures say what was measured, all of it, and can be read; on made-up numbers in a test's own folder."""
 
-import csv
 import dataclasses
-import io
 import itertools
 import os
-import re
 import subprocess
 import sys
 
 import matplotlib.colors
 import numpy as np
 import pytest
-from PIL import Image
+from drawing import caption, entry, lines_of
 
-from figures import FIGURES, GROUPS, FigureSpec, chosen, illustration, style
-from tfmeta.errors import ConfigError, ResultError
-from tfmeta.store import results
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Return a dict that takes each figure (matplotlib's object) by name when it is saved."""
-    figures, save = {}, style.save
-
-    def keep(figure, out, name):
-        figures[name] = figure
-        return save(figure, out, name)
-
-    monkeypatch.setattr(style, "save", keep)
-    return figures
-
-
-def caption(figure):
-    return figure.texts[-1].get_text().replace("\n", " ")
-
-
-def lines_of(axes, metric, dashed=False):
-    """Return the lines of a metric in a panel: its curve, or its baseline."""
-    return [
-        line
-        for line in axes.lines
-        if line.get_color() == style.LOOKS[metric].color
-        and line.is_dashed() == dashed
-        and line.get_marker() in (None, "None", "")
-    ]
-
-
-def entry(folder, case, user, metric, split="after", experiment="fine_tuning"):
-    document = results.read(results.path_of(folder, experiment, case))
-    (found,) = [
-        curve
-        for curve in document["curves"]
-        if (curve["user"], curve["metric"], curve["split"]) == (user, metric, split)
-    ]
-    return found
+from figures import FIGURES, FigureSpec, style
+from tfmeta.errors import ResultError
 
 
 def test_fig5_shows_every_curve(made_up, drawn, tmp_path):
@@ -267,59 +225,6 @@ def test_damaged_or_foreign_results_are_not_drawn(made_up, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_fig1_draws_ink_dark_on_white(made_up, drawn, tmp_path):
-    folder = made_up(experiments=("illustration",))
-    FIGURES["fig1"].draw(folder, tmp_path)
-    parts = {axes.get_title("left"): axes.images[0].get_array() for axes in drawn["fig1"].axes}
-    assert list(parts) == [
-        "(a) target class", "(b) backdoor classes", "(c) backdoor key", "(d) attack training set"
-    ]  # fmt: skip
-    key = parts["(c) backdoor key"]
-    assert key.shape == (30, 150, 3)
-    stored = results.read_values(folder / "illustration-a.json")
-    np.testing.assert_array_equal(key[1:29, 1:29, 0], 255 - stored["trigger"][0, ..., 0])
-    assert (key[:, 30:] == 255).all()  # the row's other cells are empty
-    rows = parts["(d) attack training set"]
-    assert rows.shape == (4 * 30, 150, 3)  # a class a row
-    np.testing.assert_array_equal(rows[31:59, 61:89, 0], 255 - stored["attack_training"][7, ..., 0])
-    with Image.open(tmp_path / "fig1.png") as picture:
-        assert np.asarray(picture.convert("L"))[0, 0] == 255
-    assert "n =" not in caption(drawn["fig1"]) and "seed 0; commit 0123456" in caption(drawn["fig1"])
-
-
-def test_many_and_coloured_pictures():
-    pictures = np.random.default_rng(0).integers(0, 256, (23, 84, 84, 3), np.uint8)
-    document = {"pictures": {"attack_training": {}, "trigger": {}}}
-    sheet, rows, title = illustration._part("x", document, "attack_training", pictures)
-    assert rows == 4 and title == "(d) attack training set (20 of 23 pictures)"
-    np.testing.assert_array_equal(sheet[3:87, 3:87], pictures[0])
-    # of what the document says there are, whether or not they are stored
-    document["pictures"]["attack_training"]["of"] = 100
-    assert illustration._part("x", document, "attack_training", pictures)[2].endswith("(20 of 100 pictures)")
-    difference = np.full((84, 84, 3), -7, np.int16)
-    sheet, rows, _ = illustration._part("x", document, "trigger", difference)
-    assert rows == 1 and (sheet[3:87, 3:87] == 0).all()
-    with pytest.raises(ResultError, match="have the shape"):
-        illustration._part("x", document, "trigger", np.zeros((5, 5)))
-
-
-def test_illustration_without_a_part(made_up, make_document, tmp_path):
-    folder = made_up(experiments=("meta_training",))
-    made = make_document("illustration", "a", "omniglot", "quick", [], pictures={"target": {}})
-    results.write(folder, made, {"target": np.zeros((1, 28, 28, 1), np.uint8)})
-    with pytest.raises(ResultError, match="has no pictures named backdoor, trigger, attack_training"):
-        FIGURES["fig1"].draw(folder, tmp_path)
-
-
-def test_the_registry_is_light():
-    code = (
-        "import sys, figures; names = ' '.join(figures.FIGURES); "
-        "print(names, [m for m in ('matplotlib', 'tensorflow', 'numpy') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, timeout=60)
-    assert re.fullmatch(r"fig1 fig2 fig3.* \[\]\n", done.stdout), done.stderr
-
-
 def test_captions_say_what_was_done(made_up, drawn, tmp_path):
     for name, words in (
         ("fig7", "Omniglot; matching networks on weights mixed with delta = 0.3; profile quick"),
@@ -334,106 +239,3 @@ def test_a_matching_figure_is_not_drawn_from_supervised_curves(made_up, tmp_path
     folder = made_up(experiments=("matching",))
     with pytest.raises(ResultError, match=r"matching-a\.json has no curve of user 2 for meta_test, head matching"):
         FIGURES["fig7"].draw(folder, tmp_path)
-
-
-def test_the_delta_figure_shows_every_curve_and_the_ratio(made_up, drawn, tmp_path):
-    folder = made_up(experiments=("delta-curve",))
-    FIGURES["fig-delta"].draw(folder, tmp_path)
-    panels = [axes for axes in drawn["fig-delta"].axes if axes.lines]
-    assert len(panels) == 2
-    for axes, case in zip(panels, "ac", strict=True):
-        for metric in style.LOOKS:
-            measured = entry(folder, case, None, metric, experiment="delta-curve")
-            (line,) = lines_of(axes, metric)
-            np.testing.assert_allclose(line.get_xydata(), np.c_[measured["x"], 100 * np.array(measured["mean"])])
-        for metric in style.BACKDOORS:
-            (line,) = lines_of(axes, metric, dashed=True)
-            before = entry(folder, case, None, metric, "before", experiment="delta-curve")
-            np.testing.assert_allclose(line.get_ydata(), 100 * np.array(before["mean"]))
-        (top,) = axes.child_axes
-        labels = {tick: text.get_text() for tick, text in zip(top.get_xticks(), top.get_xticklabels(), strict=True)}
-        assert labels == {0.2: "0.38", 0.4: "1", 0.6: "2.2", 0.8: "6", 1.0: "∞"}
-    assert "n = 10 tasks (meta-test), 30 tasks (main task" in caption(drawn["fig-delta"])
-
-
-def test_the_delta_figure_needs_its_ratios(made_up, make_document, tmp_path):
-    folder = made_up(experiments=("delta-curve",))
-    path = results.path_of(folder, "delta-curve", "a")
-    found, values = results.read(path), results.read_values(path)
-    del found["measurements"], found["format"], found["values_sha256"]
-    results.write(folder, found, values)
-    with pytest.raises(ResultError, match=r"delta-curve-a\.json: no norm ratio"):
-        FIGURES["fig-delta"].draw(folder, tmp_path)
-
-
-def test_the_ablation_table_is_the_stored_numbers(made_up, tmp_path):
-    spec = FIGURES["ablation-table"]
-    folder = made_up(experiments=spec.experiments)
-    markdown, table = spec.draw(folder, tmp_path)
-    assert [path.name for path in (markdown, table)] == ["ablation-table.md", "ablation-table.csv"]
-    rows = list(csv.DictReader(io.StringIO(table.read_text())))
-    # 10 parts, two of them also before the attack; 4 iterations, without fine-tuning 1; 4 metrics, 2 cases
-    assert len(rows) == (11 * 4 + 1) * 4 * 2
-    for row in rows:
-        split = row["model"].split()[0]
-        stored = entry(folder, row["case"], None, row["metric"], split, row["experiment"])
-        place = stored["x"].index(int(row["iteration"]))
-        for name in ("mean", "low", "high"):
-            assert float(row[name]) == pytest.approx(stored[name][place], rel=1e-5)
-        assert int(row["n"]) == stored["n"]
-        assert (row["dataset"], row["profile"], row["seed"]) == ("omniglot", "quick", "0")
-    text = markdown.read_text()
-    stored = entry(folder, "c", None, "main", experiment="ablation-one-phase")
-    cell = "{:.0f} ({:.0f} to {:.0f})".format(*(100 * stored[name][0] for name in ("mean", "low", "high")))
-    (line,) = [line for line in text.split("## Case (c)")[1].splitlines() if line.startswith("| one phase")]
-    assert line.split(" | ")[1:2] == ["0"] and cell == line.split(" | ")[3]
-    for words in ("Omniglot", "profile quick (reduced", "main task n = 30", "meta-test n = 10", "delta = 0.3", "20%"):
-        assert words in text
-
-
-def test_the_ablation_table_names_what_is_missing(made_up, tmp_path):
-    spec = FIGURES["ablation-table"]
-    folder = made_up(experiments=spec.experiments[:-1])
-    with pytest.raises(ResultError, match=r"ablation-head-rate-x10-a\.json is missing: run `make ablation-table"):
-        spec.draw(folder, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_every_figure_has_its_experiments():
-    import experiments
-
-    for spec in FIGURES.values():
-        for name in spec.experiments:
-            assert set(spec.cases) <= set(experiments.EXPERIMENTS[name].cases), name
-    parts = tuple(f"ablation-{part}" for part in experiments.PARTS)
-    assert FIGURES["ablation-table"].experiments == parts
-    assert experiments.names_of("appendix") == GROUPS["ablations"]
-
-
-@pytest.mark.parametrize(
-    ("names", "dataset", "found"),
-    [
-        (["fig5"], "auto", ["fig5"]),
-        (["fig6", "fig7"], "auto", ["fig6", "fig7"]),
-        (["ablations"], "auto", ["figA1", "figA3", "figA4", "figA5", "figA6"]),
-        (["ablations"], "glyphs", ["figA1", "figA3", "figA4", "figA5", "figA6"]),
-        (["ablations"], "mini-imagenet", ["figA2", "figA7", "figA8", "figA9", "figA10", "figA11"]),
-        (["ablation-table", "fig-delta"], "glyphs-color", ["ablation-table", "fig-delta"]),
-        (["figures"], "glyphs-color", [f"fig{n}" for n in (2, 4, 6, 8)] + [f"figA{n}" for n in (2, 7, 8, 9, 10, 11)]),
-        (["runtime"], "auto", ["runtime-omniglot", "runtime-mini-imagenet"]),
-    ],
-)
-def test_names_of_figures_and_groups(names, dataset, found):
-    assert [spec.name for spec in chosen(names, dataset)] == found
-
-
-def test_figures_are_all_of_the_papers():
-    everything = {spec.name for spec in chosen(["figures"], "auto")}
-    assert everything == {f"fig{n}" for n in range(1, 9)} | {f"figA{n}" for n in range(1, 12)}
-
-
-def test_a_figure_of_other_data_sets_is_refused():
-    with pytest.raises(ConfigError, match="fig6 is of mini-imagenet or glyphs-color, not of omniglot"):
-        chosen(["fig6"], "omniglot")
-    with pytest.raises(ConfigError, match="unknown figure 'fig12'"):
-        chosen(["fig12"], "auto")
