@@ -73,7 +73,8 @@ def _part(lab, case, x, user, words, trainer, more, compute):
         return checkpoints.load(path, manifest)
     values = compute()
     checkpoints.save(path, values, manifest)
-    return values
+    # in the file's order, as above: a run that was killed here and goes on lists its curves like one that was not
+    return {name: values[name] for name in sorted(values)}
 
 
 def pooled(lab, case, x, points, method, report=lambda done: None):

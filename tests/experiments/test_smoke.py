@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,31 @@ def test_what_is_measured_twice_is_measured_once(glyphs_run):
     np.testing.assert_array_equal(
         softmax["after/all/softmax/meta_test"], six["after/all/softmax/meta_test"][[0, 1, 2, 4]]
     )
+
+
+def test_a_result_is_the_same_from_parts_that_were_there(glyphs_run, tmp_path):
+    """As after a kill just before a document was written: all that the tests above wrote, from its parts."""
+    import experiments
+    from tfmeta.laboratory import Laboratory
+
+    results_folder = shutil.copytree(glyphs_run[0] / "results", tmp_path / "results")
+    run = results_folder / "glyphs-smoke"
+    written = {path: results.read(path) for path in run.glob("*.json")}
+    values = {path: path.with_suffix(".npz").read_bytes() for path in written}
+    parts = {path: path.stat().st_mtime_ns for path in (run / "parts").iterdir()}
+    assert {"fine_tuning", "matching", "figA5", "ablation-full", "delta-curve"} <= {
+        document["experiment"] for document in written.values()
+    }
+    for path in written:
+        path.unlink()
+        path.with_suffix(".npz").unlink()
+    lab = Laboratory("glyphs", "smoke", results=results_folder)
+    for path, before in written.items():
+        assert experiments.run(before["experiment"], lab, before["case"]) == path
+        after = results.read(path)
+        assert {**after, "provenance": None} == {**before, "provenance": None}, path.name
+        assert path.with_suffix(".npz").read_bytes() == values[path]
+    assert {path: path.stat().st_mtime_ns for path in (run / "parts").iterdir()} == parts
 
 
 def test_colour_is_the_same_code(tmp_path):
