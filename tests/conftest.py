@@ -8,8 +8,10 @@ import pytest
 
 from tfmeta.data import open_dataset
 
-# A shell's background jobs ignore Ctrl-C and hand that down; the tests of Ctrl-C, and what they start, must not.
+# A shell's background jobs ignore Ctrl-C, nohup's a closed terminal, and both hand that down; the tests of them, and
+# what they start, must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 WITHOUT_DATA = "no real data: set TFMETA_DATA to a folder that holds omniglot/ and mini-imagenet/"
 

@@ -1,8 +1,10 @@
 """The command line: what is wrong is said in one line that names it, before anything is computed."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -57,6 +59,40 @@ def test_config_explains_every_field():
     output = CliRunner().invoke(main, ["config", "--profile", "paper"]).output
     assert "lambda_" in output
     assert "ledger 16" in output
+
+
+def making_a_bank(cache, *before):
+    """Start `tfmeta data` on pictures that take seconds to draw; return it once it has begun to."""
+    process = subprocess.Popen(
+        [*before, sys.executable, "-m", "tfmeta.cli", "data", "--dataset", "glyphs-color"],
+        env={**os.environ, "TFMETA_CACHE": str(cache)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(cache.rglob(".*.tfmeta-tmp")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_an_end_from_outside_leaves_nothing_half_made(tmp_path, end):
+    process = making_a_bank(tmp_path)
+    os.killpg(process.pid, end)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == (1 if end == signal.SIGINT else 128 + end)  # click's own for Ctrl-C
+    assert "Traceback" not in output
+    assert not [path for path in tmp_path.rglob("*glyphs-color*") if path.suffix != ".lock"]
+
+
+def test_nohup_outlives_its_terminal(tmp_path):
+    process = making_a_bank(tmp_path, "nohup")
+    os.killpg(process.pid, signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=2)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_importing_tfmeta_loads_neither_tensorflow_nor_tff():

@@ -70,8 +70,10 @@ class _Command(click.Command):
 
 
 def _guarded(main, *args, **kwargs):
-    # SIGTERM unwinds like an exit, so that the worker is ended and locks are let go
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # These unwind like an exit, so that the worker is ended, locks are let go and no half-made bank stays.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) != signal.SIG_IGN:  # nohup's run outlives its terminal
+            signal.signal(ending, lambda number, _: sys.exit(128 + number))
     try:
         return main(*args, **kwargs)
     except TfmetaError as error:
