@@ -9,7 +9,7 @@ import pytest
 from tfmeta.client import Setting
 from tfmeta.config import make_config
 from tfmeta.data.partition import make_partition
-from tfmeta.errors import BusyError, ConfigError, ResultError
+from tfmeta.errors import BusyError, ConfigError, ModelError, ResultError
 from tfmeta.inprocess import InProcessFederation
 from tfmeta.models.conv4 import Conv4
 from tfmeta.store import lock
@@ -222,3 +222,17 @@ def test_the_attacks_jobs_train_what_is_missing_as_a_run_does(lab, unbroken, tmp
 def test_rounds_that_there_are_not(lab, unbroken, method, number, words):
     with pytest.raises(ConfigError, match=words):
         getattr(lab.timeline(unbroken[0]), method)(number)
+
+
+def test_a_round_that_breaks_the_model_is_not_kept(tmp_path, lab, monkeypatch):
+    """As an aggregation of the reader's own may."""
+    rounds = lab.federation.next
+
+    def breaking(state, jobs):
+        state, loss = rounds(state, jobs)
+        return [part * np.float32(np.nan) for part in state] if lab.calls == 3 else state, loss
+
+    monkeypatch.setattr(lab.federation, "next", breaking)
+    with pytest.raises(ModelError, match=r"theta_G after the round.*NaN or infinity"):
+        lab.run(tmp_path, x=0)
+    assert {path.name for path in tmp_path.glob("*/round-*.npz")} == {"round-00001.npz", "round-00002.npz"}

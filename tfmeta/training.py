@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from tfmeta import progress, users
-from tfmeta.errors import ConfigError
+from tfmeta.errors import ConfigError, ModelError
+from tfmeta.models.conv4 import check_weights
 from tfmeta.reptile import fresh_adam
 from tfmeta.store import atomic, checkpoints, lock
 from tfmeta.tasks import ATTACKED
@@ -162,6 +163,8 @@ class Timeline:
 
     def _next(self, state, jobs, bar):
         state, loss = self._federation().next(state, jobs)
+        # clients refuse such updates; a boost, or an aggregation of the reader's own, can still make one
+        check_weights(self._setting.model, self._federation().weights(state), "theta_G after the round", ModelError)
         bar.set_postfix(loss=f"{loss:.3f}")
         bar.update(1)
         return state
