@@ -26,7 +26,10 @@ def tfmeta(*words, **options):
 
 
 def finish(process, seconds=280):
-    output, _ = process.communicate(timeout=seconds)
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    finally:  # a run that is given up does not slow down the tests behind it
+        process.kill()
     assert process.returncode == 0, output
     return output
 
@@ -92,11 +95,18 @@ def test_figures_1_and_3_share_its_models(glyphs_run):
 DEFENCE = ("fig7", "ablations", "ablation-table", "fig-delta")
 
 
-def test_the_defence_and_its_ablations_share_its_models(glyphs_run):
-    """Figure 7, the appendix, the table and the delta curve: all that issue a defence, in one run of the command."""
+@pytest.fixture(scope="module")
+def defence_run(glyphs_run):
+    """All that issue a defence, in one run of the command; the folder, and the models that were there before."""
     folder, _ = glyphs_run
     trained = set((folder / "results" / "models").iterdir())
     finish(tfmeta("figure", *DEFENCE, *arguments(folder, "glyphs"), "--out", folder / "out"))
+    return folder, trained
+
+
+def test_the_defence_and_its_ablations_share_its_models(defence_run):
+    """Figure 7, the appendix, the table and the delta curve."""
+    folder, trained = defence_run
     assert set((folder / "results" / "models").iterdir()) == trained
     for name in ("fig7.png", "figA1.png", "figA3.pdf", "figA4.png", "figA5.png", "figA6.png", "fig-delta.png"):
         assert (folder / "out" / name).stat().st_size > 10_000
@@ -114,9 +124,9 @@ def test_the_defence_and_its_ablations_share_its_models(glyphs_run):
     assert curve["curves"][0]["x"] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 
 
-def test_what_is_measured_twice_is_measured_once(glyphs_run):
-    """Runs after the test above: the full defence of the table, delta 0.3 of the curve and figure 7 are the same."""
-    run = glyphs_run[0] / "results" / "glyphs-smoke"
+def test_what_is_measured_twice_is_measured_once(defence_run):
+    """The full defence of the table, delta 0.3 of the curve and figure 7 are the same."""
+    run = defence_run[0] / "results" / "glyphs-smoke"
     seven, table, curve = (
         results.read_values(results.path_of(run, name, "a")) for name in ("matching", "ablation-full", "delta-curve")
     )
@@ -130,12 +140,12 @@ def test_what_is_measured_twice_is_measured_once(glyphs_run):
     )
 
 
-def test_a_result_is_the_same_from_parts_that_were_there(glyphs_run, tmp_path):
-    """As after a kill just before a document was written: all that the tests above wrote, from its parts."""
+def test_a_result_is_the_same_from_parts_that_were_there(defence_run, tmp_path):
+    """As after a kill just before a document was written: all that the runs above wrote, from its parts."""
     import experiments
     from tfmeta.laboratory import Laboratory
 
-    results_folder = shutil.copytree(glyphs_run[0] / "results", tmp_path / "results")
+    results_folder = shutil.copytree(defence_run[0] / "results", tmp_path / "results")
     run = results_folder / "glyphs-smoke"
     written = {path: results.read(path) for path in run.glob("*.json")}
     values = {path: path.with_suffix(".npz").read_bytes() for path in written}
