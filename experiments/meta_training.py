@@ -16,9 +16,12 @@ def run(name, lab, case):
 
 def _curves(lab, case):
     rounds = range(lab.timeline_of(case).last + 1)
-    points = (lab.config.task_steps,)
     lab.model(case, rounds[-1])
-    by_metric = {}
+    from tfmeta.evaluation import points_upto
+
+    config, by_metric = lab.config, {}
+    # where experiment 2 fine-tunes as long its parts have the same names, so they are the same parts
+    points = points_upto(config.finetune_steps) if config.task_steps == config.finetune_steps else (config.task_steps,)
     with lab.bar(len(rounds) * (len(BENIGN) + 1), f"experiment 1 ({case}): measuring rounds", "set of tasks") as bar:
         for x in rounds:
             for metric, values in pooled(lab, case, x, points, "softmax", bar.update).items():

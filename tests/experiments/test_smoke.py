@@ -165,6 +165,19 @@ def test_a_result_is_the_same_from_parts_that_were_there(defence_run, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (run / "parts").iterdir()} == parts
 
 
+def test_figures_3_and_5_share_what_they_measure_where_they_fine_tune_as_long(glyphs_run):
+    import experiments
+    from tfmeta.laboratory import Laboratory
+
+    with Laboratory("glyphs", "smoke", results=glyphs_run[0] / "results", finetune_steps=10) as lab:
+        assert lab.config.task_steps == 10
+        three, five = (
+            results.read_values(experiments.run(name, lab, "a")) for name in ("meta_training", "fine_tuning")
+        )
+    users = np.concatenate([five[f"after/{user}/softmax/main"] for user in (2, 3, 4)], axis=1)
+    np.testing.assert_array_equal(three["after/all/softmax/main"][2], users[-1])
+
+
 def test_colour_is_the_same_code(tmp_path):
     """Pictures of 84 x 84 x 3, one backdoor class, other shares; and extra meta-training, which two figures share."""
     options = (*arguments(tmp_path, "glyphs-color"), "--set", "filters=4")
