@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from tfmeta.data.partition import BENIGN
+from tfmeta.errors import ResultError
 from tfmeta.store import checkpoints, lock, provenance, results
 from tfmeta.tasks import ATTACKED, BEFORE_ATTACK, knows_backdoor
 
@@ -129,12 +130,13 @@ def result(lab, experiment, case, compute):
     """Return the path of an experiment's document; if it is not there, compute and write it.
 
     ``compute`` returns (curves' descriptions, extra parts of the document, extra arrays): each description is the
-    keyword arguments of ``results.curve``.
+    keyword arguments of ``results.curve``. Raises ``ResultError`` for a document that is damaged, or of another
+    configuration or other data.
     """
     folder = folder_of(lab)
     path = results.path_of(folder, experiment, case)
     if path.exists():
-        results.read(path, lab.config.to_dict())  # complains if it is damaged or of another configuration
+        _check_digest(path, results.read(path, lab.config.to_dict()), lab.bank.digest)
         return path
     with lock.hold(folder):
         started, clock = time.time(), time.monotonic()
@@ -149,3 +151,13 @@ def result(lab, experiment, case, compute):
             "provenance": provenance.collect(lab.bank.digest, started, time.monotonic() - clock), **more,
         }  # fmt: skip
         return results.write(folder, document, {**values, **arrays})
+
+
+def _check_digest(path, document, digest):
+    # fonts or a decoder may have changed since; parts and models say so too
+    there = document["provenance"]["data_digest"]
+    if there != digest:
+        raise ResultError(
+            f"{path} is of other data: its digest is {there}, this run's is {digest}. "
+            "Delete it to compute it again, or use another results folder"
+        )

@@ -1,5 +1,6 @@
 """Whole runs at smoke size, through the command line and TFF's worker, as a user types them."""
 
+import dataclasses
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tfmeta.errors import ResultError
 from tfmeta.store import results
 
 CURVES = {"main", "meta_test", "backdoor_train", "backdoor_validation"}
@@ -176,6 +178,19 @@ def test_figures_3_and_5_share_what_they_measure_where_they_fine_tune_as_long(gl
         )
     users = np.concatenate([five[f"after/{user}/softmax/main"] for user in (2, 3, 4)], axis=1)
     np.testing.assert_array_equal(three["after/all/softmax/main"][2], users[-1])
+
+
+def test_a_result_of_other_data_is_not_taken_for_this_runs(glyphs_bank, tmp_path):
+    import experiments
+    from tfmeta.laboratory import Laboratory
+
+    lab = Laboratory("glyphs", "smoke", results=tmp_path)
+    path = experiments.run("illustration", lab, "a")
+    lab.bank = dataclasses.replace(lab.bank, digest="f" * 64)  # as drawn from other fonts
+    with pytest.raises(ResultError, match=f"illustration-a.json is of other data: its digest is {glyphs_bank.digest}"):
+        experiments.run("illustration", lab, "a")
+    path.unlink()
+    assert experiments.run("illustration", lab, "a") == path
 
 
 def test_colour_is_the_same_code(tmp_path):
