@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 
+from tfmeta import training
 from tfmeta.client import Setting
 from tfmeta.config import make_config
 from tfmeta.data.partition import make_partition
@@ -113,6 +114,23 @@ def test_stopping_at_every_step_of_one_run_leaves_the_same_bytes(lab, unbroken, 
             lab.run(tmp_path, stop_after=1)
     lab.run(tmp_path, stop_after=1)
     assert contents(tmp_path) == contents(root)
+
+
+def test_killed_as_soon_as_a_checkpoint_is_there_leaves_the_same_files(lab, unbroken, tmp_path, monkeypatch):
+    save = training.checkpoints.save
+
+    def saving(*arguments):
+        save(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.checkpoints, "save", saving)
+        for _ in range(unbroken[1]):
+            with pytest.raises(Killed):
+                lab.run(tmp_path)
+    lab.run(tmp_path)
+    assert lab.calls == 0
+    assert contents(tmp_path) == contents(unbroken[0])
 
 
 def test_models_are_trained_once(lab, unbroken):

@@ -123,9 +123,9 @@ class Timeline:
             with progress.bar(rounds, f"pre-training, {self._name}", "round", initial=done) as bar:
                 for number in range(done, rounds):
                     state = self._next(state, self.pretraining_jobs(number), bar)
-                    self._save("pretraining", number + 1, state)
-                    # the last two are enough to go on from, whatever happens while the last one is written
+                    # the last two are enough; before the next is written, so that a kill between leaves no third
                     self._path("pretraining", number - 1).unlink(missing_ok=True)
+                    self._save("pretraining", number + 1, state)
         return self._load("pretraining", rounds)
 
     def _rounds(self, stage, x):
