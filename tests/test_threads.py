@@ -16,6 +16,7 @@ def test_later_it_warns(caplog):
     with caplog.at_level(logging.WARNING):
         threads.side_by_side(now[1] + 5)
     assert f"{now[0]} threads an operation and {now[1]} operations at once" in caplog.text
+    assert "only with 1 thread an operation are results to the bit those of other runs" in caplog.text
     assert threading.get_inter_op_parallelism_threads() == now[1]
 
 
