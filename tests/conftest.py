@@ -9,9 +9,13 @@ import pytest
 from tfmeta.data import open_dataset
 
 # A shell's background jobs ignore Ctrl-C, nohup's a closed terminal, and both hand that down; the tests of them, and
-# what they start, must not.
+# what they start, must not. A handler is not handed down, so `nohup make test` itself still outlives its terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
+
+# Tests that run as root read their files as nobody (data/privileges.py), whatever mask root is used to.
+os.umask(0o022)
 
 WITHOUT_DATA = "no real data: set TFMETA_DATA to a folder that holds omniglot/ and mini-imagenet/"
 

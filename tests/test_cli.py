@@ -1,5 +1,6 @@
 """The command line: what is wrong is said in one line that names it, before anything is computed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,15 @@ import pytest
 from click.testing import CliRunner
 
 from tfmeta.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before():
+    """A command in this process sets its own, and an end of the tests would be taken for one of a test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def refused(*words):
@@ -61,37 +71,41 @@ def test_config_explains_every_field():
     assert "ledger 16" in output
 
 
+@contextlib.contextmanager
 def making_a_bank(cache, *before):
-    """Start `tfmeta data` on pictures that take seconds to draw; return it once it has begun to."""
+    """Start `tfmeta data` on pictures that take seconds to draw; yield it once it has begun to."""
     process = subprocess.Popen(
         [*before, sys.executable, "-m", "tfmeta.cli", "data", "--dataset", "glyphs-color"],
         env={**os.environ, "TFMETA_CACHE": str(cache)},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list(cache.rglob(".*.tfmeta-tmp")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    return process
+    try:
+        deadline = time.monotonic() + 60
+        while not list(cache.rglob(".*.tfmeta-tmp")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()  # where the test failed; it would draw on
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_an_end_from_outside_leaves_nothing_half_made(tmp_path, end):
-    process = making_a_bank(tmp_path)
-    os.killpg(process.pid, end)
-    output, _ = process.communicate(timeout=30)
+    with making_a_bank(tmp_path) as process:
+        os.killpg(process.pid, end)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == (1 if end == signal.SIGINT else 128 + end)  # click's own for Ctrl-C
     assert "Traceback" not in output
     assert not [path for path in tmp_path.rglob("*glyphs-color*") if path.suffix != ".lock"]
 
 
 def test_nohup_outlives_its_terminal(tmp_path):
-    process = making_a_bank(tmp_path, "nohup")
-    os.killpg(process.pid, signal.SIGHUP)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.communicate(timeout=2)
-    os.killpg(process.pid, signal.SIGTERM)
-    process.communicate(timeout=30)
+    with making_a_bank(tmp_path, "nohup") as process:
+        os.killpg(process.pid, signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=2)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
 
 
