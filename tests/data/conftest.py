@@ -15,9 +15,14 @@ def release(_release):
 
 
 @pytest.fixture
-def loopback(monkeypatch):
-    """A server on 127.0.0.1 that misbehaves as it is told; no proxy comes between."""
+def no_proxy(monkeypatch):
+    """No proxy comes between; NO_PROXY would not do, since a no_proxy of the user's goes before it."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def loopback(no_proxy):
+    """A server on 127.0.0.1 that misbehaves as it is told."""
     with Loopback() as server:
         yield server

@@ -23,13 +23,12 @@ def _nothing_from_outside(monkeypatch):
 
 
 @pytest.fixture
-def nowhere(monkeypatch):
+def nowhere(monkeypatch, no_proxy):
     """A public release that refuses connections: a machine without a network."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     monkeypatch.setenv("TFMETA_OMNIGLOT_URL", url)
-    monkeypatch.setenv("NO_PROXY", "*")
     return url
 
 
@@ -123,12 +122,11 @@ def test_auto_falls_back_to_glyphs_within_seconds_and_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_auto_does_not_wait_for_a_silent_server(tmp_path, glyphs_bank, cache_dir, caplog, monkeypatch):
+def test_auto_does_not_wait_for_a_silent_server(tmp_path, glyphs_bank, cache_dir, caplog, monkeypatch, no_proxy):
     with socket.socket() as silent:  # as behind a firewall: connections are taken and never answered
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         monkeypatch.setenv("TFMETA_OMNIGLOT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setenv("NO_PROXY", "*")
         start = time.monotonic()
         assert open_dataset("auto", tmp_path, cache_dir).dataset == "glyphs"
         assert time.monotonic() - start < tfmeta.data.PROBE_SECONDS + 3
