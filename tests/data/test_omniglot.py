@@ -223,7 +223,7 @@ def test_real_omniglot(omniglot_bank, data_dir, cache_dir, caplog):
     assert (bank.images.reshape(1623 * 20, -1).max(1) > 100).all()  # no picture is blank
     start = time.monotonic()
     again = open_dataset("omniglot", data_dir, cache_dir, download=False)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 3  # 0.1 s where nothing else runs; decoding takes longer
     assert again.digest == bank.digest
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]  # it is the public release's content
 
