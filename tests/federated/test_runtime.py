@@ -4,6 +4,7 @@ Real workers, real signals (issue 2, part 7).
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import queue
@@ -69,6 +70,7 @@ def runtime(tff, tmp_path_factory):
 
 
 LONG = [1_000_000, 1_000_000]  # hours
+STEPS = 40  # of a measured call: a second, beside which what the call itself costs is little
 
 
 def after(seconds, action):
@@ -133,8 +135,9 @@ def test_a_worker_killed_in_mid_call_gives_an_error_within_seconds(runtime, comp
     timer = after(1.0, lambda: (os.kill(pid, signal.SIGKILL), killed.append(time.monotonic())))
     with pytest.raises(WorkerError) as caught:
         runtime.call(computations.spin, LONG)
-    assert time.monotonic() - killed[0] < 5
+    ended = time.monotonic()
     timer.join()
+    assert ended - killed[0] < 15  # GRACE and a busy machine; the call itself would take hours
     for part in (f"pid {pid}", "signal 9 (SIGKILL", "memory ran out", "worker.log", "continues after the last"):
         assert part in str(caught.value)
     assert runtime.call(computations.double, 2) == 4  # by another worker
@@ -156,7 +159,7 @@ def test_an_interrupt_comes_through_at_once_and_ends_the_work(runtime, computati
     timer = after(1.0, lambda: (sent.append(time.monotonic()), os.kill(os.getpid(), signal.SIGINT)))
     with pytest.raises(KeyboardInterrupt):
         runtime.call(computations.spin, LONG)
-    assert time.monotonic() - sent[0] < 2
+    assert time.monotonic() - sent[0] < 5
     timer.join()
     assert gone(pid)
     assert runtime.call(computations.double, 5) == 10
@@ -166,28 +169,30 @@ def demand(runtime, call):
     """Processors that the worker's threads asked for during ``call`` (running or waiting to run), on average."""
 
     def seconds():
-        spent = 0
+        spent = {}
         for path in Path(f"/proc/{runtime.worker.pid}/task").glob("*/schedstat"):
-            ran, waited, _ = path.read_text().split()
-            spent += int(ran) + int(waited)
-        return spent / 1e9
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # gRPC's threads come and go
+                ran, waited, _ = path.read_text().split()
+                spent[path] = (int(ran) + int(waited)) / 1e9
+        return spent
 
     call()
     before, start = seconds(), time.monotonic()
     call()
-    return (seconds() - before) / (time.monotonic() - start)
+    after, passed = seconds(), time.monotonic() - start
+    return sum(spent - before.get(path, 0) for path, spent in after.items()) / passed
 
 
 def test_threads_bound_what_runs_at_once(tff, runtime, computations, tmp_path):
     from tfmeta.federated.runtime import TffRuntime
 
     def two_clients(which):
-        return lambda: which.call(computations.spin, [10, 10])
+        return lambda: which.call(computations.spin, [STEPS, STEPS])
 
     assert demand(runtime, two_clients(runtime)) > 1.6
     with TffRuntime(tmp_path / "one.log", threads=1) as one:  # while the other lives on
         assert demand(one, two_clients(one)) < 1.3
-        assert demand(one, lambda: one.call(computations.work, 10)) < 1.3  # nor does one operation take several
+        assert demand(one, lambda: one.call(computations.work, STEPS)) < 1.3  # nor does one operation take several
 
 
 def test_secure_sums_run_in_tffs_test_context_only(tff, runtime, computations, tmp_path):
