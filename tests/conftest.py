@@ -17,6 +17,9 @@ if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
 # Tests that run as root read their files as nobody (data/privileges.py), whatever mask root is used to.
 os.umask(0o022)
 
+# As a run has it (threads.py): with TensorFlow's default each number of cores rounds in its own way.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
 WITHOUT_DATA = "no real data: set TFMETA_DATA to a folder that holds omniglot/ and mini-imagenet/"
 
 

@@ -54,7 +54,7 @@ def test_the_network_gives_the_answers_of_the_fine_tuning(gates, points):
         asked, _ = MODEL.features(theta, episodes.to_float(tf.constant(QUERIES)), seen)
         logs = head.log_probabilities(alpha, beta, asked, support, LABELS).numpy()
         best = np.sort(logs, 1)
-        sure = best[:, -1] - best[:, -2] > 1e-4
+        sure = best[:, -1] - best[:, -2] > 0.03  # rounding grows to 0.01 by the ninth step, differently on each machine
         assert sure.mean() > 0.9 and (logs.argmax(1) == wanted)[sure].all()
     assert gates != "projected" or (answers[0] != answers[-1]).any()  # or any network would do
 
