@@ -1,7 +1,5 @@
 """What experiments share: measuring a model on tasks once, and writing a result with where it came from."""
 
-import time
-
 import numpy as np
 
 from tfmeta.data.partition import BENIGN
@@ -139,7 +137,7 @@ def result(lab, experiment, case, compute):
         _check_digest(path, results.read(path, lab.config.to_dict()), lab.bank.digest)
         return path
     with lock.hold(folder):
-        started, clock = time.time(), time.monotonic()
+        begun = provenance.start()
         described, more, arrays = compute()
         notes = [*lab.partition.notes, *more.get("notes", ())]  # also where shares are not the paper's (ledger 15)
         more = {**more, "notes": notes} if notes else more
@@ -148,7 +146,7 @@ def result(lab, experiment, case, compute):
         document = {
             "experiment": experiment, "case": case, "dataset": lab.bank.dataset, "profile": lab.profile,
             "config": lab.config.to_dict(), "curves": curves,
-            "provenance": provenance.collect(lab.bank.digest, started, time.monotonic() - clock), **more,
+            "provenance": provenance.collect(lab.bank.digest, begun), **more,
         }  # fmt: skip
         return results.write(folder, document, {**values, **arrays})
 

@@ -1,5 +1,6 @@
 """Where a result comes from."""
 
+import datetime
 import os
 import subprocess
 import time
@@ -65,10 +66,25 @@ def test_unknown_when_installed(checkout, tmp_path, monkeypatch):
     assert provenance.commit(checkout) == "unknown"  # no git
 
 
+def test_what_is_committed_beside_a_run_is_not_its_code(checkout, monkeypatch):
+    provenance._commit_of_this_process.cache_clear()
+    monkeypatch.setattr(provenance.tfmeta, "__file__", str(checkout / "__init__.py"))
+    head, begun = git(checkout, "rev-parse", "HEAD"), provenance.start()
+    git(checkout.parent, "commit", "-q", "--allow-empty", "-m", "second")
+    assert provenance.commit() != head
+    for later in (begun, provenance.start()):
+        assert provenance.collect("0" * 64, later)["commit"] == head
+    provenance._commit_of_this_process.cache_clear()
+
+
 def test_collect():
-    found = provenance.collect("ab" * 32, time.mktime((2024, 5, 6, 7, 8, 9, 0, 0, 0)), np.float32(1.5))
-    assert found["data_digest"] == "ab" * 32 and found["seconds"] == 1.5
-    assert found["started"].startswith("2024-05-") and found["started"].endswith("+00:00")
+    before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    begun = provenance.start()
+    time.sleep(0.05)
+    found = provenance.collect("ab" * 32, begun)
+    assert found["data_digest"] == "ab" * 32 and 0.05 <= found["seconds"] < 60
+    assert before <= datetime.datetime.fromisoformat(found["started"]) <= datetime.datetime.now(datetime.UTC)
+    assert found["commit"] == provenance.commit()
     assert found["versions"]["numpy"] == np.__version__
     assert found["versions"]["tensorflow"].startswith("2.14")
     assert found["versions"]["keras"].startswith("2.14")

@@ -17,13 +17,13 @@ TURNS = 16  # the first of each traces its graph and does not count
 
 def main(out):
     """Measure, print, and store ``bench.json`` in the folder ``out``."""
-    started, clock = time.time(), time.monotonic()
+    begun = provenance.start()
     seconds = {f"import {name}": _import_seconds(name) for name in ("tfmeta", "tensorflow", "tensorflow_federated")}
     threads.side_by_side()
     with tempfile.TemporaryDirectory() as folder:
         best, first, memory = _turns(Path(folder), Path(out))
     document = _document(best, {**seconds, "first round through TFF, its start included": first}, memory)
-    document["provenance"] = provenance.collect("0" * 64, started, time.monotonic() - clock)
+    document["provenance"] = provenance.collect("0" * 64, begun)
     print(_text(document))
     atomic.write_json(Path(out) / "bench.json", document)
 

@@ -1,10 +1,13 @@
 """Where a result comes from: code, versions, data, time."""
 
+import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 import tfmeta
@@ -18,19 +21,33 @@ _DISTRIBUTIONS = {
 }
 
 
-def collect(data_digest, started, seconds):
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The beginning of a computation."""
+
+    commit: str
+    moment: datetime.datetime
+    clock: float
+
+
+def start():
+    """Return what ``collect`` takes at the end. The commit is the one at the process' first start: its code is that
+    which computes, whatever is edited or committed beside a long run."""
+    return Start(_commit_of_this_process(), datetime.datetime.now(datetime.UTC), time.monotonic())
+
+
+def collect(data_digest, begun):
     """Return the ``provenance`` object of a result, JSON-ready.
 
-    ``data_digest`` is the bank's, ``started`` seconds since the epoch (``time.time()``), ``seconds`` the
-    run's length. Nothing heavy is imported: versions come from the installed packages' metadata.
+    ``data_digest`` is the bank's, ``begun`` what ``start`` returned. Nothing heavy is imported: versions come from
+    the installed packages' metadata.
     """
-    begun = datetime.datetime.fromtimestamp(started, datetime.UTC)
     return {
-        "commit": commit(),
+        "commit": begun.commit,
         "versions": versions(),
         "data_digest": data_digest,
-        "started": begun.isoformat(timespec="seconds"),
-        "seconds": round(float(seconds), 3),
+        "started": begun.moment.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - begun.clock, 3),
     }
 
 
@@ -57,6 +74,11 @@ def commit(folder=None):
     if not head:
         return "unknown"
     return head + ("-dirty" if changes != "" else "")
+
+
+@functools.cache
+def _commit_of_this_process():
+    return commit()
 
 
 def _git(folder, *arguments):
