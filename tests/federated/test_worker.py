@@ -41,20 +41,22 @@ WITH_WORKER = """
         os.waitpid(child, 0)
         assert not worker.isolated or os.path.exists(worker.target.removeprefix("unix:"))
     worker.seal()
-    print(json.dumps({"pid": worker.pid, "alive": worker.alive()}), flush=True)
+    said = json.dumps({"pid": worker.pid, "alive": worker.alive()})
+    if ENDING == "SIGINT":
+        try:
+            print(said, flush=True)  # the signal may come as soon as this is read
+            time.sleep(60)
+        except KeyboardInterrupt:
+            time.sleep(0.5)
+            print(json.dumps({"alive after Ctrl-C": worker.alive()}), flush=True)
+            raise
+    print(said, flush=True)
     if ENDING == "exception":
         raise ValueError("as it happens")
     if ENDING == "stop":
         worker.stop(); worker.stop()
     if ENDING in ("SIGTERM", "SIGKILL"):
         time.sleep(60)
-    if ENDING == "SIGINT":
-        try:
-            time.sleep(60)
-        except KeyboardInterrupt:
-            time.sleep(0.5)
-            print(json.dumps({"alive after Ctrl-C": worker.alive()}), flush=True)
-            raise
 """
 
 
