@@ -239,6 +239,40 @@ def test_log_file(tmp_path):
     progress.setup_logging()
 
 
+class SignalledLock:
+    """A lock that an end of the run comes in before it is taken; letting go of it then is an error."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def acquire(self):
+        raise self.end
+
+    def release(self):
+        raise RuntimeError("cannot release un-acquired lock")
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(143)])
+def test_an_end_of_the_run_is_not_lost_in_a_log_line(end, monkeypatch):
+    monkeypatch.setattr(progress.Bar, "_lock", SignalledLock(end))
+    progress.setup_logging()
+    with pytest.raises(type(end)) as caught:
+        logging.getLogger("tfmeta").info("a line")
+    assert caught.value is end
+
+
+def test_what_fails_in_a_log_line_does_not_end_the_run(capsys):
+    record = logging.LogRecord("tfmeta", logging.INFO, __file__, 1, "%d", ("not a number",), None)
+    progress._Screen().emit(record)
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_bars_need_no_import_and_no_thread_of_their_own():
+    found = "threading.active_count(), 'multiprocessing' in sys.modules"
+    seen = on_a_terminal(f"{STAGE}\nimport sys, threading; print({found}, file=sys.stderr)\n")
+    assert seen.splitlines()[-1] == "1 False"
+
+
 @pytest.fixture(autouse=True)
 def _root_logger_as_before():
     root, level = logging.getLogger(), logging.getLogger("tfmeta").level

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -38,6 +39,20 @@ _NOISY_WARNINGS = (
 )
 
 
+class Bar(tqdm):
+    """tqdm for one process, ended by signals at any moment.
+
+    tqdm's own lock is made at its first use, by an import of many milliseconds, and a signal in there was lost. Its
+    monitor, a thread that looks after bars which skip updates (ours do not: ``miniters``), may wait at the end for a
+    lock that a signal left taken.
+    """
+
+    monitor_interval = 0
+
+
+Bar.set_lock(threading.RLock())
+
+
 @contextlib.contextmanager
 def bar(total, desc, unit, initial=0):
     """Yield a tqdm bar of ``total`` units with rate and time left; call its ``update(n)``.
@@ -52,8 +67,9 @@ def bar(total, desc, unit, initial=0):
         done = f", {initial} done before" if initial else ""
         logger.info("%s: %d %s%s", desc, total, unit, done)
     begun = time.monotonic()
-    with tqdm(
+    with Bar(
         total=total,
+        miniters=1,
         desc=desc,
         unit=f" {unit}",
         initial=initial,
@@ -162,8 +178,10 @@ class _Screen(logging.Handler):
 
     def emit(self, record):
         try:
-            tqdm.write(self.format(record), file=sys.stderr)
-        except Exception:
+            Bar.write(self.format(record), file=sys.stderr)
+        except Exception as error:
+            if isinstance(error.__context__, (KeyboardInterrupt, SystemExit)):
+                raise error.__context__ from None  # the end of the run, over which tqdm's tidying up fell
             self.handleError(record)
 
 

@@ -1,3 +1,4 @@
+import signal
 import threading
 import time
 
@@ -46,3 +47,33 @@ def test_the_first_fault_is_raised_and_the_rest_given_up(monkeypatch):
     with pytest.raises(DataError, match="picture 1"):  # 2 fails before 1 does
         share_out(work, [(k,) for k in range(500)], 500, "failing", "pictures")
     assert len(begun) < 100
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_threads_are_started_comes_afterwards(number):
+    def end(number, _):
+        raise SystemExit(128 + number)
+
+    def jobs():
+        yield (1,)
+        signal.raise_signal(number)
+        yield (1,)
+        given.append("all")
+
+    given, before = [], signal.signal(number, end)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            share_out(lambda done: done, jobs(), 2, "counting", "jobs")
+        assert caught.value.code == 128 + number and given == ["all"]
+        assert signal.getsignal(number) is end
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        share_out(lambda _: signal.raise_signal(signal.SIGHUP) or 1, [(1,), (1,)], 2, "counting", "jobs")
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

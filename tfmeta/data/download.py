@@ -16,8 +16,8 @@ from pathlib import Path
 import filelock
 import requests
 import tenacity
-from tqdm import tqdm
 
+from tfmeta import progress
 from tfmeta.errors import DataError, DownloadError, StorageError
 
 CHUNK = 8 << 10  # what a broken connection can cost
@@ -200,7 +200,9 @@ def _receive(transfer: _Transfer, response: requests.Response, have: int) -> Non
     with (
         _writing(transfer.part),
         transfer.part.open("ab" if have else "wb") as file,
-        tqdm(total=total, initial=have, desc=transfer.part.stem, unit="B", unit_scale=True, disable=None) as bar,
+        progress.Bar(
+            total=total, initial=have, miniters=1, desc=transfer.part.stem, unit="B", unit_scale=True, disable=None
+        ) as bar,
     ):
         for chunk in itertools.chain([first], chunks):
             file.write(chunk)
