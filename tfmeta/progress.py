@@ -43,11 +43,14 @@ class Bar(tqdm):
     """tqdm for one process, ended by signals at any moment.
 
     tqdm's own lock is made at its first use, by an import of many milliseconds, and a signal in there was lost. Its
-    monitor, a thread that looks after bars which skip updates (ours do not: ``miniters``), may wait at the end for a
-    lock that a signal left taken.
+    monitor, a thread that looks after bars which skip updates (these do not), may wait at the end for a lock that a
+    signal left taken.
     """
 
     monitor_interval = 0
+
+    def __init__(self, *args, miniters=1, **kwargs):
+        super().__init__(*args, miniters=miniters, **kwargs)
 
 
 Bar.set_lock(threading.RLock())
@@ -69,7 +72,6 @@ def bar(total, desc, unit, initial=0):
     begun = time.monotonic()
     with Bar(
         total=total,
-        miniters=1,
         desc=desc,
         unit=f" {unit}",
         initial=initial,

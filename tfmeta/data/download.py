@@ -17,8 +17,8 @@ import filelock
 import requests
 import tenacity
 
-from tfmeta import progress
 from tfmeta.errors import DataError, DownloadError, StorageError
+from tfmeta.progress import Bar
 
 CHUNK = 8 << 10  # what a broken connection can cost
 
@@ -200,9 +200,7 @@ def _receive(transfer: _Transfer, response: requests.Response, have: int) -> Non
     with (
         _writing(transfer.part),
         transfer.part.open("ab" if have else "wb") as file,
-        progress.Bar(
-            total=total, initial=have, miniters=1, desc=transfer.part.stem, unit="B", unit_scale=True, disable=None
-        ) as bar,
+        Bar(total=total, initial=have, desc=transfer.part.stem, unit="B", unit_scale=True, disable=None) as bar,
     ):
         for chunk in itertools.chain([first], chunks):
             file.write(chunk)

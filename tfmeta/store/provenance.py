@@ -31,8 +31,10 @@ class Start:
 
 
 def start():
-    """Return what ``collect`` takes at the end. The commit is the one at the process' first start: its code is that
-    which computes, whatever is edited or committed beside a long run."""
+    """Return what ``collect`` takes at the end.
+
+    The commit is the one at the process' first start: its code computes, whatever is committed beside a long run.
+    """
     return Start(_commit_of_this_process(), datetime.datetime.now(datetime.UTC), time.monotonic())
 
 
