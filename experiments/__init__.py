@@ -1,59 +1,70 @@
 """Experiments: each computes what one figure (or table) of the paper shows, and stores it.
 
-Thin: they say which models are measured on which tasks; ``tfmeta`` does the work, ``figures`` draws. Run one with
-``tfmeta run <name>`` or ``python -m experiments.<module>``.
+They say which models are measured on which tasks; `tfmeta` does the work and `figures` draws. A module of this package
+that defines `NAMES` holds one or more experiments, so adding one is adding a file.
 """
 
-import dataclasses
+import ast
+import functools
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfmeta.errors import ConfigError, unknown
+from tfmeta.simulation import Simulation
 
 
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """The module that runs it, and the cases that it has."""
-
-    module: str
-    cases: tuple[str, ...] = ("a", "b", "c")
-
-
-# The appendix' figures and the parts of the defence: one result each, so that each can be run and read by itself.
-APPENDIX = tuple(f"figA{number}" for number in range(1, 12))
-PARTS = (
-    "full", "no-defence", "softmax-head", "no-mix", "no-fine-tuning", "one-phase", "gates-fixed", "beta-1", "beta-100",
-    "head-rate-x10",
-)  # fmt: skip
-EXPERIMENTS = {
-    "illustration": Experiment("illustration", ("a",)),
-    "meta_training": Experiment("meta_training"),
-    "fine_tuning": Experiment("fine_tuning"),
-    "matching": Experiment("matching"),
-    **{name: Experiment("appendix") for name in APPENDIX},
-    **{f"ablation-{part}": Experiment("ablation", ("a", "c")) for part in PARTS},
-    "runtime": Experiment("runtime", ("a",)),
-    "delta-curve": Experiment("delta_curve", ("a", "c")),
-}
+@functools.cache
+def modules() -> dict[str, str]:
+    """Return the module of each experiment, by the experiment's name."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    found = [file.stem for file in files if _defines_names(file)]
+    return {name: module for module in found for name in importlib.import_module(f"experiments.{module}").NAMES}
 
 
-def names_of(module):
-    """Return the experiments that a module runs."""
-    return [name for name, experiment in EXPERIMENTS.items() if experiment.module == module]
+def cases_of(name: str) -> tuple[str, ...]:
+    """Return the cases that an experiment has.
+
+    Raises:
+        ConfigError: the experiment is unknown.
+    """
+    if name not in modules():
+        raise ConfigError(unknown("experiment", name, modules()))
+    return _module(name).NAMES[name]
 
 
-def check(name, cases=()):
-    """Raise ``ConfigError`` for an unknown experiment or case."""
-    from tfmeta.errors import ConfigError
+def named(names: Sequence[str]) -> list[str]:
+    """Return experiments with every name that ends in * replaced by all that begin so, in their module's order."""
+    found = []
+    for name in names:
+        matching = [one for one in modules() if one.startswith(name.removesuffix("*"))]
+        found += matching if name.endswith("*") else [name]
+    return found
 
-    if name not in EXPERIMENTS:
-        raise ConfigError(f"unknown experiment {name!r}: choose one of {', '.join(EXPERIMENTS)}")
+
+def check(name: str, cases: Sequence[str] = ()) -> None:
+    """Raise `ConfigError` for an unknown experiment or case."""
     for case in cases:
-        if case not in EXPERIMENTS[name].cases:
-            raise ConfigError(f"unknown case {case!r} of {name}: choose one of {', '.join(EXPERIMENTS[name].cases)}")
+        if case not in cases_of(name):
+            raise ConfigError(unknown(f"case of {name}", case, cases_of(name)))
+    cases_of(name)
 
 
-def run(name, lab, case):
+def run(name: str, sim: Simulation, case: str) -> Path:
     """Run an experiment in one case unless its result is there; return the path of its document.
 
-    Raises ``ConfigError`` for an unknown experiment or case.
+    Raises:
+        ConfigError: the experiment or case is unknown.
     """
     check(name, (case,))
-    return importlib.import_module(f"experiments.{EXPERIMENTS[name].module}").run(name, lab, case)
+    return _module(name).run(name, sim, case)
+
+
+def _module(name):
+    return importlib.import_module(f"experiments.{modules()[name]}")
+
+
+def _defines_names(file: Path) -> bool:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    return any(isinstance(target, ast.Name) and target.id == "NAMES" for target in targets)

@@ -1,64 +1,85 @@
-"""The defence's parts, one change at a time from the full defence (section 4 claims that each matters).
+"""The parts of the defence, one change at a time from the full defence (section 4 claims that each matters).
 
 Cases (a) and (c), the tasks of users 2, 3 and 4 together, at the start, a tenth, two fifths and the end of
 fine-tuning (0, 50, 200 and 500 of the paper's 500 iterations).
 """
 
-from experiments import names_of
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
 from experiments.measured import MODELS, POOLED, pooled, result
-from tfmeta.data.partition import BENIGN
-from tfmeta.tasks import ATTACKED
+from tfmeta import registry
+from tfmeta.config import Config
+from tfmeta.datasets.shares import BENIGN
+from tfmeta.federated.rounds import ATTACKED
+from tfmeta.simulation import Simulation
 
-# part -> (method, function of the run's configuration that returns the changed fields)
-CHANGES = {
-    "full": ("matching", lambda config: {}),
-    "no-defence": ("softmax", lambda config: {}),
-    "softmax-head": ("softmax-mixed", lambda config: {}),
-    "no-mix": ("matching", lambda config: {"delta": 1.0}),
-    "no-fine-tuning": ("matching", lambda config: {}),
-    "one-phase": ("matching", lambda config: {"attention_steps": 0}),
-    "gates-fixed": ("matching", lambda config: {"gates": "fixed"}),
-    "beta-1": ("matching", lambda config: {"beta_initial": 1.0}),
-    "beta-100": ("matching", lambda config: {"beta_initial": 100.0}),
-    "head-rate-x10": (
-        "matching",
-        lambda config: {"eta_alpha": min(10 * config.eta_alpha, 1.0), "eta_beta": min(10 * config.eta_beta, 1.0)},
-    ),
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One row of the table.
+
+    Attributes:
+        title: What the table calls it.
+        defence: Name of the defence.
+        changed: Function of the run's configuration that returns the changed fields.
+        baseline: Whether the model before the attack is measured too.
+        start_only: Whether only the start of fine-tuning is shown.
+    """
+
+    title: str
+    defence: str = "matching"
+    changed: Callable[[Config], dict] = lambda config: {}
+    baseline: bool = False
+    start_only: bool = False
+
+
+def _faster_head(config: Config) -> dict:
+    rates = {name: getattr(config.defence, name) for name in ("alpha_learning_rate", "beta_learning_rate")}
+    return {name: min(10 * rate, 1.0) for name, rate in rates.items()}
+
+
+PARTS = {
+    "full": Part("full defence", baseline=True),
+    "no-defence": Part("no defence (supervised fine-tuning)", "fine_tuning", baseline=True),
+    "softmax-head": Part("softmax head instead of attention (from the same mix)", "noise_mix"),
+    "no-mix": Part("no mix (delta = 1)", changed=lambda config: {"delta": 1.0}),
+    "no-fine-tuning": Part("no fine-tuning", start_only=True),
+    "one-phase": Part("one phase instead of two", changed=lambda config: {"attention_steps": 0}),
+    "gates-fixed": Part("gates fixed at 1", changed=lambda config: {"gates": "fixed"}),
+    "beta-1": Part("beta starts at 1", changed=lambda config: {"beta_initial": 1.0}),
+    "beta-100": Part("beta starts at 100", changed=lambda config: {"beta_initial": 100.0}),
+    "head-rate-x10": Part("learning rates of the head x 10", changed=_faster_head),
 }
-# of these the model before the attack is measured too: what the defence, and its absence, do where nothing is to remove
-BASELINES = ("full", "no-defence")
+NAMES = {f"ablation-{part}": ("a", "c") for part in PARTS}
 
 
-def run(name, lab, case):
-    """Measure one part's change in one case; return the path of its document."""
-    part = name.removeprefix("ablation-")
-    method, changed = CHANGES[part]
-    variant = lab.variant(**changed(lab.config))
-    return result(variant, name, case, lambda: (_curves(variant, part, method, case), {"notes": [POOLED]}, {}))
+def run(name: str, sim: Simulation, case: str) -> Path:
+    """Measure one part in one case; return the path of its document."""
+    part = PARTS[name.removeprefix("ablation-")]
+    variant = sim.variant(**part.changed(sim.config))
+    more = {"notes": [POOLED], "measurements": {"title": part.title, "rows": list(NAMES)}}
+    return result(variant, name, case, lambda: (_curves(variant, name, part, case), more, {}))
 
 
-def _curves(lab, part, method, case):
-    lab.model(case, ATTACKED)
-    from tfmeta.evaluation import method_of, points_upto, tenths
+def _curves(sim, name, part, case):
+    sim.weights(ATTACKED, case=case)
+    from tfmeta.meta_learning.evaluation import points_upto, tenths
 
-    points, (_, head) = points_upto(lab.config.finetune_steps), method_of(method)
-    shown = (0,) if part == "no-fine-tuning" else tenths(lab.config.finetune_steps)
+    steps = sim.config.evaluation.fine_tuning_steps
+    points, head = points_upto(steps), registry.load("defences", part.defence).HEAD
+    shown = (0,) if part.start_only else tenths(steps)
     rows = [points.index(point) for point in shown]
-    models = MODELS if part in BASELINES else {"after": ATTACKED}
+    models = MODELS if part.baseline else {"after": ATTACKED}
     curves = []
-    with lab.bar(len(models) * (len(BENIGN) + 1), f"ablation ({case}): {part}", "set of tasks") as bar:
-        for split, x in models.items():
+    with sim.bar(len(models) * (len(BENIGN) + 1), f"{name} ({case})", "set of tasks") as bar:
+        for split, number in models.items():
             curves += [
                 {
                     "user": None, "head": head, "metric": metric, "split": split,
                     "x": shown, "x_name": "iteration", "task_values": values[rows],
                 }
-                for metric, values in pooled(lab, case, x, points, method, bar.update).items()
+                for metric, values in pooled(sim, case, number, points, part.defence, bar.update).items()
             ]  # fmt: skip
     return curves
-
-
-if __name__ == "__main__":
-    from tfmeta.cli import experiment_command
-
-    experiment_command(*names_of("ablation"))()

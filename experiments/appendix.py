@@ -1,40 +1,40 @@
-"""The appendix: experiment 3 with another delta or other tasks, supervised fine-tuning from mixed weights, and both
-after extra local meta-training.
+"""The appendix: experiment 3 with another delta or other tasks, fine-tuning from mixed weights, extra meta-training.
 
-An experiment's name is its figure's. The fields that it changes are the figure's point, so they hold whatever
-``--set`` says of them; all others are the run's.
+An experiment's name is its figure's. The fields that it changes are the figure's point, so they hold whatever `--set`
+says of them; all other fields are the run's.
 """
+
+from pathlib import Path
 
 from experiments import matching
 from experiments.measured import result
+from tfmeta.simulation import Simulation
 
-# figure -> (method, fields; a word instead of a value is the field that has it)
-CHANGES = {
+# figure -> (defence, fields; a word instead of a number names the field that has the number)
+_CHANGES = {
     "figA1": ("matching", {"delta": 0.6}),
     "figA2": ("matching", {"delta": 0.6}),
     "figA3": ("matching", {"delta": 0.4}),
     "figA4": ("matching", {"delta": 0.2}),
     "figA5": ("matching", {"delta": 0.3, "task_seed": 1}),
-    "figA6": ("softmax-mixed", {"delta": 0.3}),
-    "figA7": ("softmax-mixed", {"delta": 0.3}),
-    "figA8": ("softmax-mixed", {"delta": 0.3, "extra_episodes": "extra_few"}),
+    "figA6": ("noise_mix", {"delta": 0.3}),
+    "figA7": ("noise_mix", {"delta": 0.3}),
+    "figA8": ("noise_mix", {"delta": 0.3, "extra_episodes": "extra_few"}),
     "figA9": ("matching", {"delta": 0.3, "extra_episodes": "extra_few"}),
-    "figA10": ("softmax-mixed", {"delta": 0.3, "extra_episodes": "extra_many"}),
+    "figA10": ("noise_mix", {"delta": 0.3, "extra_episodes": "extra_many"}),
     "figA11": ("matching", {"delta": 0.3, "extra_episodes": "extra_many"}),
 }
+NAMES = {name: ("a", "b", "c") for name in _CHANGES}
 
 
-def run(name, lab, case):
-    """Measure one case of an appendix' figure; return the path of its document."""
-    method, fields = CHANGES[name]
-    fields = {field: getattr(lab.config, value) if isinstance(value, str) else value for field, value in fields.items()}
-    if "task_seed" in fields:  # another set of tasks than the run's own, whichever that is
-        fields["task_seed"] += lab.config.task_seed
-    variant = lab.variant(**fields)
-    return result(variant, name, case, lambda: matching.compute(variant, case, method, name))
-
-
-if __name__ == "__main__":
-    from tfmeta.cli import experiment_command
-
-    experiment_command(*CHANGES)()
+def run(name: str, sim: Simulation, case: str) -> Path:
+    """Measure one case of a figure of the appendix; return the path of its document."""
+    defence, fields = _CHANGES[name]
+    config = sim.config
+    values = {
+        field: getattr(config.defence, value) if isinstance(value, str) else value for field, value in fields.items()
+    }
+    if "task_seed" in values:  # another set of tasks than the run's own, whichever that is
+        values["task_seed"] += config.evaluation.task_seed
+    variant = sim.variant(**values)
+    return result(variant, name, case, lambda: matching.compute(variant, case, defence, name))

@@ -1,35 +1,39 @@
 """How much noise the defence needs: accuracies after fine-tuning against delta (section 4, appendix A.1).
 
-The paper leaves the choice of delta open "or, equivalently, ratio between the norms of a trained model and an
-initialization": the ratio of what either adds to theta', delta |theta| / ((1 - delta) |theta_g|), is stored too.
+The paper leaves open how to choose delta "or, equivalently, ratio between the norms of a trained model and an
+initialization". The ratio of what each adds to theta', delta |theta| / ((1 - delta) |theta_g|), is stored too.
 """
+
+from pathlib import Path
 
 import numpy as np
 
 from experiments.measured import MODELS, POOLED, norms, pooled, result
-from tfmeta.data.partition import BENIGN
-from tfmeta.tasks import ATTACKED
+from tfmeta.datasets.shares import BENIGN
+from tfmeta.federated.rounds import ATTACKED
+from tfmeta.simulation import Simulation
 
 DELTAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+NAMES = {"delta-curve": ("a", "c")}
 
 
-def run(name, lab, case):
+def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case; return the path of its document."""
-    return result(lab, name, case, lambda: _compute(lab, case))
+    return result(sim, name, case, lambda: _compute(sim, case))
 
 
-def _compute(lab, case):
-    lab.model(case, ATTACKED)
-    from tfmeta.evaluation import points_upto
+def _compute(sim, case):
+    sim.weights(ATTACKED, case=case)
+    from tfmeta.meta_learning.evaluation import points_upto
 
-    steps = lab.config.finetune_steps
-    found = {}
-    with lab.bar(len(DELTAS) * len(MODELS) * (len(BENIGN) + 1), f"delta curve ({case})", "set of tasks") as bar:
+    steps, found = sim.config.evaluation.fine_tuning_steps, {}
+    with sim.bar(len(DELTAS) * len(MODELS) * (len(BENIGN) + 1), f"delta curve ({case})", "set of tasks") as bar:
         for delta in DELTAS:
-            variant = lab.variant(delta=delta)
-            for split, x in MODELS.items():
-                for metric, values in pooled(variant, case, x, points_upto(steps), "matching", bar.update).items():
-                    found.setdefault((split, metric), []).append(values[-1])
+            variant = sim.variant(delta=delta)
+            for split, number in MODELS.items():
+                values = pooled(variant, case, number, points_upto(steps), "matching", bar.update)
+                for metric, of_points in values.items():
+                    found.setdefault((split, metric), []).append(of_points[-1])
     curves = [
         {
             "user": None, "head": "matching", "metric": metric, "split": split,
@@ -37,17 +41,11 @@ def _compute(lab, case):
         }
         for (split, metric), values in found.items()
     ]  # fmt: skip
-    sizes = norms(lab, case)
+    sizes = norms(sim, case)
     ratio = sizes["after"]["embedding"]["ratio"]
     measurements = {
         "norms": sizes,
         "ratios": [delta / (1 - delta) * ratio if delta < 1 else None for delta in DELTAS],
     }
-    notes = [POOLED, f"each point: {steps} iterations with that delta, whatever delta the configuration says"]
+    notes = [POOLED, f"each point: {steps} iterations with that delta, whatever delta the configuration has"]
     return curves, {"notes": notes, "measurements": measurements}, {}
-
-
-if __name__ == "__main__":
-    from tfmeta.cli import experiment_command
-
-    experiment_command("delta-curve")()

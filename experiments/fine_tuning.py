@@ -1,18 +1,18 @@
 """Experiment 2: benign users fine-tune the attacked meta-model for long (section 3, figures 5 and 6).
 
-Every accuracy is also measured on the model before the attack: the baseline, since a key can fool a model that was
+Every accuracy is also measured on the model before the attack: the baseline, since a trigger can fool a model that was
 never attacked (ledger 34).
 """
 
+from pathlib import Path
+
 from experiments.measured import over_iterations, result
+from tfmeta.simulation import Simulation
+
+NAMES = {"fine_tuning": ("a", "b", "c")}
 
 
-def run(name, lab, case):
+def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case; return the path of its document."""
-    return result(lab, name, case, lambda: (over_iterations(lab, case, "softmax", "experiment 2: fine-tuning"), {}, {}))
-
-
-if __name__ == "__main__":
-    from tfmeta.cli import experiment_command
-
-    experiment_command("fine_tuning")()
+    title = "experiment 2: fine-tuning"
+    return result(sim, name, case, lambda: (over_iterations(sim, case, "fine_tuning", title), {}, {}))

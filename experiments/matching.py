@@ -3,21 +3,20 @@
 The same tasks, iterations and accuracies as experiment 2.
 """
 
+from pathlib import Path
+
 from experiments.measured import norms, over_iterations, result
+from tfmeta.simulation import Simulation
+
+NAMES = {"matching": ("a", "b", "c")}
 
 
-def run(name, lab, case):
+def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case; return the path of its document."""
-    return result(lab, name, case, lambda: compute(lab, case, "matching", "experiment 3: matching networks"))
+    return result(sim, name, case, lambda: compute(sim, case, "matching", "experiment 3: matching networks"))
 
 
-def compute(lab, case, method, title):
-    """Return what ``result`` takes: the curves, and the norms of what was mixed."""
-    curves = over_iterations(lab, case, method, title)
-    return curves, {"measurements": {"norms": norms(lab, case)}}, {}
-
-
-if __name__ == "__main__":
-    from tfmeta.cli import experiment_command
-
-    experiment_command("matching")()
+def compute(sim: Simulation, case: str, defence: str, title: str) -> tuple[list[dict], dict, dict]:
+    """Return what `result` takes: the curves, and the norms of what was mixed."""
+    curves = over_iterations(sim, case, defence, title)
+    return curves, {"measurements": {"norms": norms(sim, case)}}, {}

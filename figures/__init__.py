@@ -8,13 +8,10 @@ import dataclasses
 import importlib
 from pathlib import Path
 
-BLACK_AND_WHITE = ("omniglot", "glyphs")
-COLOR = ("mini-imagenet", "glyphs-color")
-CASES = ("a", "b", "c")
-_PARTS = (
-    "full", "no-defence", "softmax-head", "no-mix", "no-fine-tuning", "one-phase", "gates-fixed", "beta-1", "beta-100",
-    "head-rate-x10",
-)  # fmt: skip
+from tfmeta import registry
+from tfmeta.config.cases import CASES
+
+OMNIGLOT, PHOTOS = registry.standing_for("omniglot"), registry.standing_for("mini-imagenet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +26,8 @@ class FigureSpec:
     title: str
     layout: str
     experiments: tuple[str, ...]
-    cases: tuple[str, ...] = CASES
-    datasets: tuple[str, ...] = BLACK_AND_WHITE
+    cases: tuple[str, ...] = tuple(CASES)
+    datasets: tuple[str, ...] = OMNIGLOT
     head: str = "softmax"
     says: str = ""
 
@@ -54,9 +51,9 @@ def _grid(name, title, experiment, **more):
     return FigureSpec(name, title, "layouts.grid", (experiment,), **more)
 
 
-_MATCHING = "matching networks on weights mixed with delta = {delta:g}"
-_SUPERVISED = "supervised fine-tuning from weights mixed with delta = {delta:g}"
-_EXTRA = " after {extra_episodes} episodes of the user's own extra meta-training"
+_MATCHING = "matching networks on weights mixed with delta = {defence.delta:g}"
+_SUPERVISED = "supervised fine-tuning from weights mixed with delta = {defence.delta:g}"
+_EXTRA = " after {defence.extra_episodes} episodes of the user's own extra meta-training"
 
 
 def _matching(name, title, experiment, more="", **given):
@@ -67,43 +64,43 @@ def _supervised(name, title, experiment, more="", **given):
     return _grid(name, title, experiment, says=_SUPERVISED + more, **given)
 
 
-_COLOR = {"datasets": COLOR}
+_PHOTOS = {"datasets": PHOTOS}
 
 FIGURES = {
     spec.name: spec
     for spec in (
         FigureSpec("fig1", "Backdoor attack", "illustration.pictures", ("illustration",), ("a",)),
-        FigureSpec("fig2", "Backdoor attack", "illustration.pictures", ("illustration",), ("a",), **_COLOR),
+        FigureSpec("fig2", "Backdoor attack", "illustration.pictures", ("illustration",), ("a",), **_PHOTOS),
         FigureSpec("fig3", "Benign meta-training after the attack", "layouts.panels", ("meta_training",)),
-        FigureSpec("fig4", "Benign meta-training after the attack", "layouts.panels", ("meta_training",), **_COLOR),
+        FigureSpec("fig4", "Benign meta-training after the attack", "layouts.panels", ("meta_training",), **_PHOTOS),
         _grid("fig5", "Benign fine-tuning after the attack", "fine_tuning"),
-        _grid("fig6", "Benign fine-tuning after the attack", "fine_tuning", **_COLOR),
+        _grid("fig6", "Benign fine-tuning after the attack", "fine_tuning", **_PHOTOS),
         _matching("fig7", "Benign fine-tuning of matching networks", "matching"),
-        _matching("fig8", "Benign fine-tuning of matching networks", "matching", **_COLOR),
+        _matching("fig8", "Benign fine-tuning of matching networks", "matching", **_PHOTOS),
         _matching("figA1", "Matching networks, delta 0.6", "figA1"),
-        _matching("figA2", "Matching networks, delta 0.6", "figA2", **_COLOR),
+        _matching("figA2", "Matching networks, delta 0.6", "figA2", **_PHOTOS),
         _matching("figA3", "Matching networks, delta 0.4", "figA3"),
         _matching("figA4", "Matching networks, delta 0.2", "figA4"),
         _matching(
             "figA5", "Matching networks, another set of tasks", "figA5",
-            ", another set of tasks (task_seed {task_seed})",
+            ", another set of tasks (task_seed {evaluation.task_seed})",
         ),
         _supervised("figA6", "Supervised fine-tuning from mixed weights", "figA6"),
-        _supervised("figA7", "Supervised fine-tuning from mixed weights", "figA7", **_COLOR),
-        _supervised("figA8", "Some extra local meta-training, then supervised", "figA8", _EXTRA, **_COLOR),
-        _matching("figA9", "Some extra local meta-training, then matching networks", "figA9", _EXTRA, **_COLOR),
-        _supervised("figA10", "Much extra local meta-training, then supervised", "figA10", _EXTRA, **_COLOR),
-        _matching("figA11", "Much extra local meta-training, then matching networks", "figA11", _EXTRA, **_COLOR),
+        _supervised("figA7", "Supervised fine-tuning from mixed weights", "figA7", **_PHOTOS),
+        _supervised("figA8", "Some extra local meta-training, then supervised", "figA8", _EXTRA, **_PHOTOS),
+        _matching("figA9", "Some extra local meta-training, then matching networks", "figA9", _EXTRA, **_PHOTOS),
+        _supervised("figA10", "Much extra local meta-training, then supervised", "figA10", _EXTRA, **_PHOTOS),
+        _matching("figA11", "Much extra local meta-training, then matching networks", "figA11", _EXTRA, **_PHOTOS),
         FigureSpec(
             "ablation-table", "The defence's parts, one change at a time", "ablation_table.write",
-            tuple(f"ablation-{part}" for part in _PARTS), ("a", "c"), BLACK_AND_WHITE + COLOR,
+            ("ablation-*",), ("a", "c"), OMNIGLOT + PHOTOS,
         ),
         FigureSpec(
             "fig-delta", "The defence against delta", "delta.draw", ("delta-curve",), ("a", "c"),
-            BLACK_AND_WHITE + COLOR, head="matching",
+            OMNIGLOT + PHOTOS, head="matching",
         ),
         FigureSpec("runtime-omniglot", "Run times", "runtime_table.write", ("runtime",), ("a",)),
-        FigureSpec("runtime-mini-imagenet", "Run times", "runtime_table.write", ("runtime",), ("a",), **_COLOR),
+        FigureSpec("runtime-mini-imagenet", "Run times", "runtime_table.write", ("runtime",), ("a",), **_PHOTOS),
     )
 }  # fmt: skip
 
@@ -130,7 +127,7 @@ def chosen(names, dataset):
             raise ConfigError(f"unknown figure {name!r}: choose one of {', '.join([*FIGURES, *GROUPS])}")
         wanted = "omniglot" if (name, dataset) == ("ablations", "auto") else dataset
         for spec in (FIGURES[one] for one in GROUPS.get(name, (name,))):
-            if wanted == "auto" or wanted in spec.datasets or wanted not in BLACK_AND_WHITE + COLOR:
+            if wanted == "auto" or wanted in spec.datasets or wanted not in OMNIGLOT + PHOTOS:
                 specs.append(spec)
             elif name in FIGURES:
                 known = " or ".join(spec.datasets)

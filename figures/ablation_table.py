@@ -4,38 +4,19 @@ import csv
 import io
 
 from figures import source, style
+from tfmeta.config.cases import CASES
 from tfmeta.errors import ResultError
 from tfmeta.store import atomic
 
-_ROWS = {  # experiment -> {split: how the table names it}
-    "ablation-full": {"after": "full defence", "before": "full defence, model before the attack"},
-    "ablation-no-defence": {
-        "after": "no defence (supervised fine-tuning)", "before": "no defence, model before the attack",
-    },
-    "ablation-softmax-head": {"after": "softmax head instead of attention (from the same mix)"},
-    "ablation-no-mix": {"after": "no mix (delta = 1)"},
-    "ablation-no-fine-tuning": {"after": "no fine-tuning"},
-    "ablation-one-phase": {"after": "one phase instead of two"},
-    "ablation-gates-fixed": {"after": "gates fixed at 1"},
-    "ablation-beta-1": {"after": "beta starts at 1"},
-    "ablation-beta-100": {"after": "beta starts at 100"},
-    "ablation-head-rate-x10": {"after": "head's learning rates x 10"},
-}  # fmt: skip
 _HEADS = {metric: look.label for metric, look in style.LOOKS.items()}
-_CASES = {
-    "a": "backdoor classes not used by benign users",
-    "c": "backdoor classes used also in benign fine-tuning",
-}
 
 
 def write(spec, folder, out):
     """Write ``<out>/ablation-table.md`` and ``.csv``; return their paths. See ``FigureSpec.draw``."""
-    found = {
-        experiment: source.documents(folder, spec.name, experiment, spec.cases, spec.datasets)
-        for experiment in spec.experiments
-    }
+    first = source.documents(folder, spec.name, "ablation-full", spec.cases, spec.datasets)
+    names = next(iter(first.values()))["measurements"]["rows"]
+    found = {name: source.documents(folder, spec.name, name, spec.cases, spec.datasets) for name in names}
     rows = [row for case in spec.cases for experiment in found for row in _rows(found[experiment][case], case)]
-    first = found["ablation-full"]
     counts = {metric: {row["entries"][metric]["n"] for row in rows} for metric in _HEADS}
     paths = [out / f"{spec.name}.{kind}" for kind in ("md", "csv")]
     atomic.write_bytes(paths[0], _markdown(folder, first, rows, counts).encode())
@@ -45,7 +26,11 @@ def write(spec, folder, out):
 
 def _rows(document, case):
     """Yield {case, experiment, change, split, place, iteration, entries by metric} of a document."""
-    for split, change in _ROWS[document["experiment"]].items():
+    title, splits = document["measurements"]["title"], {entry["split"] for entry in document["curves"]}
+    for split in ("after", "before"):
+        if split == "before" and split not in splits:
+            continue
+        change = title if split == "after" else f"{title}, model before the attack"
         entries = {
             entry["metric"]: entry for entry in document["curves"] if (entry["split"], entry["user"]) == (split, None)
         }
@@ -68,12 +53,12 @@ def _markdown(folder, found, rows, counts):
         "# The defence's parts, one change at a time",
         "",
         f"{name}; {profile}. Accuracy in %, mean (95% interval, Student t over tasks); {sizes}. The full defence: "
-        f"matching network, delta = {config['delta']:g}, beta starts at {config['beta_initial']:g}, "
-        f"{config['attention_steps']} iterations of alpha and beta alone. Chance is {100 / config['ways']:.0f}%. "
+        f"matching network, delta = {config['defence']['delta']:g}, beta starts at {config['defence']['beta_initial']:g}, "
+        f"{config['defence']['attention_steps']} iterations of alpha and beta alone. Chance is {100 / config['meta_learning']['ways']:.0f}%. "
         f"{'; '.join(rest)}.",
     ]
     for case in found:
-        lines += ["", f"## Case ({case}): {_CASES[case]}", ""]
+        lines += ["", f"## Case ({case}): {CASES[case]}", ""]
         lines += [f"| change | iteration | {' | '.join(_HEADS.values())} |", "|---|---:|" + "---|" * len(_HEADS)]
         for row in rows:
             if row["case"] == case:
@@ -95,7 +80,7 @@ def _csv(found, rows):
          "low", "high", "n"]
     )  # fmt: skip
     first = next(iter(found.values()))
-    run = [first["dataset"], first["profile"], first["config"]["seed"], first["provenance"]["commit"]]
+    run = [first["dataset"], first["profile"], first["config"]["meta_learning"]["seed"], first["provenance"]["commit"]]
     for row in rows:
         for metric in _HEADS:
             entry, place = row["entries"][metric], row["place"]

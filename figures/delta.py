@@ -10,7 +10,7 @@ from tfmeta.errors import ResultError
 def draw(spec, folder, out):
     """Draw a panel a case; on top of each, the ratio of trained to random weights. See ``FigureSpec.draw``."""
     found = source.documents(folder, spec.name, spec.experiment, spec.cases, spec.datasets)
-    ways = next(iter(found.values()))["config"]["ways"]
+    ways = next(iter(found.values()))["config"]["meta_learning"]["ways"]
     drawn = []
     with style.page(3.3) as figure:
         for axes, (case, document) in zip(figure.subplots(1, len(found)), found.items(), strict=True):

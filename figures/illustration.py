@@ -60,7 +60,7 @@ def _part(path, document, part, array):
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or not array.size:
         raise ResultError(f"{path}: pictures {part!r} have the shape {array.shape}, not [n, H, W, 1 or 3]")
     array = np.clip(array, 0, 255).astype(np.uint8)  # of a difference, what the key adds
-    about = document["pictures"][part]
+    about = document["images"][part]
     rows = _rows(about.get("names", ()), array)
     shown, there = sum(len(row) for row in rows), about.get("of", len(array))
     title = _PARTS[part] if shown == there else f"{_PARTS[part]} ({shown} of {there} pictures)"

@@ -5,18 +5,14 @@ import textwrap
 from matplotlib.patches import Patch
 
 from figures import source, style
+from tfmeta.config.cases import CASES
 from tfmeta.errors import ResultError
 
-AFTER_META_TRAINING = {
-    "a": "backdoor classes not used by benign users",
-    "b": "backdoor classes used in benign meta-training",
-    "c": "backdoor classes used also in benign fine-tuning",
-}
-AFTER_PRETRAINING = {**AFTER_META_TRAINING, "b": "backdoor classes used in benign pre-training"}
+AFTER_PRETRAINING = {**CASES, "b": "backdoor classes used in benign pre-training"}
 _LABELS = {metric: look.label.removeprefix("backdoor, ") for metric, look in style.LOOKS.items()}
 
 
-def panels(spec, folder, out, titles=AFTER_META_TRAINING):
+def panels(spec, folder, out, titles=CASES):
     """Draw accuracies over rounds, one panel a case (figures 3 and 4); return the paths of the files.
 
     The curves' user is null. Round 1's update is the attack, so that round 2 receives the attacked model:
@@ -103,7 +99,7 @@ def _users(folder, found):
 
 
 def _ways(found):
-    return next(iter(found.values()))["config"]["ways"]
+    return next(iter(found.values()))["config"]["meta_learning"]["ways"]
 
 
 def legend(figure, lines):

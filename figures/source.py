@@ -1,16 +1,12 @@
 """What a figure is drawn from: the documents of a run's folder, and what they oblige the caption to say."""
 
 import re
+import types
 
+from tfmeta import registry
 from tfmeta.errors import ResultError
 from tfmeta.store import results
 
-_NAMES = {
-    "omniglot": "Omniglot",
-    "mini-imagenet": "mini-ImageNet",
-    "glyphs": "glyphs (drawn from fonts: a stand-in, not Omniglot)",
-    "glyphs-color": "glyphs-color (drawn from fonts: a stand-in, not mini-ImageNet)",
-}
 _FOLDER = re.compile(r"(?P<dataset>.+?)-(?P<profile>smoke|quick|desk|paper)(-(?P<tag>.+))?")
 
 
@@ -54,30 +50,31 @@ def provenance_words(folder, found):
     """Return the part of a caption that says what was run: data set, profile, seed, code."""
     documents = list(found.values())
     first = documents[0]
-    tag = folder.name.removeprefix(f"{first['dataset']}-{first['profile']}").strip("-")
     commits = sorted({_short(document["provenance"]["commit"]) for document in documents})
     notes = sorted({note for document in documents for note in document.get("notes", ())})
     return [
-        *run_words(first["dataset"], first["profile"], tag),
-        f"seed {first['config'].get('seed', 'not stored')}",
+        *run_words(first["dataset"], first["profile"], first["changed"]),
+        f"seed {first['config']['meta_learning']['seed']}",
         f"commit {', '.join(commits)}",
         *notes,
     ]
 
 
-def run_words(dataset, profile, tag=None):
-    """Return what to call a run's data set, a stand-in by its name, and its profile, the fields changed by ``tag``."""
+def run_words(dataset, profile, changed=None):
+    """Return what to call a run's data set, a stand-in by its name, and its profile, with the fields that differ."""
     words = f"profile {profile}"
     if profile != "paper":
         words += " (reduced: smaller than the paper's experiment)"
-    if tag:  # a run whose fields are not all the profile's is not the profile's run
-        words += f" with changed fields: {tag}"
-    return [_NAMES.get(dataset, dataset), words]
+    if changed:  # a run whose fields are not all the profile's is not the profile's run
+        words += " with " + ", ".join(f"{name} = {value}" for name, value in changed.items())
+    return [registry.display_name(dataset), words]
 
 
 def done_words(spec, found):
     """Return what was done, as a list of at most one phrase: ``spec.says`` with the configuration's values."""
-    return [spec.says.format(**next(iter(found.values()))["config"])] if spec.says else []
+    config = next(iter(found.values()))["config"]
+    groups = {group: types.SimpleNamespace(**fields) for group, fields in config.items()}
+    return [spec.says.format(**groups)] if spec.says else []
 
 
 def interval_words(curves, labels):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tfmeta.data import open_dataset
+from tfmeta.datasets import open_dataset
 
 # A shell's background jobs ignore Ctrl-C, nohup's a closed terminal, and both hand that down; the tests of them, and
 # what they start, must not. A handler is not handed down, so `nohup make test` itself still outlives its terminal.

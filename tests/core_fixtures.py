@@ -8,8 +8,8 @@ import functools
 import numpy as np
 
 from tfmeta.config import make_config
-from tfmeta.data.bank import Bank
-from tfmeta.data.partition import CLASSES, EXAMPLES, make_partition
+from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.datasets.partition import CLASSES, EXAMPLES, make_partition
 
 
 @functools.cache
@@ -18,7 +18,7 @@ def bank():
     images = np.random.default_rng(1).integers(0, 256, (CLASSES, EXAMPLES, 28, 28, 1), np.uint8)
     images.setflags(write=False)
     names = tuple(f"class{number}" for number in range(CLASSES))
-    return Bank("omniglot", images, names, "0" * 64, "random", ("background",) * CLASSES)
+    return ImageBank("omniglot", images, names, "0" * 64, "random", ("background",) * CLASSES)
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def identify(picture):
 
 def small_config(**overrides):
     """A configuration of few steps on tiny networks."""
-    small = dict(filters=4, inner_steps=3, attack_inner_steps=2, meta_batch=2, attack_chunk=4, attack_episodes=8)
+    small = dict(filters=4, inner_steps=3, attack_inner_steps=2, meta_batch_size=2, attack_checkpoint_episodes=4, attack_episodes=8)
     return make_config("omniglot", "smoke", **{**small, **overrides})
 
 
@@ -65,17 +65,17 @@ class Scene:
     """
 
     def __init__(self, folder, **overrides):
-        from tfmeta.client import Setting  # here, so that tests without TensorFlow stay without
+        from tfmeta.federated.clients import Setting  # here, so that tests without TensorFlow stay without
         from tfmeta.models.conv4 import Conv4
 
-        small = dict(ways=3, shots=4, inner_batch=5, poison_backdoor=2, poison_target=2, poison_label="random")
+        small = dict(ways=3, shots=4, inner_batch_size=5, triggered_shots=2, target_shots=2, target_label="random")
         self.config = small_config(**{**small, **overrides})
         self.setting = Setting(Conv4((16, 16, 1), 3, 4), 6, self.config)
         self.weights = self.setting.model.initial_weights(3)
         random = np.random.default_rng(2)
         self.images = random.integers(0, 256, (7, 6, 16, 16, 1), np.uint8)
         self.counts = np.array([6, 6, 6, 6, 6, 4, 5], np.int32)
-        self.target, self.keyed = (random.integers(0, 256, (number, 16, 16, 1), np.uint8) for number in (3, 5))
+        self.target, self.triggered = (random.integers(0, 256, (number, 16, 16, 1), np.uint8) for number in (3, 5))
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.paths = np.array([self.file(self.images[:5]), self.file(self.images[5:])])
@@ -88,12 +88,12 @@ class Scene:
 
     def job(self, **given):
         """Return a benign user's ``Job``."""
-        from tfmeta.client import Job
+        from tfmeta.federated.clients import Job
 
         plain = dict(
             user="user 2", paths=self.paths, counts=self.counts, seed=np.array([5, -6], np.int32),
-            epsilon=np.float32(0.5), first=np.int32(0), meta_batches=np.int32(2), alpha=np.float32(self.config.alpha),
-            boost=np.float32(1), prepared="", target="", keyed="",
+            epsilon=np.float32(0.5), first=np.int32(0), meta_batches=np.int32(2), alpha=np.float32(self.config.federation.alpha),
+            boost=np.float32(1), prepared="", target="", triggered="",
         )  # fmt: skip
         return Job(**{**plain, **given})
 
@@ -106,7 +106,7 @@ class Scene:
         """Return the attacker's job for a chunk of its training."""
         return self.job(
             user="user 1", first=np.int32(first), meta_batches=np.int32(meta_batches),
-            target=self.file(self.target), keyed=self.file(self.keyed),
+            target=self.file(self.target), triggered=self.file(self.triggered),
         )  # fmt: skip
 
 

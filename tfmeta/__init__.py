@@ -1,14 +1,23 @@
-"""Backdoor attacks on federated meta-learning, and a defence: Chen, Golubchik and Paolieri, reproduced.
+"""Backdoor attacks on federated meta-learning, and a defence: Chen, Golubchik and Paolieri (2020), reproduced.
 
-``import tfmeta`` loads neither TensorFlow nor TensorFlow Federated; the names below load what they need when
-they are first used.
+`import tfmeta` loads neither TensorFlow nor TensorFlow Federated; the names below load what they need when they are
+first used.
 """
+# ruff: noqa: F401 - the imports below are for type checkers and the reference documentation
 
 import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfmeta.config import Config, make_config
+    from tfmeta.datasets import ImageBank, open_dataset
+    from tfmeta.errors import TfmetaError
+    from tfmeta.simulation import Simulation
+    from tfmeta.store.tables import load_results
 
 # TensorFlow reads this when it is imported, and TFF's worker when it starts. oneDNN's convolutions are 2 to 3 times as
-# fast as the others, but TensorFlow 2.14 uses them unasked only on processors with AVX-512 VNNI.
+# fast as the others, but TensorFlow 2.14 uses them by default only on processors with AVX-512 VNNI.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
@@ -16,24 +25,22 @@ __version__ = "0.1.0"
 # name -> module that defines it, imported at first use (PEP 562)
 _LAZY = {
     "Config": "tfmeta.config",
-    "make_config": "tfmeta.config",
-    "open_dataset": "tfmeta.data",
-    "Bank": "tfmeta.data.bank",
-    "make_partition": "tfmeta.data.partition",
-    "Conv4": "tfmeta.models.conv4",
-    "Trigger": "tfmeta.trigger",
-    "Laboratory": "tfmeta.laboratory",
+    "ImageBank": "tfmeta.datasets",
+    "Simulation": "tfmeta.simulation",
     "TfmetaError": "tfmeta.errors",
+    "load_results": "tfmeta.store.tables",
+    "make_config": "tfmeta.config",
+    "open_dataset": "tfmeta.datasets",
 }
 
 __all__ = ["__version__", *_LAZY]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'tfmeta' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -1,11 +1,14 @@
-"""What tfmeta raises when a user can do something about it.
+"""The errors that a user can do something about.
 
-Every message names the file, field or value and says what to do; the command line prints it without a traceback.
+Every message names the file, field or value and says what to do. The command line prints it without a traceback.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class TfmetaError(Exception):
-    """Base of all errors that are the user's to solve."""
+    """Base of all errors that a user can solve."""
 
 
 class ConfigError(TfmetaError):
@@ -13,11 +16,11 @@ class ConfigError(TfmetaError):
 
 
 class DataError(TfmetaError):
-    """A data folder, archive or picture is missing, damaged or not what it claims to be."""
+    """A data folder, archive or image is missing, damaged or not what it claims to be."""
 
 
 class DownloadError(DataError):
-    """A data set could not be fetched, or what came is not the data set."""
+    """A data set could not be fetched, or the file that arrived is not the data set."""
 
 
 class StorageError(TfmetaError):
@@ -37,8 +40,22 @@ class ClientUpdateError(TfmetaError):
 
 
 class ModelError(TfmetaError):
-    """Weights that are not the model's (shape, NaN), or a head that it was not built with."""
+    """Weights that do not fit the model (shape, NaN), or a head that it was not built with."""
 
 
 class WorkerError(TfmetaError):
     """TFF's worker process died, could not be started, or cannot be reached."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the message about an unknown name: the nearest known one, and all of them.
+
+    Args:
+        what: What was named, such as "profile".
+        name: The name that is not known.
+        known: The names that are.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"did you mean {near[0]}? Known" if near else "known"
+    return f"unknown {what} {name!r}: {meant}: {', '.join(known)}"

@@ -16,9 +16,9 @@ from nbclient import NotebookClient
 from PIL import Image, ImageColor
 
 from figures import style
-from tfmeta.evaluation import METHODS
-from tfmeta.laboratory import Laboratory
-from tfmeta.tasks import ATTACKED
+from tfmeta.meta_learning.evaluation import METHODS
+from tfmeta.meta_learning.tasks import ATTACKED
+from tfmeta.simulation import Simulation
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "experiments" / "federated_backdoor.ipynb"
@@ -164,10 +164,10 @@ def test_training_shows_a_bar_for_what_is_trained_now_only(run):
 
 
 def test_what_it_trained_is_kept_for_others_and_nothing_else_is_left(run):
-    lab = Laboratory("glyphs", "smoke", results=run.results)
-    lab.federation = lambda: pytest.fail("the models are there, but are trained again")
-    kept = lab.timeline_of("a").folder("attack") / f"round-{ATTACKED:05d}.npz"
-    assert kept.exists() and all(np.isfinite(part).all() for part in lab.model("a", ATTACKED))
+    sim = Simulation("glyphs", "smoke", results=run.results)
+    sim.federation = lambda: pytest.fail("the models are there, but are trained again")
+    kept = sim.timeline_of("a").folder("attack") / f"round-{ATTACKED:05d}.npz"
+    assert kept.exists() and all(np.isfinite(part).all() for part in sim.model("a", ATTACKED))
     assert {path.name for path in run.results.iterdir()} == {"models", "logs"}
     assert run.left_in_its_folder() == []
 
@@ -182,15 +182,15 @@ def proposals():
 
 def test_what_it_proposes_to_change_can_be_changed(tmp_path, glyphs_bank):
     given = {"DATASET": "glyphs", "PROFILE": "smoke", "RESULTS": tmp_path}
-    lab = Laboratory("glyphs", "smoke", results=tmp_path)
+    sim = Simulation("glyphs", "smoke", results=tmp_path)
     made = []
     for line in proposals():
         call = ast.parse(line).body[0].value
         arguments = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg != "results"}
         if line.startswith("variant"):
-            made.append(lab.variant(**arguments))
+            made.append(sim.variant(**arguments))
         else:
-            made.append(Laboratory(*(given[word.id] for word in call.args), results=given["RESULTS"], **arguments))
-        assert made[-1].config != lab.config, line
+            made.append(Simulation(*(given[word.id] for word in call.args), results=given["RESULTS"], **arguments))
+        assert made[-1].config != sim.config, line
     assert len(made) == 10
     assert "softmax-mixed" in METHODS

@@ -22,7 +22,7 @@ CURVES = {"main", "meta_test", "backdoor_train", "backdoor_validation"}
 
 def tfmeta(*words, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "tfmeta.cli", *map(str, words)],
+        [sys.executable, "-m", "experiments.cli", *map(str, words)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
     )  # fmt: skip
 
@@ -145,7 +145,7 @@ def test_what_is_measured_twice_is_measured_once(defence_run):
 def test_a_result_is_the_same_from_parts_that_were_there(defence_run, tmp_path):
     """As after a kill just before a document was written: all that the runs above wrote, from its parts."""
     import experiments
-    from tfmeta.laboratory import Laboratory
+    from tfmeta.simulation import Simulation
 
     results_folder = shutil.copytree(defence_run[0] / "results", tmp_path / "results")
     run = results_folder / "glyphs-smoke"
@@ -158,9 +158,9 @@ def test_a_result_is_the_same_from_parts_that_were_there(defence_run, tmp_path):
     for path in written:
         path.unlink()
         path.with_suffix(".npz").unlink()
-    lab = Laboratory("glyphs", "smoke", results=results_folder)
+    sim = Simulation("glyphs", "smoke", results=results_folder)
     for path, before in written.items():
-        assert experiments.run(before["experiment"], lab, before["case"]) == path
+        assert experiments.run(before["experiment"], sim, before["case"]) == path
         after = results.read(path)
         assert {**after, "provenance": None} == {**before, "provenance": None}, path.name
         assert path.with_suffix(".npz").read_bytes() == values[path]
@@ -169,12 +169,12 @@ def test_a_result_is_the_same_from_parts_that_were_there(defence_run, tmp_path):
 
 def test_figures_3_and_5_share_what_they_measure_where_they_fine_tune_as_long(glyphs_run):
     import experiments
-    from tfmeta.laboratory import Laboratory
+    from tfmeta.simulation import Simulation
 
-    with Laboratory("glyphs", "smoke", results=glyphs_run[0] / "results", finetune_steps=10) as lab:
-        assert lab.config.task_steps == 10
+    with Simulation("glyphs", "smoke", results=glyphs_run[0] / "results", fine_tuning_steps=10) as sim:
+        assert sim.config.evaluation.task_steps == 10
         three, five = (
-            results.read_values(experiments.run(name, lab, "a")) for name in ("meta_training", "fine_tuning")
+            results.read_values(experiments.run(name, sim, "a")) for name in ("meta_training", "fine_tuning")
         )
     users = np.concatenate([five[f"after/{user}/softmax/main"] for user in (2, 3, 4)], axis=1)
     np.testing.assert_array_equal(three["after/all/softmax/main"][2], users[-1])
@@ -182,15 +182,15 @@ def test_figures_3_and_5_share_what_they_measure_where_they_fine_tune_as_long(gl
 
 def test_a_result_of_other_data_is_not_taken_for_this_runs(glyphs_bank, tmp_path):
     import experiments
-    from tfmeta.laboratory import Laboratory
+    from tfmeta.simulation import Simulation
 
-    lab = Laboratory("glyphs", "smoke", results=tmp_path)
-    path = experiments.run("illustration", lab, "a")
-    lab.bank = dataclasses.replace(lab.bank, digest="f" * 64)  # as drawn from other fonts
+    sim = Simulation("glyphs", "smoke", results=tmp_path)
+    path = experiments.run("illustration", sim, "a")
+    sim.bank = dataclasses.replace(sim.bank, digest="f" * 64)  # as drawn from other fonts
     with pytest.raises(ResultError, match=f"illustration-a.json is of other data: its digest is {glyphs_bank.digest}"):
-        experiments.run("illustration", lab, "a")
+        experiments.run("illustration", sim, "a")
     path.unlink()
-    assert experiments.run("illustration", lab, "a") == path
+    assert experiments.run("illustration", sim, "a") == path
 
 
 def test_colour_is_the_same_code(tmp_path):
@@ -240,13 +240,13 @@ def test_a_run_killed_and_continued_leaves_the_same_bits(glyphs_run, tmp_path):
 def test_the_runtimes_agree(glyphs_run, tmp_path):
     """The first pre-training round in process is TFF's up to rounding (Adam with beta1 = 0 makes that grow)."""
     finish(tfmeta("run", "illustration", *arguments(tmp_path, "glyphs"), "--set", "runtime=inprocess"))
-    from tfmeta.laboratory import Laboratory
+    from tfmeta.simulation import Simulation
 
     folder = glyphs_run[0]
-    ours = Laboratory("glyphs", "smoke", results=tmp_path / "results", runtime="inprocess", pretraining_rounds=2)
-    theirs = Laboratory("glyphs", "smoke", results=folder / "results")
+    ours = Simulation("glyphs", "smoke", results=tmp_path / "results", runtime="inprocess", pretraining_rounds=2)
+    theirs = Simulation("glyphs", "smoke", results=folder / "results")
     one, other = ours.model("a", 0), theirs.model("a", 0)
-    start = ours.model_shape.initial_weights(ours.config.seed)
+    start = ours.model.initial_weights(ours.config.meta_learning.seed)
     moved = np.sqrt(sum(np.sum((a - s) ** 2) for a, s in zip(one, start, strict=True)))
     apart = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(one, other, strict=True)))
     # measured 0.028 with oneDNN, below 0.02 without; that one round is the same to 1e-5 is test_process.py's to show

@@ -5,24 +5,24 @@ import types
 import numpy as np
 import pytest
 
-from tfmeta.client import Setting
+from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import make_config
-from tfmeta.data.partition import make_partition
+from tfmeta.datasets.partition import make_partition
+from tfmeta.federated.clients import Setting
+from tfmeta.federated.jobs import ClientData
 from tfmeta.models.conv4 import Conv4
-from tfmeta.trigger import Trigger
-from tfmeta.users import Banks
 
 
 class Scene:
     """A setting with banks on disk, and jobs."""
 
     def __init__(self, folder, **overrides):
-        small = dict(filters=4, inner_steps=2, attack_inner_steps=2, meta_batch=2, attack_chunk=4, attack_episodes=8)
+        small = dict(filters=4, inner_steps=2, attack_inner_steps=2, meta_batch_size=2, attack_checkpoint_episodes=4, attack_episodes=8)
         self.config = make_config("omniglot", "smoke", **{**small, **overrides})
         pictures = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
         bank = types.SimpleNamespace(dataset="omniglot", images=pictures, digest="0" * 64)
-        self.banks = Banks(bank, make_partition(bank, 0), Trigger(), self.config, folder)
-        self.setting = Setting(Conv4((28, 28, 1), 5, self.config.filters), self.banks.capacity, self.config)
+        self.banks = ClientData(bank, make_partition(bank, 0), Trigger(), self.config, folder)
+        self.setting = Setting(Conv4((28, 28, 1), 5, self.config.meta_learning.filters), self.banks.capacity, self.config)
         self.weights = self.setting.model.initial_weights(seed=3)
 
 

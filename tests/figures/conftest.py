@@ -103,9 +103,9 @@ def write_illustration(folder, dataset, profile, channels=1, size=28):
     strokes = (rng.random((25, size // 4, size // 4, channels)) < 0.3).repeat(4, 1).repeat(4, 2) * np.uint8(255)
     key = np.zeros((1, size, size, channels), np.uint8)
     key[0, -5:-1, -5:-1] = 255
-    keyed = np.maximum(strokes[5:], key)
+    triggered = np.maximum(strokes[5:], key)
     names = [f"Alphabet/character{number:02d}" for number in range(4)]
-    arrays = {"target": strokes[:5], "backdoor": strokes[5::5], "trigger": key, "attack_training": keyed}
+    arrays = {"target": strokes[:5], "backdoor": strokes[5::5], "trigger": key, "attack_training": triggered}
     pictures = {
         "target": {"title": "target class", "names": ["Alphabet/character09"] * 5},
         "backdoor": {"title": "backdoor classes", "names": names},

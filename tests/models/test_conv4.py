@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfmeta.config.layers import WEIGHTS
 from tfmeta.errors import ClientUpdateError, ModelError
 from tfmeta.models import conv4
 from tfmeta.models.conv4 import Conv4, check_weights
+from tfmeta.models.layer_names import WEIGHTS
 
 # sides that become odd, so that "valid", "same" and strides differ; colour; and not a square
 MODELS = {downsample: Conv4((20, 36, 3), 4, 5, downsample) for downsample in ("pool-valid", "pool-same", "stride")}

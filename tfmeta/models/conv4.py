@@ -11,9 +11,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.config.layers import MODULES
-from tfmeta.episodes import fold
 from tfmeta.errors import ClientUpdateError
+from tfmeta.models.layer_names import MODULES
+from tfmeta.utils.seeds import fold
 
 BATCH_NORM_EPSILON = 1e-3  # Keras' default
 _POOLING = {"pool-valid": "VALID", "pool-same": "SAME"}

@@ -13,7 +13,7 @@ from tfmeta.errors import ResultError
 from tfmeta.store import atomic, npz
 from tfmeta.store.compare import differences
 
-FORMAT = "tfmeta-checkpoint-1"
+FORMAT = "tfmeta-checkpoint-2"
 _ADVICE = "Delete it to compute it again, or use another folder"
 
 

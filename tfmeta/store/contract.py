@@ -40,7 +40,7 @@ def validate(label, document, values):
         problem = _curve_problem(entry) or _values_problem(entry, values.get(name))
         if problem:
             raise ResultError(f"{label}: curve {name}: {problem}. {AGAIN}")
-    described = seen | set(document.get("pictures", {}))
+    described = seen | set(document.get("images", {}))
     if described != values.keys():
         odd = ", ".join(sorted(described ^ values.keys()))
         raise ResultError(f"{label}: {odd}: in one of the document and its npz, but not in both. {AGAIN}")

@@ -18,7 +18,7 @@ from tfmeta.store.contract import AGAIN, interval, key, validate
 
 __all__ = ["FORMAT", "curve", "key", "path_of", "read", "read_values", "run_folder", "write"]
 
-FORMAT = "tfmeta-result-1"
+FORMAT = "tfmeta-result-2"
 
 
 def run_folder(root, dataset, profile, tag=None):
@@ -61,7 +61,7 @@ def write(folder, document, values):
     """Write ``<experiment>-<case>.json``, with its values as ``.npz`` beside it; return the JSON's path.
 
     ``values``: name -> array; ``key(curve)`` -> float [len(x), n] (stored as float32) for every curve, and
-    the arrays of pictures that ``document["pictures"]`` describes. ``format`` and ``values_sha256`` are
+    the arrays of pictures that ``document["images"]`` describes. ``format`` and ``values_sha256`` are
     filled in. Raises ``ResultError`` for a document that does not keep the contract, ``StorageError`` where
     the disk refuses.
     """

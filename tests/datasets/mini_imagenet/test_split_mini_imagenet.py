@@ -1,0 +1,168 @@
+"""Who owns which photo: the walls of ledger 14 and 15."""
+
+import dataclasses
+import itertools
+import logging
+import types
+
+import numpy as np
+import pytest
+from core_fixtures import small_config
+from test_partition import named_pools
+
+from tfmeta.datasets.glyphs_color import drawing
+from tfmeta.datasets.mini_imagenet.extra import NAME
+from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, YAWL
+from tfmeta.datasets.partition import ATTACKER, BENIGN, USERS, check_fits, make_partition
+from tfmeta.errors import ConfigError, DataError
+
+NAMES = [f"n{number:08d}" for number in range(98)]
+SEEDS = (0, 4, 2**31 - 1)
+
+
+def bank(extra=False, **changes):
+    """A bank of mini-ImageNet's shape, its splits mixed as they are when classes are sorted by name."""
+    order = np.random.default_rng(0).permutation(100)
+    names = tuple(np.array([YAWL, ARCTIC_FOX, *NAMES])[order].tolist())
+    splits = tuple(np.array(["train"] * 64 + ["val"] * 16 + ["test"] * 20)[order].tolist())
+    if extra:
+        names, splits = (*names, NAME), (*splits, "extra")
+    images = np.zeros((len(names), 600, 1, 1, 1), np.uint8)
+    given = dict(dataset="mini-imagenet", images=images, names=names, splits=splits)
+    return types.SimpleNamespace(**{**given, **changes})
+
+
+@pytest.mark.parametrize("extra", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_picture_has_two_places(seed, extra):
+    """Not even two benign users share one: the benign pictures of reserved classes are split (ledger 12)."""
+    pictures = {name: pool.pictures() for name, pool in named_pools(make_partition(bank(extra), seed)).items()}
+    assert len(pictures) == 4 + 4 + 1 + 3 + 3 + 5 and all(pictures.values())
+    for one, other in itertools.combinations(pictures, 2):
+        assert pictures[one].isdisjoint(pictures[other]), (one, other)
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_every_picture_has_a_place_but_those_of_the_validation_split(extra):
+    of, split = bank(extra), make_partition(bank(extra), 0)
+    used = set().union(*(pool.pictures() for pool in named_pools(split).values()))
+    wanted = {(row, k) for row in range(100) if of.splits[row] != "val" for k in range(600)}
+    assert used == wanted | ({(100, k) for k in range(150)} if extra else set())
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_shares_are_the_ledgers(extra):
+    of = bank(extra)
+    split = make_partition(of, 0)
+    yawl = {2: 194, 3: 193, 4: 193} if extra else {2: 144, 3: 143, 4: 143}
+    expected = {
+        **{("train", user): (classes, 580) for user, classes in zip(USERS, (16, 16, 15, 15), strict=True)},
+        **{("validation", user): (classes, 20) for user, classes in zip(USERS, (16, 16, 15, 15), strict=True)},
+        **{("target_benign", user): (1, 160) for user in BENIGN},
+        **{("backdoor_benign", user): (1, yawl[user]) for user in BENIGN},
+        ("meta_test", None): (20, 600), ("target_attacker", None): (1, 100), ("backdoor_attacker", None): (1, 100),
+        ("target_validation", None): (1, 20), ("backdoor_validation", None): (1, 20),
+        ("backdoor_held_out", None): (1, 50),
+    }  # fmt: skip
+    pools = named_pools(split)
+    assert set(pools) == set(expected)
+    for name, pool in pools.items():
+        classes, pictures = expected[name]
+        assert pool.classes.shape == pool.turns.shape == (classes,), name
+        assert pool.examples.shape == (classes, pictures) and (pool.counts == pictures).all(), name
+        assert pool.classes.dtype == pool.turns.dtype == pool.examples.dtype == np.int32, name
+        assert not pool.turns.any(), name
+        rows = {of.names[row] for row in pool.classes}
+        if "backdoor" in name[0]:
+            triggered = name[0] in ("backdoor_attacker", "backdoor_held_out")
+            assert rows == {NAME if triggered and extra else YAWL}, name
+        elif "target" in name[0]:
+            assert rows == {ARCTIC_FOX}, name
+        else:
+            assert {of.splits[row] for row in pool.classes} == {"test" if name[0] == "meta_test" else "train"}, name
+            assert rows.isdisjoint({YAWL, ARCTIC_FOX}), name
+
+
+def test_validation_has_the_classes_of_training_in_its_order():
+    split = make_partition(bank(), 0)
+    for user in USERS:
+        assert (split.train[user].classes == split.validation[user].classes).all()
+    assert len(set(np.concatenate([split.train[user].classes for user in USERS]).tolist())) == 62
+
+
+def test_the_seed_deals_classes_and_pictures_but_reserves_the_same_ones():
+    one, other, again = (make_partition(bank(), seed) for seed in (0, 1, 0))
+    assert (one.train[ATTACKER].classes != other.train[ATTACKER].classes).any()
+    assert set(one.backdoor_attacker.examples[0]) != set(other.backdoor_attacker.examples[0])
+    assert one.backdoor_attacker.classes == other.backdoor_attacker.classes
+    for name, pool in named_pools(one).items():
+        for field in ("classes", "turns", "examples"):
+            assert (getattr(pool, field) == getattr(named_pools(again)[name], field)).all()
+    rows = {frozenset(row) for user in USERS for row in one.validation[user].examples.tolist()}
+    assert len(rows) == 62  # each class's pictures are dealt anew
+
+
+def test_a_smaller_benign_share_is_said(caplog):
+    with caplog.at_level(logging.INFO):
+        (note,) = make_partition(bank(), 0).notes
+        assert make_partition(bank(extra=True), 0).notes == ()
+    assert note.startswith(f"backdoor class {YAWL}: 430 of its 600 pictures are benign") and f"extra/{YAWL}" in note
+    assert [record.getMessage() for record in caplog.records] == [note]
+
+
+def test_the_stand_in_reserves_the_classes_that_it_names():
+    names = tuple(name for name, _ in drawing.letters())
+    of = bank(dataset="glyphs-color", names=names, splits=drawing.SPLITS)
+    split = make_partition(of, 4)
+    assert names[split.backdoor_attacker.classes[0]] == drawing.BACKDOOR
+    assert names[split.target_attacker.classes[0]] == drawing.TARGET
+    (note,) = split.notes
+    assert "430" in note and "ImageNet" not in note
+
+
+FOREIGN = {
+    "no yawl": (
+        dict(names=("x", *NAMES, ARCTIC_FOX)),
+        rf"the backdoor class {YAWL} is not among its 64 training classes",
+    ),
+    "no fox": (dict(names=(YAWL, *NAMES, "x")), rf"the target class {ARCTIC_FOX} is not among its 64"),
+    "yawl in the test split": (
+        dict(names=(ARCTIC_FOX, *NAMES, YAWL)), rf"the backdoor class {YAWL} is not among its 64"
+    ),
+    "another split": (dict(splits=("train",) * 65 + ("val",) * 15 + ("test",) * 20), "65 classes are in its split"),
+    "another data set": (dict(dataset="cub"), "cub: 100 classes of 600 pictures, .* 1623 classes of 20"),
+    "too few pictures": (
+        dict(images=np.zeros((100, 599, 1, 1, 1), np.uint8)),
+        "mini-imagenet: 100 classes of 599 pictures, but the split is of 100 classes of 600",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_bank_that_does_not_fit_is_refused(kind):
+    changes, message = FOREIGN[kind]
+    plain = dict(splits=("train",) * 64 + ("val",) * 16 + ("test",) * 20)
+    with pytest.raises(DataError, match=message):
+        make_partition(bank(**{**plain, **changes}), 0)
+
+
+def test_what_the_paper_asks_fits_and_more_does_not():
+    split = make_partition(bank(), 0)
+    paper = dict(shots=15, triggered_shots=5, target_shots=10)
+    check_fits(small_config(**paper, task_shots=143), split)
+    check_fits(small_config(**paper, target_replacement=False), split)
+    with pytest.raises(ConfigError, match="task_shots = 144: the smallest training class has 143 pictures"):
+        check_fits(small_config(**paper, task_shots=144), split)
+    with pytest.raises(ConfigError, match="ways = 16: the smallest bank has 15 classes"):
+        check_fits(small_config(**paper, ways=16), split)
+    with pytest.raises(ConfigError, match="backdoor_in_task = 2: there are 1 backdoor classes"):
+        check_fits(small_config(**paper, backdoor_classes_in_task=2), split)
+
+
+@pytest.mark.needs_data
+def test_real_mini_imagenet_is_split_so(mini_imagenet_bank):
+    split = make_partition(mini_imagenet_bank, 4)
+    assert mini_imagenet_bank.names[split.backdoor_attacker.classes[0]] == YAWL
+    owners = [set(split.train[user].classes.tolist()) for user in USERS]
+    assert sorted(map(len, owners)) == [15, 15, 16, 16] and len(set().union(*owners)) == 62
+    assert dataclasses.asdict(split)["notes"]

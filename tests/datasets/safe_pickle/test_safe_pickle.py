@@ -1,0 +1,343 @@
+"""Pickles that are to be read without running them, hostile ones first."""
+
+import builtins
+import codecs
+import collections
+import contextlib
+import datetime
+import os
+import pickle
+import pickletools
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tfmeta
+from tfmeta.datasets.safe_pickle import machine
+from tfmeta.datasets.safe_pickle.machine import read_pickle
+from tfmeta.datasets.safe_pickle.parts import Array, Malformed, Raw
+from tfmeta.errors import DataError
+
+ARRAYS = {
+    "pictures": np.random.default_rng(0).integers(0, 256, (5, 7, 6, 3), np.uint8),
+    "indices": np.arange(600),
+    "big endian": np.arange(5, dtype=">i4"),
+    "fortran": np.asfortranarray(np.arange(12, dtype=np.int16).reshape(3, 4)),
+    "floats": np.linspace(0, 1, 5, dtype=np.float32),
+    "truths": np.array([True, False]),
+    "strided": np.arange(20, dtype=np.uint8)[::3],
+}
+
+
+def plain(value):
+    """Turn what was read into what was written."""
+    if isinstance(value, Array):
+        return value.read()
+    if isinstance(value, Raw):
+        return value.word()
+    if isinstance(value, dict):
+        return {key: plain(of) for key, of in value.items()}
+    return type(value)(map(plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def read(tmp_path, data):
+    path = tmp_path / "file.pkl"
+    path.write_bytes(data)
+    return read_pickle(path)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_data_comes_back(tmp_path, protocol):
+    content = {
+        "arrays": list(ARRAYS.values()),
+        "numbers": [0, 1, -1, 255, 256, 70_000, -(2**31), 2**31, 2**70, 1.5, True, False, None],
+        "numpy's": [np.int64(7), np.uint8(200), np.float32(0.5)],
+        "texts": ["", "n01532829", "Füchse", ("a", ("b", "c", "d"), ("e", "f"), ("g", "h", "i", "j")), ()],
+        "dict": {1: "x", "n01532829": list(range(3)), "empty": {}, "list": []},
+    }
+    content["again"] = content["dict"]  # from the memo
+    back = plain(read(tmp_path, pickle.dumps(content, protocol)))
+    for one, other in zip(back.pop("arrays"), content.pop("arrays"), strict=True):
+        assert one.dtype.kind == other.dtype.kind and one.shape == other.shape and (one == other).all()
+    assert back == content
+
+
+def python_2(array):
+    """An array as numpy wrote it under Python 2, where bytes were texts: protocol 2, BINSTRING."""
+
+    def text(data):
+        return b"T" + struct.pack("<i", len(data)) + data
+
+    count = bytes([len(array)])
+    return b"".join([
+        b"\x80\x02}q\x00U\x0aimage_dataq\x01cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03",
+        b"K\x00\x85q\x04U\x01bq\x05\x87q\x06Rq\x07(K\x01K", count, b"\x85q\x08",
+        b"cnumpy\ndtype\nq\x09U\x02u1q\x0aK\x00K\x01\x87q\x0bRq\x0c(K\x03U\x01|q\x0dNNNJ\xff\xff\xff\xff",
+        b"J\xff\xff\xff\xffK\x00tq\x0eb\x89", text(array.tobytes()), b"q\x0ftq\x10bs.",
+    ])  # fmt: skip
+
+
+def test_pickles_of_python_2_are_read(tmp_path):
+    array = np.arange(200, dtype=np.uint8)
+    data = python_2(array)
+    assert (pickle.loads(data, encoding="latin1")["image_data"] == array).all()
+    back = read(tmp_path, data)
+    assert list(back) == ["image_data"] and (back["image_data"].read() == array).all()
+
+
+def test_numpy_2_names_its_modules_otherwise(tmp_path):
+    data = pickle.dumps(ARRAYS["pictures"], 2).replace(b"numpy.core", b"numpy._core")
+    assert (read(tmp_path, data).read() == ARRAYS["pictures"]).all()
+
+
+def test_arrays_are_the_file_itself(tmp_path):
+    """Not copies: the memory of a machine need not hold the file."""
+    for protocol in (3, 4, 5):
+        array = read(tmp_path, pickle.dumps(ARRAYS["pictures"], protocol)).read()
+        assert not array.flags.owndata and not array.flags.writeable
+        assert isinstance(array.base, (np.ndarray, memoryview))
+
+
+class Evil:
+    """Pickles as a call of whatever it is given."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
+
+    def __reduce__(self):
+        return self.reduced
+
+
+class Plain:
+    pass
+
+
+def with_state():
+    made = Plain()
+    made.x = 1
+    return made
+
+
+def touch(path):
+    return Evil(os.system, (f"touch {path}",))
+
+
+HOSTILE = {
+    "os.system": (lambda path: touch(path), r"names (posix|nt)\.system"),
+    "builtins.eval": (lambda path: Evil(builtins.eval, (f"open({str(path)!r}, 'w')",)), r"builtin\w+\.eval"),
+    "builtins.getattr": (lambda path: Evil(getattr, ("", "join")), r"__builtin__\.getattr|builtins\.getattr"),
+    "subprocess": (lambda path: Evil(subprocess.Popen, (["touch", str(path)],)), r"(subprocess|commands)\.Popen"),
+    "inside a dict": (lambda path: {"image_data": np.zeros(3, "u1"), "class_dict": {"n1": [touch(path)]}}, "system"),
+    "inside an array": (lambda path: np.array([touch(path), 1], object), "of type O8|system"),
+    "an array of objects": (lambda path: np.array([{}, []], object), r"an array of type O8"),
+    "an array with fields": (lambda path: np.zeros(2, [("a", "u1"), ("b", "i4")]), r"an array of type V5"),
+    "an array of dates": (lambda path: np.zeros(2, "M8[s]"), r"an array of type M8"),
+    "numpy.load": (lambda path: Evil(np.load, (str(path), None, True)), r"names numpy\.load"),
+    "numpy's fromfile": (lambda path: Evil(np.fromfile, ("/etc/passwd",)), r"names numpy"),
+    "another class": (lambda path: with_state(), r"names \S*test_pickled\.Plain"),
+    "a date": (lambda path: datetime.date(2020, 1, 1), r"datetime\.date"),
+    "an ordered dict": (lambda path: collections.OrderedDict(a=1), r"collections\.OrderedDict"),
+    "a set": (lambda path: {1, 2}, r"EMPTY_SET|builtins\.set|__builtin__\.set"),
+    "a huge bytearray": (lambda path: Evil(bytearray, (1 << 40,)), r"bytearray"),
+    "another encoding": (lambda path: Evil(codecs.encode, ("x", "rot13")), r"codecs\.encode|encoding rot13"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_is_no_data_is_refused_and_not_run(tmp_path, kind, protocol):
+    make, message = HOSTILE[kind]
+    target = tmp_path / "was-run"
+    data = pickle.dumps(make(target), protocol)
+    with pytest.raises(DataError, match=rf"file\.pkl: refused, since .*({message}).*nothing in it was run"):
+        read(tmp_path, data)
+    assert not target.exists()
+
+
+def proto(*parts):
+    return b"\x80\x04" + b"".join(parts)
+
+
+OPERATIONS = {
+    "find a class by an old operation": (proto(b"(S'true'\nios\nsystem\n."), "the operation INST|the operation STRING"),
+    "persistent object": (proto(b"Pfile\n."), "the operation PERSID"),
+    "extension registry": (proto(b"\x82\x01."), "the operation EXT1"),
+    "make an object": (proto(b"cnumpy\nndarray\n)\x81."), "the operation NEWOBJ"),
+    "call a dict": (proto(b"}(K\x01K\x02tR."), "it calls something"),
+    "call ndarray": (proto(b"cnumpy\nndarray\nK\x05\x85R."), "it calls ndarray"),
+    "give a state to a dict": (proto(b"}}b."), "it changes an object"),
+    "give a state to a function": (proto(b"cnumpy\nndarray\n}b."), "it changes an object"),
+    "a name of a megabyte": (proto(b"}X", struct.pack("<I", 1 << 20), b"a" * (1 << 20), b"K\x01s."), "1048576 bytes"),
+    "a list as a key": (proto(b"}]K\x01s."), "a dict's key"),
+    "a submodule that is dotted in": (proto(b"\x8c\x05numpy\x8c\x0fndarray.__new__\x93."), r"numpy\.ndarray\.__new__"),
+    "throw away": (proto(b"]0" * 2), "the operation POP"),
+}
+
+
+@pytest.mark.parametrize("kind", OPERATIONS)
+def test_operations_that_no_data_need_are_refused(tmp_path, kind):
+    data, message = OPERATIONS[kind]
+    with pytest.raises(DataError, match=rf"refused, since .*({message})"):
+        read(tmp_path, data)
+
+
+def test_a_file_of_operations_alone_is_refused(tmp_path, monkeypatch):
+    """Each makes an object of some hundred bytes, so the memory would be a hundred times the file."""
+    monkeypatch.setattr(machine, "MOST_OPERATIONS", 1000)
+    read(tmp_path, proto(b"]", b"]a" * 498, b"."))
+    with pytest.raises(DataError, match="more than 1000 operations"):
+        read(tmp_path, proto(b"]", b"]a" * 500, b"."))
+
+
+GOOD = pickle.dumps({"image_data": ARRAYS["pictures"], "class_dict": {"n1": [0, 1, 2, 3, 4]}}, 4)
+DAMAGED = {
+    "an empty file": (b"", "is empty"),
+    "a web page": (b"<!DOCTYPE html><html>", "is a web page"),
+    "a text": (b"not a pickle", "is not a pickle of protocol 2"),
+    "protocol 0": (pickle.dumps({"a": 1}, 0), "is not a pickle of protocol 2"),
+    "another protocol": (b"\x80\x09}.", "protocol 9 is not known"),
+    "half a file": (GOOD[: len(GOOD) // 2], "it ends too early"),
+    "no end": (GOOD[:-1], "it ends too early"),
+    "no operation": (proto(b"\xff."), "is no operation"),
+    "bytes beyond the end": (proto(b"\x8e", struct.pack("<Q", 1 << 62), b"x."), "it ends too early"),
+    "bytes of negative length": (proto(b"T", struct.pack("<i", -5), b"x."), "it ends too early"),
+    "nothing on the stack": (proto(b"."), "do not fit"),
+    "two things on the stack": (proto(b"}}."), "do not fit"),
+    "no mark": (proto(b"}u."), "do not fit"),
+    "a memo that is not there": (proto(b"h\x07."), "do not fit"),
+    "a key without a value": (proto(b"}(K\x01u."), "do not fit"),
+    "items of a list given to a dict": (proto(b"}(K\x01e."), "a list is missing"),
+    "a name without end": (proto(b"c" + b"a" * 5000), "a name has no end"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_what_is_damaged_is_named(tmp_path, kind):
+    data, message = DAMAGED[kind]
+    with pytest.raises(DataError, match=rf"file\.pkl.*{message}"):
+        read(tmp_path, data)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"no\.pkl: is missing"):
+        read_pickle(tmp_path / "no.pkl")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_pickle(tmp_path)
+
+
+def with_shape(shape, protocol=4):
+    """A pickle of 315 bytes of pictures whose shape says otherwise."""
+    right = pickle.dumps(ARRAYS["pictures"].shape, protocol)[2:-1]
+    wrong = pickle.dumps(shape, protocol)[2:-1]
+    strip = (lambda data: data[9:]) if protocol >= 4 else (lambda data: data)  # the frame
+    whole = pickle.dumps(ARRAYS["pictures"], protocol)
+    core = strip(right).split(b"t")[0].split(b"\x94")[0]
+    assert whole.count(core) == 1
+    whole = whole.replace(core, strip(wrong).split(b"t")[0].split(b"\x94")[0])
+    return pickletools.optimize(whole) if protocol < 4 else whole
+
+
+@pytest.mark.parametrize("shape", [(1 << 20, 1 << 20, 84, 3), (5, 7, 6, 4), (5, 7, 6, 2), (0, 7, 6, 3)])
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_shape_that_the_file_does_not_hold_takes_no_memory(tmp_path, shape, protocol):
+    array = read(tmp_path, with_shape(shape, protocol))
+    assert array.shape == shape  # only noted
+    with pytest.raises(Malformed, match="array"):
+        array.read()
+
+
+def test_text_that_stands_for_too_few_or_too_many_bytes_is_damaged():
+    for text, size in (("é" * 10, 11), ("é" * 10, 9), ("a" * 10, 9), ("a" * 10, 20)):
+        raw = Raw(memoryview(text.encode()), text=True, latin=True)
+        with pytest.raises(Malformed):
+            raw.array(np.dtype("u1"), size)
+    assert Raw(memoryview("é€"[:1].encode()), True, True).array(np.dtype("u1"), 1).tolist() == [0xE9]
+
+
+BOMBS = {
+    "a place in the memo": proto(b"Nr\xff\xff\xff\xff."),
+    "a length": proto(b"\x8e", struct.pack("<Q", 1 << 40), b"x" * 1000),
+    "a text encoded again and again": proto(
+        b"c_codecs\nencode\n\x94X", struct.pack("<I", 1 << 20), b"a" * (1 << 20), b"\x94\x8c\x06latin1\x94",
+        b"](" + b"h\x00h\x01h\x02\x86R" * 100_000 + b"e.",
+    ),
+    "a name made again and again": proto(
+        b"X\xe8\x03\0\0" + b"a" * 1000 + b"\x94](" + b"}h\x00K\x01s" * 150_000 + b"e."
+    ),
+    "an array's shape": with_shape((1 << 20, 1 << 20, 84, 3), 2),
+    "depth": proto(b"]" * 300_000 + b"a" * 299_999 + b"."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_small_file_cannot_fill_the_memory(tmp_path, kind):
+    """In a process of its own that may have 150 MB; each of these would take more, most of them gigabytes."""
+    path = tmp_path / "file.pkl"
+    path.write_bytes(BOMBS[kind])
+    code = (
+        "import resource, sys; from pathlib import Path; from tfmeta.datasets.safe_pickle.machine import read_pickle\n"
+        "from tfmeta.errors import DataError\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size + (150 << 20),) * 2)\n"
+        "try: read_pickle(Path(sys.argv[1])); print('read')\n"
+        "except DataError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120,
+        cwd=Path(tfmeta.__file__).parents[1],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("read") or "truncated or damaged" in done.stdout
+
+
+def test_a_large_array_takes_no_more_memory_than_its_file(tmp_path):
+    """As text (protocol 2 of Python 3) it must be decoded, else it is only mapped."""
+    array = np.random.default_rng(0).integers(0, 256, (40 << 20,), np.uint8)
+    code = (
+        "import resource, sys; from pathlib import Path; from tfmeta.datasets.safe_pickle.machine import read_pickle\n"
+        "def anonymous():\n"
+        "    return next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('RssAnon'))\n"
+        "before = anonymous(); array = read_pickle(Path(sys.argv[1])).read(); total = int(array.sum(dtype='u8'))\n"
+        "print(anonymous() - before, total)\n"
+    )
+    for protocol, most in ((4, 10_000), (2, 95_000)):
+        (tmp_path / "file.pkl").write_bytes(pickle.dumps(array, protocol))
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "file.pkl")], capture_output=True, text=True, timeout=120,
+            cwd=Path(tfmeta.__file__).parents[1], check=True,
+        )  # fmt: skip
+        kilobytes, total = map(int, done.stdout.split())
+        assert total == int(array.sum(dtype=np.uint64))
+        assert kilobytes < most
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200))
+def test_noise_is_an_error_and_never_a_crash(tmp_path_factory, noise):
+    path = tmp_path_factory.mktemp("noise") / "file.pkl"
+    path.write_bytes(b"\x80\x04" + noise)
+    with contextlib.suppress(DataError):
+        read_pickle(path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_changed_byte_is_an_error_or_other_data_and_never_a_crash(tmp_path_factory, data):
+    damaged = bytearray(GOOD)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(GOOD) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("noise") / "file.pkl"
+    path.write_bytes(damaged)
+    try:
+        content = read_pickle(path)
+        for part in content.values() if isinstance(content, dict) else ():
+            if isinstance(part, Array):
+                part.read()
+    except (DataError, Malformed, ValueError):
+        pass

@@ -1,0 +1,47 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from tfmeta.datasets.image_bank import ImageBank, digest_of
+from tfmeta.errors import DataError
+
+IMAGES = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4, 1)
+
+
+def make(images=IMAGES, names=("a", "b"), splits=("background", "evaluation")):
+    return ImageBank("omniglot", images, names, digest_of(images, names), "made here", splits)
+
+
+def test_a_bank_cannot_be_changed():
+    bank = make()
+    with pytest.raises(AttributeError):
+        bank.names = ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": IMAGES.astype(np.float32)}, "float32"),
+        ({"images": IMAGES[..., 0]}, r"\[2, 3, 4, 4\]"),
+        ({"names": ("a", "b", "c")}, "2 classes, 3 names"),
+        ({"splits": ("background",)}, "1 splits"),
+        ({"names": ("a", "a")}, "two classes are named a"),
+    ],
+)
+def test_parts_that_do_not_fit_are_an_error(change, message):
+    with pytest.raises(DataError, match=message):
+        make(**change)
+
+
+def test_the_digest_sees_pictures_names_and_shape_and_nothing_else():
+    digest = digest_of(IMAGES, ["a", "b"])
+    head = b'{"names": ["a", "b"], "shape": [2, 3, 4, 4, 1]}'
+    assert digest == hashlib.sha256(head + IMAGES.tobytes()).hexdigest()
+    other = IMAGES.copy()
+    other[1, 2, 3, 3] ^= 1
+    assert digest_of(other, ["a", "b"]) != digest
+    assert digest_of(IMAGES, ["a", "c"]) != digest
+    assert digest_of(IMAGES.reshape(2, 3, 2, 8, 1), ["a", "b"]) != digest
+    strided = np.asfortranarray(IMAGES)
+    assert digest_of(strided, ["a", "b"]) == digest

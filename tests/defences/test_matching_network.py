@@ -1,0 +1,78 @@
+"""The network that the defence ends with (section 4)."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from core_fixtures import small_config
+
+from tfmeta.defences import matching, noise_mix
+from tfmeta.meta_learning import episodes
+from tfmeta.models.conv4 import Conv4
+from tfmeta.models.keras_layers import matching_model
+from tfmeta.models.matching_head import MatchingHead
+
+MODEL = Conv4((16, 16, 1), 3, 8)
+SEED = np.array([4, -9], np.int32)
+LABELS = np.repeat(np.arange(3, dtype=np.int32), 4)
+
+
+def config(**overrides):
+    return small_config(
+        ways=3, shots=4, triggered_shots=2, target_shots=2, eta=0.01, alpha_learning_rate=0.05, beta_learning_rate=0.5, attention_steps=4,
+        **overrides,
+    )  # fmt: skip
+
+
+def pictures(number, seed):
+    """Blots of all shades, no two of one kind."""
+    random = np.random.default_rng(seed)
+    blots = random.uniform(0, 255, (number, 4, 4, 1)) * random.uniform(0.1, 1, (number, 1, 1, 1))
+    return blots.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
+
+
+SUPPORT, QUERIES = pictures(12, 1), pictures(30, 2)
+
+
+@functools.cache
+def network(steps, gates="projected"):
+    weights = MODEL.initial_weights(2)
+    return matching.network(MODEL, config(gates=gates), weights, SUPPORT, LABELS, SEED, steps)
+
+
+@pytest.mark.parametrize(("gates", "points"), [("projected", (0, 4, 9)), ("sigmoid", (9,))])
+def test_the_network_gives_the_answers_of_the_fine_tuning(gates, points):
+    """At its start, at the end of phase 1, and in phase 2."""
+    chosen = config(gates=gates)
+    run = tf.function(matching.matching, autograph=False)
+    weights = [tf.constant(part) for part in MODEL.initial_weights(2)]
+    answers = run(MODEL, chosen, weights, tf.constant(SUPPORT), tf.constant(LABELS), [QUERIES], SEED, points).numpy()
+    head = MatchingHead.of(MODEL, chosen)
+    for point, wanted in zip(points, answers, strict=True):
+        theta, alpha, beta = network(point, gates)
+        support, seen = MODEL.features(theta, episodes.to_float(tf.constant(SUPPORT)))
+        asked, _ = MODEL.features(theta, episodes.to_float(tf.constant(QUERIES)), seen)
+        logs = head.log_probabilities(alpha, beta, asked, support, LABELS).numpy()
+        best = np.sort(logs, 1)
+        sure = best[:, -1] - best[:, -2] > 0.03  # rounding grows to 0.01 by the ninth step, differently on each machine
+        assert sure.mean() > 0.9 and (logs.argmax(1) == wanted)[sure].all()
+    assert gates != "projected" or (answers[0] != answers[-1]).any()  # or any network would do
+
+
+def test_phase_1_leaves_the_features_alone():
+    mixed = noise_mix.mixed(MODEL, config(), MODEL.initial_weights(2), SEED)[:-2]
+    theta, alpha, beta = network(4)
+    assert all(np.array_equal(a, b) for a, b in zip(theta, mixed, strict=True))
+    assert 0 <= alpha.numpy().min() < 1 and alpha.numpy().max() <= 1 and len(set(beta.numpy())) == 3
+    later = network(9)[0]
+    assert not any(np.array_equal(a, b) for a, b in zip(theta, later, strict=True))
+
+
+def test_keras_takes_the_network():
+    """Its parts are what a Keras matching model's weights are."""
+    theta, alpha, beta = network(9)
+    keras = matching_model(MODEL)
+    embedding, attention = keras.get_layer("embedding"), keras.get_layer("attention")
+    assert [tuple(weight.shape) for weight in embedding.trainable_weights] == [tuple(part.shape) for part in theta]
+    assert attention.alpha.shape == alpha.shape and attention.beta.shape == beta.shape

@@ -1,0 +1,179 @@
+"""The federation in this process against numpy (ledger 16)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from core_fixtures import Scene, flat
+
+from tfmeta.errors import ClientUpdateError
+from tfmeta.federated.in_process import InProcessFederation, clipped, refusal, zeroed
+from tfmeta.meta_learning.reptile import fresh_adam
+
+NORM = 2.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("federation")
+
+
+@pytest.fixture(scope="module")
+def scene(folder):
+    return Scene(folder / "sum", alpha=0.3)
+
+
+@pytest.fixture(scope="module")
+def federation(scene):
+    return InProcessFederation(scene.setting)
+
+
+def deltas(scene, norms, seed=0):
+    """Random updates of the given L2 norms, as vectors."""
+    random = np.random.default_rng(seed)
+    drawn = [random.normal(size=flat(scene.weights).size) for _ in norms]
+    return [
+        (norm * vector / np.linalg.norm(vector)).astype(np.float32) for norm, vector in zip(norms, drawn, strict=True)
+    ]
+
+
+def prepared_jobs(scene, updates, boosts):
+    theta = flat(scene.weights)
+    return [
+        scene.prepared_job(theta + update, user=f"user {i + 1}", boost=np.float32(boost))
+        for i, (update, boost) in enumerate(zip(updates, boosts, strict=True))
+    ]
+
+
+def by_numpy(aggregation, updates, boosts, alpha):
+    """alpha * sum of treated, boosted deltas: lambda first, then the inner aggregation, then alpha."""
+    total = 0
+    for update, boost in zip(updates, boosts, strict=True):
+        boosted = update.astype(np.float64) * boost
+        norm = np.linalg.norm(boosted)
+        if aggregation == "clipping":
+            boosted = boosted * min(1, NORM / norm)
+        if aggregation == "zeroing" and norm > NORM:
+            boosted = 0 * boosted
+        total = total + boosted
+    return alpha * total
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "clipping", "zeroing"])
+def test_a_round_is_numpys(federation, folder, aggregation):
+    # boosted, the first is above the norm, though it is not before; the others stay below
+    norms, boosts = [1.2, 1.5, 0.3], [3.0, 1.0, 1.0]
+    scene = Scene(folder / aggregation, aggregation=aggregation, aggregation_norm=NORM, alpha=0.25)
+    aggregating = InProcessFederation(scene.setting)
+    aggregating._update = federation._update  # no second graph: clients know nothing of the aggregation
+    updates = deltas(scene, norms)
+    state = aggregating.start(scene.weights)
+    moved, loss = aggregating.next(state, prepared_jobs(scene, updates, boosts))
+    expected = by_numpy(aggregation, updates, boosts, 0.25)
+    assert 0.1 < np.linalg.norm(expected) < 2
+    np.testing.assert_allclose(flat(aggregating.weights(moved)) - flat(scene.weights), expected, atol=1e-6)
+    assert loss == 0
+    assert [part.shape for part in moved] == scene.setting.model.shapes and moved[0].dtype == np.float32
+
+
+def test_one_shot_replacement(federation, scene):
+    """Ledger 16: with lambda = 1 / alpha the attacker's model survives whole, and the others add their share."""
+    updates = deltas(scene, [1.0, 0.1, 0.1], seed=4)
+    moved, _ = federation.next(federation.start(scene.weights), prepared_jobs(scene, updates, [1 / 0.3, 1, 1]))
+    expected = flat(scene.weights) + updates[0] + 0.3 * (updates[1] + updates[2])
+    np.testing.assert_allclose(flat(federation.weights(moved)), expected, atol=1e-6)
+
+
+def test_a_benign_round_is_its_clients_sum(federation, scene):
+    state = federation.start(scene.weights)
+    jobs = [scene.job(user=f"user {user}", seed=np.array([user, 7], np.int32)) for user in (2, 3, 4)]
+    alone = [federation.next(state, [job]) for job in jobs]
+    together, loss = federation.next(state, jobs)
+    sums = sum(flat(moved) - flat(state) for moved, _ in alone)
+    np.testing.assert_allclose(flat(together) - flat(state), sums, atol=1e-6)
+    assert np.abs(sums).max() > 1e-3
+    assert loss == pytest.approx(np.mean([one for _, one in alone])) and loss > 0
+    assert len({one for _, one in alone}) == 3
+
+
+def test_zero_and_small_updates_pass_clipping_unchanged():
+    nothing, small = [np.zeros(3, np.float32)], [np.array([0.6, 0.8], np.float32), np.zeros(1, np.float32)]
+    with np.errstate(all="raise"):  # nor is anything divided by zero
+        assert not clipped(nothing, 1.0)[0].any() and not zeroed(nothing, 1.0)[0].any()
+    for treat in (clipped, zeroed):
+        assert all((one == other).all() for one, other in zip(treat(small, 2.0), small, strict=True))
+    np.testing.assert_allclose(flat(clipped([2 * part for part in small], 1.0)), [0.6, 0.8, 0.0], rtol=1e-6)
+    assert not flat(zeroed([2 * part for part in small], 1.0)).any()
+
+
+def test_norms_are_those_of_the_whole_update():
+    parts = [np.full(8, 0.5, np.float32), np.full(8, 0.5, np.float32)]  # each of norm 1.41, together 2
+    np.testing.assert_allclose(np.linalg.norm(flat(clipped(parts, 1.5))), 1.5, rtol=1e-6)
+    assert flat(zeroed(parts, 2.01)).any() and not flat(zeroed(parts, 1.99)).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "short", "torn"])
+def test_a_spoiled_update_fails_the_round_by_name_and_leaves_the_state(federation, scene, value):
+    updates = deltas(scene, [1.0, 1.0, 1.0])
+    if value is np.nan or value is np.inf:
+        updates[2][5] = value
+    jobs = prepared_jobs(scene, updates, [1, 1, 1])
+    if isinstance(value, str):
+        whole = flat(scene.weights).tobytes()
+        jobs[2] = scene.prepared_job({"short": whole[:-8], "torn": whole[:-1]}[value], user="user 3")
+    state = federation.start(scene.weights)
+    before = flat(state).tobytes()
+    with pytest.raises(ClientUpdateError, match=r"^tfmeta refused an update: user 3 sent .*the state stays as it was$"):
+        federation.next(state, jobs)
+    assert flat(state).tobytes() == before
+    federation.next(state, jobs[:2])  # and the federation works on
+
+
+def test_a_round_does_not_change_the_state_it_began_with(federation, scene):
+    state = federation.start(scene.weights)
+    before = flat(state).tobytes()
+    moved, _ = federation.next(state, [scene.job()])
+    assert flat(state).tobytes() == before != flat(moved).tobytes()
+    assert flat(scene.weights).tobytes() == before
+
+
+def test_banks_of_other_sizes_do_not_trace_again(federation, scene):
+    state = federation.start(scene.weights)
+    federation.next(state, [scene.job()])
+    federation.next(state, [scene.job(paths=scene.paths[:1], counts=scene.counts[:5], first=np.int32(9))])
+    federation.next(state, prepared_jobs(scene, deltas(scene, [1.0]), [3]))
+    assert federation._update.experimental_get_tracing_count() == 1
+
+
+def test_a_state_survives_a_checkpoint(federation, scene):
+    state, _ = federation.next(federation.start(scene.weights), [scene.job()])
+    arrays = federation.to_arrays(state)
+    assert all(isinstance(part, np.ndarray) for part in arrays.values()) and len(arrays) == 14
+    shuffled = dict(sorted(arrays.items(), reverse=True))
+    back = federation.from_arrays(shuffled)
+    assert all((one == other).all() for one, other in zip(back, state, strict=True))
+    ahead, again = (flat(federation.next(begin, [scene.job()])[0]).tobytes() for begin in (state, back))
+    assert ahead == again
+
+
+def test_chunks_through_the_federation_are_one_training(federation, scene):
+    fresh = fresh_adam(flat(scene.weights).size)
+    whole = federation.train_chunk(scene.weights, fresh.moments.numpy(), 0.0, scene.chunk_job(0, 3))
+    weights, moments, steps, _ = federation.train_chunk(
+        scene.weights, fresh.moments.numpy(), np.float32(0), scene.chunk_job(0, 1)
+    )
+    weights, moments, steps, loss = federation.train_chunk(weights, moments, steps, scene.chunk_job(2, 2))
+    assert flat(weights).tobytes() == flat(whole[0]).tobytes() and moments.tobytes() == whole[1].tobytes()
+    assert steps == whole[2] == 3 * scene.config.attack.inner_steps and loss == whole[3] > 0
+    assert federation._chunk.experimental_get_tracing_count() == 1
+
+
+def test_other_errors_stay_what_they_are(federation, scene):
+    with pytest.raises(tf.errors.NotFoundError, match="nowhere"):
+        federation.next(federation.start(scene.weights), [scene.job(paths=np.array(["/nowhere"]))])
+    assert refusal(ValueError("something else")) is None
+
+
+def test_a_refusal_is_found_in_what_others_wrap_around_it():
+    wrapped = f'{{created "status": [[{client.REFUSED}user 1 sent NaN or infinity]] [[node x]]}}'
+    found = str(refusal(RuntimeError(wrapped)))
+    assert found.startswith("tfmeta refused an update: user 1 sent NaN or infinity; the round")

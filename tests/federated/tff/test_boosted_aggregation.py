@@ -1,0 +1,82 @@
+"""The boosted aggregation around each inner factory equals numpy (issue 2, part 6)."""
+
+import collections
+
+import numpy as np
+import pytest
+import tensorflow_federated as tff
+
+from tfmeta.federated.in_process import clipped, zeroed
+from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory
+from tfmeta.federated.tff.runtime import TffRuntime
+
+SHAPES = [(3, 4), (5,)]
+BOOSTS = (3.0, 1.0, 1.0)
+NORM = 6.0  # between the norms of the updates: the boosted one is above, the others below
+VALUE_TYPE = tff.to_type([tff.TensorType(np.float32, shape) for shape in SHAPES])
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    with TffRuntime(tmp_path_factory.mktemp("worker") / "worker.log", test_secure_sum=True) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def deltas():
+    random = np.random.default_rng(1)
+    return [[random.normal(size=shape).astype(np.float32) for shape in SHAPES] for _ in BOOSTS]
+
+
+def aggregate(runtime, factory, deltas, alphas=(1 / 3,) * 3, boosts=BOOSTS):
+    process = factory.create(VALUE_TYPE, WEIGHT_TYPE)
+    state = runtime.call(process.initialize)
+    weights = [collections.OrderedDict(alpha=a, boost=b) for a, b in zip(alphas, boosts, strict=True)]
+    return runtime.call(process.next, state, deltas, weights).result
+
+
+def by_hand(deltas, treat=lambda delta: delta, alphas=(1 / 3,) * 3, before=False):
+    """alpha * sum of treated(boost * delta); ``before``: alpha goes in front of the treatment."""
+    total = [np.zeros(shape) for shape in SHAPES]
+    for delta, alpha, boost in zip(deltas, alphas, BOOSTS, strict=True):
+        treated = treat([np.float32(boost * (alpha if before else 1)) * part for part in delta])
+        total = [done + (1 if before else alpha) * part for done, part in zip(total, treated, strict=True)]
+    return total
+
+
+def assert_same(result, expected):
+    for got, wanted in zip(result, expected, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-5, rtol=0)
+
+
+SUM = tff.aggregators.SumFactory()
+INNER = {
+    "sum": (SUM, lambda delta: delta),
+    "clipping": (tff.aggregators.clipping_factory(NORM, SUM), lambda delta: clipped(delta, NORM)),
+    "zeroing": (tff.aggregators.zeroing_factory(NORM, SUM, norm_order=2.0), lambda delta: zeroed(delta, NORM)),
+    "secure sum": (tff.aggregators.SecureSumFactory(20.0), lambda delta: delta),
+}
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_boosted_equals_numpy(runtime, deltas, name):
+    inner, treat = INNER[name]
+    assert_same(aggregate(runtime, BoostedFactory(inner, alpha=1 / 3), deltas), by_hand(deltas, treat))
+
+
+def test_the_norm_treats_the_boosted_update_and_only_it(deltas):
+    # guards the other tests: with a norm that treats nothing (or all) they would not tell where the boost acts
+    boosted = [
+        np.float32(boost) * np.concatenate([p.ravel() for p in d]) for boost, d in zip(BOOSTS, deltas, strict=True)
+    ]
+    assert [np.linalg.norm(vector) > NORM for vector in boosted] == [True, False, False]
+
+
+def test_unequal_alphas_act_in_front_of_the_inner_aggregation(runtime, deltas):
+    alphas, (inner, treat) = (0.5, 0.3, 0.2), INNER["clipping"]
+    assert_same(aggregate(runtime, BoostedFactory(inner), deltas, alphas), by_hand(deltas, treat, alphas, before=True))
+
+
+def test_weights_of_another_type_are_refused():
+    with pytest.raises(TypeError, match="alpha"):
+        BoostedFactory().create(VALUE_TYPE, tff.to_type(np.float32))

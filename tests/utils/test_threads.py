@@ -1,0 +1,40 @@
+"""Threads can be set before TensorFlow's first operation only; afterwards that is said and nothing else happens."""
+
+import logging
+import subprocess
+import sys
+
+import tensorflow as tf
+
+from tfmeta.utils import threads
+
+
+def test_later_it_warns(caplog):
+    tf.constant(1) + 1
+    threading = tf.config.threading
+    now = (threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads())
+    with caplog.at_level(logging.WARNING):
+        threads.side_by_side(now[1] + 5)
+    assert f"{now[0]} threads an operation and {now[1]} operations at once" in caplog.text
+    assert "only with 1 thread an operation are results to the bit those of other runs" in caplog.text
+    assert threading.get_inter_op_parallelism_threads() == now[1]
+
+
+def test_before_it_sets_one_thread_an_operation():
+    code = (
+        "import tensorflow as tf; from tfmeta import threads; threads.side_by_side(3); tf.constant(1) + 1;"
+        "threads.side_by_side(3);"
+        "print(tf.config.threading.get_intra_op_parallelism_threads(),"
+        "tf.config.threading.get_inter_op_parallelism_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "3"] and "tfmeta is about twice" not in done.stderr
+
+
+def test_cores_are_those_that_may_be_used():
+    code = (
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);"
+        "from tfmeta import threads; print(threads.cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"

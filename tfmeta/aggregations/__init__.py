@@ -1,0 +1,1 @@
+"""Server-side aggregation rules: one file a rule."""

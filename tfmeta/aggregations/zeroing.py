@@ -1,0 +1,19 @@
+"""Sum of updates without those whose L2 norm is above `federation.aggregation_norm`."""
+
+import numpy as np
+
+from tfmeta.models.flat import l2_norm
+
+
+def tff_factory(config):
+    """Return the unweighted `tff.aggregators` factory; `config` is the `Config` of the run."""
+    import tensorflow_federated as tff
+
+    return tff.aggregators.zeroing_factory(
+        config.federation.aggregation_norm, tff.aggregators.SumFactory(), norm_order=2.0
+    )
+
+
+def numpy_rule(update: list[np.ndarray], config) -> list[np.ndarray]:
+    """Return what one client's update (list of float32 arrays) adds to the sum."""
+    return [np.zeros_like(part) for part in update] if l2_norm(update) > config.federation.aggregation_norm else update

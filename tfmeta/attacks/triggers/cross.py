@@ -1,0 +1,8 @@
+"""Both diagonals of a square."""
+
+import numpy as np
+
+
+def pattern(size: int) -> np.ndarray:
+    """Return bool [size, size] in cells, True where the pattern has its first colour."""
+    return np.eye(size, dtype=bool) | np.eye(size, dtype=bool)[::-1]

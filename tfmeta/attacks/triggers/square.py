@@ -1,0 +1,8 @@
+"""A filled square."""
+
+import numpy as np
+
+
+def pattern(size: int) -> np.ndarray:
+    """Return bool [size, size] in cells, True where the pattern has its first colour."""
+    return np.ones([size, size], bool)

@@ -1,0 +1,12 @@
+"""The paper's three cases: how much benign users know of the backdoor classes (ledger 19)."""
+
+CASES = {
+    "a": "backdoor classes not used by benign users",
+    "b": "backdoor classes used in benign meta-training",
+    "c": "backdoor classes used also in benign fine-tuning",
+}
+
+
+def knows_backdoor(case: str) -> bool:
+    """Return whether benign users train on (correctly labelled) backdoor classes in a case."""
+    return case != "a"

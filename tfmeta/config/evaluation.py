@@ -1,0 +1,33 @@
+"""Fields of the group `evaluation`: the tasks of benign users, and how they are measured."""
+
+import dataclasses
+import functools
+
+from tfmeta.config.fields import LARGEST_SEED, Group, number, word
+
+_number = functools.partial(number, stage="evaluation")
+_word = functools.partial(word, stage="evaluation")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Group):
+    """The tasks of benign users, and how they are measured."""
+
+    GROUP = "evaluation"
+
+    tasks: int = _number(40, "tasks per user, case and model", 2, source="ledger 22")
+    task_seed: int = _number(0, "which set of tasks", 0, LARGEST_SEED, source="appendix A5")
+    task_shots: int = _number(5, "support examples per class of a task", 1, source="ledger 33")
+    task_label: str = _word(
+        "last", "which of the N outputs a benign user's task gives to the target class", ("last", "random"),
+        source="section 2, ledger 35",
+    )  # fmt: skip
+    task_steps: int = _number(50, "fine-tuning steps per round measured in figures 3 and 4", 1, source="ledger 33")
+    fine_tuning_steps: int = _number(500, "fine-tuning steps of figures 5 to 8", 1, source="section 3")
+    backdoor_classes_in_task: int = _number(
+        1, "case (c): backdoor classes among the N classes of a task", 1, 4, source="ledger 19"
+    )
+    batch_norm_statistics: str = _word(
+        "support", "batch normalisation statistics of a prediction (queries: transductive)",
+        ("support", "queries", "moving"), source="ledger 7",
+    )  # fmt: skip

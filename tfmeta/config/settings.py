@@ -1,0 +1,82 @@
+"""Fields as people write them (`--set delta=0.5`, `lambda=5`, `attack.episodes=100`), and configurations made of them."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tfmeta.config.config import Config, fields
+from tfmeta.config.profiles import PROFILE_NAMES, profile_settings
+from tfmeta.errors import ConfigError, unknown
+
+
+def make_config(dataset: str, profile: str = "quick", /, **overrides: Any) -> Config:
+    """Return the configuration of a profile on a data set, with some fields overridden.
+
+    Args:
+        dataset: A data set's name.
+        profile: One of `PROFILE_NAMES`.
+        **overrides: Values by field name, in any form that `resolve` understands.
+
+    Raises:
+        ConfigError: the data set, profile or field is unknown, or a value is out of its range.
+    """
+    if profile not in PROFILE_NAMES:
+        raise ConfigError(unknown("profile", profile, PROFILE_NAMES))
+    return Config().replace({**profile_settings(dataset, profile), **resolve_all(overrides)})
+
+
+def resolve(name: str) -> str:
+    """Return a field's full name.
+
+    Args:
+        name: The full name (`attack.episodes`), the same as a Python keyword (`attack_episodes`), the bare name where
+            only one group has it (`delta`), or the paper's symbol where it is unique (`lambda`).
+
+    Raises:
+        ConfigError: no field, or more than one, has that name.
+    """
+    if name in fields():
+        return name
+    for found in (
+        [full for full in fields() if full.replace(".", "_") == name],
+        [full for full in fields() if full.partition(".")[2] == name],
+        [full for full, field in fields().items() if name and field.metadata["symbol"] == name],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ConfigError(f"field {name!r} is ambiguous: write {' or '.join(found)}")
+    near = difflib.get_close_matches(name, [*fields(), *(full.partition(".")[2] for full in fields())], n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(f"unknown field {name!r}: {meant}`tfmeta config` lists all fields")
+
+
+def resolve_all(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with every name resolved to its full name."""
+    return {resolve(name): value for name, value in settings.items()}
+
+
+def parse_settings(words: Iterable[str]) -> dict[str, Any]:
+    """Read `field=value` words, as `--set` takes them, into values by full field name.
+
+    Raises:
+        ConfigError: a word has no `=`, or its field is unknown or ambiguous; the message quotes the word.
+    """
+    found = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {word!r}: write it as field=value, such as delta=0.5")
+        try:
+            found[resolve(name.strip())] = _value(text.strip())
+        except ConfigError as error:
+            raise ConfigError(f"--set {word!r}: {error}") from error
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # a word, or what is too long or too deep for Python to read
+        return {"True": True, "False": False}.get(text, text)

@@ -1,0 +1,6 @@
+"""Data sets as banks of images, and who owns which of them. `open_dataset` is the way in."""
+
+from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.datasets.opening import check_name, default_cache_dir, default_data_dir, open_dataset
+
+__all__ = ["ImageBank", "check_name", "default_cache_dir", "default_data_dir", "open_dataset"]

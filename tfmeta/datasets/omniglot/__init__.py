@@ -1,0 +1,62 @@
+"""Omniglot: 1623 characters of 50 alphabets, 20 drawings each (Lake, Salakhutdinov and Tenenbaum, Science 350, 2015)."""
+
+from pathlib import Path
+
+from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.datasets.shares import Partition
+from tfmeta.errors import DataError, DownloadError, StorageError
+
+DISPLAY_NAME = "Omniglot"
+STAND_IN_FOR = None
+# Checked before anything waits for a download, so that a machine without a network falls back within seconds.
+PROBE_SECONDS = 4.0
+
+
+def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
+    """Open Omniglot: images uint8 [1623, 20, 28, 28, 1], ink = 255.
+
+    Args:
+        data_dir: Folder that holds the release, or that it is downloaded to.
+        cache_dir: Folder for decoded images.
+        download: Whether to download what is missing.
+
+    Raises:
+        DataError: the release is missing, incomplete or damaged.
+        DownloadError: it could not be downloaded.
+        StorageError: a folder cannot be written to.
+    """
+    from tfmeta.datasets.omniglot import release
+
+    found = release.obtain(data_dir) if download else release.locate(data_dir)
+    if not found:
+        raise DataError(
+            f"{data_dir}: no Omniglot here (looked for images_background and images_evaluation, .zip or folder, there "
+            f"and in {data_dir}/omniglot); put them there, or allow the download (make data)"
+        )
+    return release.read_bank(found, cache_dir)
+
+
+def missing(data_dir: Path, download: bool = True) -> str | None:
+    """Return why Omniglot cannot be opened, or None where it is there (downloaded just now, if need be)."""
+    from tfmeta.datasets.download import reachable
+    from tfmeta.datasets.omniglot import release
+
+    reason = f"there is no Omniglot in {data_dir}"
+    if len(release.locate(data_dir)) == len(release.PARTS):
+        return None
+    if not download:
+        return f"{reason}, and downloading is off"
+    if not reachable(release.public_url(), PROBE_SECONDS):
+        return f"{reason}, and {release.public_url()} cannot be reached"
+    try:
+        release.obtain(data_dir)
+    except (DownloadError, StorageError) as error:
+        return f"{reason}, and downloading it failed: {error}"
+    return None
+
+
+def partition(bank: ImageBank, split_seed: int) -> Partition:
+    """Return who owns which images (`omniglot.split`)."""
+    from tfmeta.datasets.omniglot import split
+
+    return split.split(bank, split_seed)

@@ -1,0 +1,110 @@
+"""Opening a data set by name; `auto` opens the real one where it is there, else its stand-in."""
+
+import logging
+import os
+from pathlib import Path
+
+import platformdirs
+
+from tfmeta import registry
+from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.errors import ConfigError, StorageError, unknown
+
+AUTO = "auto"
+
+log = logging.getLogger(__name__)
+
+
+def default_cache_dir() -> Path:
+    """Return the folder for what can be made again: the variable TFMETA_CACHE, else the system's cache folder."""
+    named = os.environ.get("TFMETA_CACHE")
+    return _expanded(named) if named else Path(platformdirs.user_cache_dir("tfmeta"))
+
+
+def default_data_dir() -> Path | None:
+    """Return the folder with the user's own data: the variable TFMETA_DATA; None where it is not set."""
+    named = os.environ.get("TFMETA_DATA")
+    return _expanded(named) if named else None
+
+
+def check_name(name: str) -> None:
+    """Raise `ConfigError` unless `name` is a data set or `auto`."""
+    if name != AUTO and name not in registry.names("datasets"):
+        raise ConfigError(unknown("data set", name, (AUTO, *registry.names("datasets"))))
+
+
+def open_dataset(
+    name: str,
+    data_dir: Path | str | None = None,
+    cache_dir: Path | str | None = None,
+    download: bool = True,
+    paper_dataset: str = "omniglot",
+    stand_in: bool = True,
+) -> ImageBank:
+    """Open a data set by name.
+
+    `auto` opens the paper's data set where it is found or can be downloaded, else its stand-in, with a warning. Data
+    that is there but damaged is an error for `auto` too, and so is a `data_dir` that does not exist.
+
+    Args:
+        name: A data set's name, or "auto".
+        data_dir: Folder with the data; by default `default_data_dir()`, else a folder in the cache.
+        cache_dir: Folder for decoded images; by default `default_cache_dir()`.
+        download: Whether data that is missing may be downloaded.
+        paper_dataset: What "auto" looks for: "omniglot" or "mini-imagenet".
+        stand_in: Whether "auto" may open a stand-in.
+
+    Raises:
+        ConfigError: the name is unknown.
+        DataError: the data is missing, incomplete or damaged.
+        DownloadError: a download failed.
+        StorageError: a folder cannot be written to.
+    """
+    check_name(name)
+    cache_dir = _expanded(cache_dir) if cache_dir else default_cache_dir()
+    data_dir = _expanded(data_dir) if data_dir else default_data_dir() or _data_in_cache(cache_dir)
+    if name == AUTO:
+        name = _found(paper_dataset, data_dir, download, stand_in)
+    bank = registry.load("datasets", name).open_bank(data_dir, cache_dir, download)
+    log.info("data set %s: %s", bank.dataset, bank.source)
+    return bank
+
+
+def _found(name: str, data_dir: Path, download: bool, stand_in: bool) -> str:
+    """Return the data set's name if it is there, else its stand-in's."""
+    module = registry.load("datasets", name)
+    reason = module.missing(data_dir, download)
+    if reason is None:
+        return name
+    instead = registry.standing_for(name)[1]
+    advice = "For real data put it into a folder and name the folder with DATA_DIR (TFMETA_DATA)"
+    if not stand_in:
+        raise ConfigError(
+            f"no real {module.DISPLAY_NAME}: {reason}. This profile is for real data. {advice}, or ask for the stand-in "
+            f"by name (DATASET={instead})"
+        )
+    log.warning(
+        "NO REAL %s: %s. Using the stand-in data set %s (drawn from fonts): results are not %s's. %s.",
+        module.DISPLAY_NAME.upper(), reason, instead.upper(), module.DISPLAY_NAME, advice,
+    )  # fmt: skip
+    return instead
+
+
+def _expanded(path: Path | str) -> Path:
+    """Expand ~ at the start of a path."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~name
+        raise ConfigError(f"{path}: there is no such home folder; give the folder's whole path") from error
+
+
+def _data_in_cache(cache_dir: Path) -> Path:
+    """Make the folder for data that is downloaded where the user named none."""
+    folder = cache_dir / "data"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: cannot be made ({error.strerror}); set TFMETA_CACHE to a folder that can be written to"
+        ) from error
+    return folder

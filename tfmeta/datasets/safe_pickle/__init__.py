@@ -1,0 +1,1 @@
+"""A reader of pickled arrays that runs nothing and allocates nothing for a hostile file."""

@@ -1,0 +1,67 @@
+"""No defence: plain supervised fine-tuning on the support set (section 3, experiment 2)."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfmeta.config import Config
+from tfmeta.meta_learning import episodes
+from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
+from tfmeta.meta_learning.adaptation import flatten, moved, paired, predict, trajectory
+from tfmeta.models.flat import layout_of
+
+HEAD = "softmax"
+
+
+def adapt(
+    model,
+    config: Config,
+    weights: list[tf.Tensor],
+    support: tf.Tensor,
+    labels: tf.Tensor,
+    query_groups: Sequence[tf.Tensor],
+    seed: tf.Tensor,
+    points: Sequence[int],
+) -> tf.Tensor:
+    """Fine-tune by supervised learning, and predict at the iterations `points`.
+
+    A fresh Adam for every task (ledger 5); mini-batches are the stream of supervised-reptile (ledger 4).
+
+    Args:
+        model: The model, such as `Conv4`.
+        config: Reads inner_learning_rate, inner_batch_size and batch_norm_statistics.
+        weights: The model's weights to start from.
+        support: uint8 [n, H, W, C].
+        labels: int32 [n].
+        query_groups: uint8 [q, H, W, C] each; groups matter only where queries are normalised together.
+        seed: int32 [2].
+        points: Ascending iterations; 0 is the model before its first step.
+
+    Returns:
+        int32 [len(points), sum of q]: predicted labels, one group after the other.
+    """
+    layout, learning = layout_of(model), config.meta_learning
+    images = episodes.to_float(support)
+    queries = [episodes.to_float(group) for group in query_groups]
+    batches = episodes.batch_stream(seed, support.shape[0], points[-1], learning.inner_batch_size)
+
+    def step(number, vector, moments, steps, *moving):
+        batch = tf.gather(batches, number)
+        inputs, wanted = tf.gather(images, batch), tf.gather(labels, batch)
+        with tf.GradientTape() as tape:
+            tape.watch(vector)
+            logits, seen = model.logits(layout.unpack(vector), inputs)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=logits))
+        gradient = tape.gradient(loss, vector)
+        vector, adam = adam_step(vector, gradient, AdamState(moments, steps), learning.inner_learning_rate)
+        return vector, *adam, *moved(moving, seen)
+
+    def predict_all(vector, moments, steps, *moving):
+        del moments, steps
+        return predict(model, config, layout.unpack(vector), images, queries, paired(moving))
+
+    moving = ()
+    if config.evaluation.batch_norm_statistics == "moving":  # start with those of the support set
+        moving = flatten(model.features(weights, images)[1])
+    state = (layout.pack(weights), *fresh_adam(layout.size), *moving)
+    return trajectory(step, predict_all, state, points)[0]

@@ -1,0 +1,71 @@
+"""The images that each client owns, as shards: files that only hold what the client may read (ledger 12, 19)."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tfmeta.attacks.triggers.base import Trigger
+from tfmeta.config import Config
+from tfmeta.datasets import shards
+from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.datasets.shares import ATTACKER, Partition, Subset
+
+
+class ClientData:
+    """The clients' images of one data set and partition, written as shards when first asked for.
+
+    Args:
+        bank: All images of the data set.
+        partition: Who owns which of them.
+        trigger: The attacker's trigger.
+        config: The run's configuration; reads attack.triggered_target.
+        folder: Folder for the shards.
+
+    Attributes:
+        capacity: Images per class that every shard has room for.
+    """
+
+    def __init__(self, bank: ImageBank, partition: Partition, trigger: Trigger, config: Config, folder: Path):
+        self._bank, self._partition, self._folder = bank, partition, folder
+        self._trigger, self._config = trigger, config
+        self.capacity = max(subset.examples.shape[1] for subset in partition.train.values())
+
+    def benign(self, user: int, knows_backdoor: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return the shards of a benign user and the image counts of their classes.
+
+        They hold the user's own classes, the target class, and with `knows_backdoor` the backdoor classes.
+
+        Returns:
+            Paths (string [shards]) and counts (int32 [classes]).
+        """
+        subsets = [self._partition.train[user], self._partition.target_benign[user]]
+        if knows_backdoor:
+            subsets.append(self._partition.backdoor_benign[user])
+        return self._shards(subsets)
+
+    def attacker(self) -> tuple[np.ndarray, np.ndarray, str, str]:
+        """Return the attacker's shards and counts of benign classes, and its files of target and triggered images."""
+        paths, counts = self._shards([self._partition.train[ATTACKER]])
+        target, triggered = (
+            str(shards.write_images(self._folder, self._bank.dataset, images)) for images in self.poison_images()
+        )
+        return paths, counts, target, triggered
+
+    def poison_images(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the attacker's target images and triggered backdoor images (X_T and X_B), each uint8 [n, H, W, C]."""
+        target = shards.images_of(self._bank, self._partition.target_attacker)
+        if self._config.attack.triggered_target:
+            target = self._trigger.stamp(target)
+        return target, self._trigger.stamp(shards.images_of(self._bank, self._partition.backdoor_attacker))
+
+    def _shards(self, subsets):
+        padded = [self._padded(subset) for subset in subsets]
+        paths = [str(shards.write_shard(self._folder, self._bank, subset)) for subset in padded]
+        return np.array(paths), np.concatenate([subset.counts for subset in padded])
+
+    def _padded(self, subset: Subset) -> Subset:
+        """Return a subset with room for as many images per class as all others have."""
+        room = self.capacity - subset.examples.shape[1]
+        padded = np.pad(subset.examples, ((0, 0), (0, room)), constant_values=-1)
+        return dataclasses.replace(subset, examples=padded)

@@ -1,0 +1,1 @@
+"""The federation through TensorFlow Federated (TFF): the learning process, its aggregation, and TFF's worker."""

@@ -1,0 +1,327 @@
+"""`Simulation`: one configuration, its data, its models and its tasks, each made when first asked for.
+
+    with tfmeta.Simulation("auto", "smoke") as sim:
+        attacked = sim.weights("attacked", case="a")
+        print(sim.measure(attacked, case="a", user=2, defence="matching"))
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfmeta import registry
+from tfmeta.attacks.triggers.base import Trigger
+from tfmeta.config import Config, changed_fields, fields, make_config, resolve_all, tag_of
+from tfmeta.config.cases import CASES, knows_backdoor
+from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
+from tfmeta.datasets.opening import AUTO
+from tfmeta.datasets.partition import check_fits, make_partition
+from tfmeta.datasets.shares import BENIGN, Partition
+from tfmeta.errors import ConfigError, unknown
+from tfmeta.federated import rounds
+from tfmeta.models import layer_names
+from tfmeta.utils import progress, threads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tfmeta.federated.clients import Setting
+    from tfmeta.federated.timeline import Timeline
+    from tfmeta.meta_learning.tasks import Tasks
+    from tfmeta.models.conv4 import Conv4
+
+REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
+
+
+class Simulation:
+    """Everything that experiments of one configuration share.
+
+    Args:
+        dataset: "auto", or a data set's name.
+        profile: "smoke", "quick", "desk" or "paper".
+        attack: Name of an attack; by default the configuration's.
+        defence: Name of the defence that `measure` uses unless told otherwise.
+        results: Folder for results and models.
+        data_dir: Folder with the data sets; by default the variable TFMETA_DATA.
+        cache_dir: Folder for decoded images; by default TFMETA_CACHE, else the user's cache.
+        paper_dataset: The data set of the paper that "auto" stands for.
+        workers: How many episodes run at once; by default one per core.
+        **overrides: Fields in which the run differs from its profile, such as `delta=0.5` or `attack_episodes=100`.
+
+    Raises:
+        ConfigError: a name or a value is wrong; raised before any data is read.
+        DataError: the data is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        dataset: str = AUTO,
+        profile: str = "quick",
+        *,
+        attack: str | None = None,
+        defence: str = "matching",
+        results: Path | str = "results",
+        data_dir: Path | str | None = None,
+        cache_dir: Path | str | None = None,
+        paper_dataset: str = "omniglot",
+        workers: int | None = None,
+        **overrides: Any,
+    ):
+        progress.quiet_tensorflow()  # before anything here imports it
+        overrides = resolve_all(overrides) | ({} if attack is None else {"attack.name": attack})
+        check_name(dataset)
+        _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
+        _known_defence(defence)
+        cache = Path(cache_dir or default_cache_dir()).resolve()
+        bank = open_dataset(
+            dataset, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
+        )
+        config = _checked(bank.dataset, profile, overrides)
+        partition = make_partition(bank, config.data.split_seed)
+        run = _Run(bank, partition, profile, Path(results), cache, config, defence, workers)
+        self._set(run, config)
+
+    def _set(self, run: "_Run", config: Config) -> None:
+        """Set up a run or a variant of it; everything that depends on the configuration is made anew for each."""
+        self._run, self.config = run, config
+        self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
+        self.results, self.cache, self.defence = run.results, run.cache, run.defence
+        # raises now, and not minutes later, where configuration and data do not fit together
+        check_fits(config, run.partition)
+        self.trigger.stamp(np.zeros(run.bank.images.shape[2:], np.uint8))
+
+    def __enter__(self) -> "Simulation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End TFF's worker, if one was started. The simulation can still be used."""
+        if self._run.federation is not None:
+            self._run.federation.close()
+            self._run.federation = None
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The fields, by full name, in which the run differs from its profile; a variant has its run's."""
+        return changed_fields(make_config(self.bank.dataset, self.profile), self._run.base)
+
+    @property
+    def tag(self) -> str | None:
+        """What to call the run's changed fields in a folder's name; None where nothing changed."""
+        return tag_of(self.changed)
+
+    @property
+    def variation(self) -> str | None:
+        """What to call the fields in which a variant differs from its run; None for the run itself."""
+        return tag_of(changed_fields(self._run.base, self.config))
+
+    def variant(self, **overrides: Any) -> "Simulation":
+        """Return this simulation with other fields of the evaluation.
+
+        It shares data, models, worker and results folder: an ablation is part of its run.
+
+        Raises:
+            ConfigError: a field decides a model, or a value is wrong.
+        """
+        given = resolve_all(overrides)
+        for name in given:
+            if fields()[name].metadata["stage"] != "evaluation":
+                raise ConfigError(
+                    f"{name}: a variant changes only how tasks are evaluated, and this field decides a model; make a "
+                    "new Simulation"
+                )
+        config = self.config.replace(given)
+        layer_names.chosen(config.defence.mixed_layers)
+        other = type(self).__new__(type(self))
+        other._set(self._run, config)
+        return other
+
+    def without_mix(self) -> "Simulation":
+        """Return the variant for weights that extra meta-training has mixed already, so they are not mixed again."""
+        return self.variant(delta=1.0) if self.config.defence.extra_order == "after-mix" else self
+
+    @property
+    def trigger(self) -> Trigger:
+        """The attacker's trigger (ledger 34)."""
+        return Trigger.of(self.config)
+
+    @functools.cached_property
+    def model(self) -> "Conv4":
+        """The network."""
+        progress.quiet_tensorflow("tensorflow")
+        from tfmeta.models.conv4 import Conv4
+
+        threads.side_by_side(self._run.workers)
+        learning = self.config.meta_learning
+        return Conv4(self.bank.images.shape[2:], learning.ways, learning.filters, learning.downsample)
+
+    @functools.cached_property
+    def client_data(self):
+        """The clients' images, as shards."""
+        from tfmeta.federated.client_data import ClientData
+
+        return ClientData(self.bank, self.partition, self.trigger, self.config, self.cache / "shards")
+
+    @functools.cached_property
+    def setting(self) -> "Setting":
+        """What all clients share."""
+        model = self.model  # first, so that TensorFlow is imported quietly
+        from tfmeta.federated.clients import Setting
+
+        return Setting(model, self.client_data.capacity, self.config)
+
+    def federation(self):
+        """Return the federation; start TFF's worker if it is needed and does not run yet."""
+        if self._run.federation is None:
+            self._run.federation = self._open_federation()
+        return self._run.federation
+
+    def _open_federation(self):
+        if self.config.federation.runtime == "tff":
+            progress.quiet_tensorflow("tensorflow_federated")
+            from tfmeta.federated.tff.federation import TffFederation
+
+            log = self.results / "logs" / "tff-worker.log"
+            return TffFederation(self.setting, log, threads=self._run.workers or threads.cores())
+        setting = self.setting
+        from tfmeta.federated.in_process import InProcessFederation
+
+        return InProcessFederation(setting)
+
+    def timeline(self, case: str) -> "Timeline":
+        """Return the timeline of a case's models; cases (b) and (c) share one."""
+        known = knows_backdoor(_known_case(case))
+        if known not in self._run.timelines:
+            setting = self.setting
+            from tfmeta.federated.timeline import Timeline
+
+            identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
+            self._run.timelines[known] = Timeline(
+                setting, self.client_data, identity, self.results / "models", self.federation, known
+            )
+        return self._run.timelines[known]
+
+    def weights(self, model: str | int = "attacked", *, case: str = "a") -> list[np.ndarray]:
+        """Return the weights of a model of the timeline, training what is missing up to it.
+
+        Args:
+            model: "pretrained", "before_attack", "attacked", or a round's number.
+            case: "a", "b" or "c".
+
+        Returns:
+            A list of float32 arrays.
+        """
+        return self.timeline(case).weights(rounds.number_of(model, self.config))
+
+    @functools.cache  # noqa: B019 - a simulation lives as long as its process or notebook
+    def tasks(self, case: str, user: int | None) -> "Tasks":
+        """Return a benign user's tasks in a case; `user` None: the meta-test tasks."""
+        _known_case(case)
+        from tfmeta.meta_learning import tasks
+
+        if user is None:
+            return tasks.meta_test_tasks(self.bank, self.partition, self.config)
+        if user not in BENIGN:
+            raise ConfigError(f"there is no benign user {user!r}: choose one of {', '.join(map(str, BENIGN))}")
+        return tasks.user_tasks(self.bank, self.partition, self.trigger, self.config, user, case)
+
+    def accuracies(
+        self,
+        weights: list[np.ndarray] | np.ndarray,
+        case: str,
+        user: int | None,
+        defence: str | Callable | None = None,
+        points: Sequence[int] | None = None,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> dict[str, np.ndarray]:
+        """Adapt weights to a user's tasks; return accuracies float32 [points, tasks] by metric.
+
+        Args:
+            weights: The meta-model's weights; or float32 [tasks, size], a vector for each task.
+            case: "a", "b" or "c"; it does not matter for the meta-test tasks.
+            user: 2, 3, 4, or None for the meta-test tasks.
+            defence: A defence's name, or a function like `defences.fine_tuning.adapt`; by default the simulation's.
+            points: Iterations to measure at; by default `evaluation.points_upto(fine_tuning_steps)`.
+            report: Called with the number of tasks done since the last call.
+        """
+        model = self.model
+        from tfmeta.meta_learning import evaluation
+
+        adapt = defence if callable(defence) else registry.load("defences", defence or self.defence).adapt
+        points = points or evaluation.points_upto(self.config.evaluation.fine_tuning_steps)
+        return evaluation.measure(model, self.config, weights, self.tasks(case, user), points, adapt, report)
+
+    def measure(
+        self,
+        weights: list[np.ndarray],
+        *,
+        case: str = "a",
+        user: int | None = 2,
+        defence: str | Callable | None = None,
+        points: Sequence[int] | None = None,
+    ) -> "pd.DataFrame":
+        """Adapt weights to a user's tasks; return a tidy table, one row per iteration, task and metric.
+
+        Arguments as in `accuracies`.
+
+        Returns:
+            Columns case, user, defence, iteration, task, metric and accuracy (from 0 to 1).
+        """
+        import pandas as pd
+
+        from tfmeta.meta_learning import evaluation
+
+        points = points or evaluation.points_upto(self.config.evaluation.fine_tuning_steps)
+        found = self.accuracies(weights, case, user, defence, points)
+        name = defence.__name__ if callable(defence) else defence or self.defence
+        rows = [
+            (case, user, name, iteration, task, "meta_test" if user is None else metric, float(values[row, task]))
+            for metric, values in found.items()
+            for row, iteration in enumerate(points)
+            for task in range(values.shape[1])
+        ]
+        return pd.DataFrame(rows, columns=["case", "user", "defence", "iteration", "task", "metric", "accuracy"])
+
+    def bar(self, total: int, description: str, unit: str = "task", initial: int = 0):
+        """Return a progress bar; see `progress.bar`."""
+        return progress.bar(total, description, unit, initial=initial)
+
+
+@dataclasses.dataclass
+class _Run:
+    """What a run and its variants share; `base` is the run's own configuration."""
+
+    bank: ImageBank
+    partition: Partition
+    profile: str
+    results: Path
+    cache: Path
+    base: Config
+    defence: str
+    workers: int | None
+    federation: Any = None
+    timelines: dict = dataclasses.field(default_factory=dict)
+
+
+def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
+    """Return the configuration; raise `ConfigError` for everything that can be known without data."""
+    config = make_config(dataset, profile, **overrides)
+    layer_names.chosen(config.defence.mixed_layers)
+    return config
+
+
+def _known_defence(name: str) -> None:
+    if name not in registry.names("defences"):
+        raise ConfigError(unknown("defence", name, registry.names("defences")))
+
+
+def _known_case(case: str) -> str:
+    if case not in CASES:
+        raise ConfigError(unknown("case", case, CASES))
+    return case
