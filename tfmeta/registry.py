@@ -47,7 +47,8 @@ def names(kind: str) -> tuple[str, ...]:
         kind: One of `KINDS`.
     """
     folder = Path(__file__).parent / KINDS[kind].package.removeprefix("tfmeta.").replace(".", "/")
-    modules = {file.stem: file for file in folder.glob("*.py")} | {f.parent.name: f for f in folder.glob("*/__init__.py")}
+    modules = {file.stem: file for file in folder.glob("*.py")}
+    modules |= {file.parent.name: file for file in folder.glob("*/__init__.py")}
     found = [name for name, file in modules.items() if _defines(file, KINDS[kind].function)]
     return tuple(sorted(_shown(kind, name) for name in found))
 

@@ -24,13 +24,13 @@ class Config:
         ConfigError: fields of different groups do not fit together; the message names them.
     """
 
-    data: DataConfig = DataConfig()
-    meta_learning: MetaLearningConfig = MetaLearningConfig()
-    federation: FederationConfig = FederationConfig()
-    attack: AttackConfig = AttackConfig()
-    trigger: TriggerConfig = TriggerConfig()
-    defence: DefenceConfig = DefenceConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    meta_learning: MetaLearningConfig = dataclasses.field(default_factory=MetaLearningConfig)
+    federation: FederationConfig = dataclasses.field(default_factory=FederationConfig)
+    attack: AttackConfig = dataclasses.field(default_factory=AttackConfig)
+    trigger: TriggerConfig = dataclasses.field(default_factory=TriggerConfig)
+    defence: DefenceConfig = dataclasses.field(default_factory=DefenceConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     def __post_init__(self):
         size = self.meta_learning.meta_batch_size

@@ -61,7 +61,8 @@ class Group:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, checked(f"{self.GROUP}.{field.name}", field, getattr(self, field.name)))
+            name, value = f"{self.GROUP}.{field.name}", getattr(self, field.name)
+            object.__setattr__(self, field.name, checked(name, field, value))
 
 
 def choices_of(field: dataclasses.Field) -> tuple[str, ...] | None:
