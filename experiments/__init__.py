@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfmeta.errors import ConfigError, unknown
+from tfmeta.errors import check_known
 from tfmeta.simulation import Simulation
 
 
@@ -28,8 +28,7 @@ def cases_of(name: str) -> tuple[str, ...]:
     Raises:
         ConfigError: the experiment is unknown.
     """
-    if name not in modules():
-        raise ConfigError(unknown("experiment", name, modules()))
+    check_known("experiment", name, modules())
     return _module(name).NAMES[name]
 
 
@@ -45,8 +44,7 @@ def named(names: Sequence[str]) -> list[str]:
 def check(name: str, cases: Sequence[str] = ()) -> None:
     """Raise `ConfigError` for an unknown experiment or case."""
     for case in cases:
-        if case not in cases_of(name):
-            raise ConfigError(unknown(f"case of {name}", case, cases_of(name)))
+        check_known(f"case of {name}", case, cases_of(name))
     cases_of(name)
 
 

@@ -12,7 +12,7 @@ import importlib
 import types
 from pathlib import Path
 
-from tfmeta.errors import ConfigError, unknown
+from tfmeta.errors import check_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +63,7 @@ def load(kind: str, name: str) -> types.ModuleType:
     Raises:
         ConfigError: the name is unknown; the message suggests the nearest one.
     """
-    if name not in names(kind):
-        raise ConfigError(unknown(KINDS[kind].what, name, names(kind)))
+    check_known(KINDS[kind].what, name, names(kind))
     return importlib.import_module(f"{KINDS[kind].package}.{name.replace('-', '_')}")
 
 

@@ -13,7 +13,7 @@ from tfmeta.config.federation import FederationConfig
 from tfmeta.config.fields import STAGES, checked
 from tfmeta.config.meta_learning import MetaLearningConfig
 from tfmeta.config.trigger import TriggerConfig
-from tfmeta.errors import ConfigError, unknown
+from tfmeta.errors import ConfigError, check_known
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,7 @@ class Config:
         """Return a copy with other values; `settings` maps full field names to values."""
         groups: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
-            if name not in fields():
-                raise ConfigError(unknown("field", name, fields()))
+            check_known("field", name, fields())
             group, _, field = name.partition(".")
             groups.setdefault(group, {})[field] = checked(name, fields()[name], value)
         changed = {group: dataclasses.replace(getattr(self, group), **values) for group, values in groups.items()}

@@ -8,7 +8,7 @@ from typing import Any
 from tfmeta.config.config import Config, fields
 from tfmeta.config.fields import checked
 from tfmeta.config.profiles import PROFILE_NAMES, profile_settings
-from tfmeta.errors import ConfigError, unknown
+from tfmeta.errors import ConfigError, check_known
 
 
 def make_config(dataset: str, profile: str = "quick", /, **overrides: Any) -> Config:
@@ -22,8 +22,7 @@ def make_config(dataset: str, profile: str = "quick", /, **overrides: Any) -> Co
     Raises:
         ConfigError: the data set, profile or field is unknown, or a value is out of its range.
     """
-    if profile not in PROFILE_NAMES:
-        raise ConfigError(unknown("profile", profile, PROFILE_NAMES))
+    check_known("profile", profile, PROFILE_NAMES)
     return Config().replace({**profile_settings(dataset, profile), **resolve_all(overrides)})
 
 
