@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from tfmeta import registry
-from tfmeta.config.cases import knows_backdoor
 from tfmeta.datasets.shares import BENIGN
 from tfmeta.errors import ResultError
-from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK
+from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK, knows_backdoor
 from tfmeta.simulation import Simulation
 from tfmeta.store import checkpoints, lock, provenance, results
 

@@ -16,7 +16,7 @@ import numpy as np
 from tfmeta import registry
 from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import Config, changed_fields, fields, make_config, resolve_all, tag_of
-from tfmeta.config.cases import CASES, knows_backdoor
+from tfmeta.config.cases import CASES
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
 from tfmeta.datasets.opening import AUTO
 from tfmeta.datasets.partition import check_fits, make_partition
@@ -186,7 +186,7 @@ class Simulation:
     def timeline(self, case: str) -> "Timeline":
         """Return the timeline of a case's models; cases (b) and (c) share one."""
         check_known("case", case, CASES)
-        known = knows_backdoor(case)
+        known = rounds.knows_backdoor(case)
         if known not in self._run.timelines:
             setting = self.setting
             from tfmeta.federated.timeline import Timeline

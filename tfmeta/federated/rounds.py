@@ -13,6 +13,11 @@ PRETRAINED, BEFORE_ATTACK, ATTACKED = 0, 1, 2
 NAMED = {"pretrained": PRETRAINED, "before_attack": BEFORE_ATTACK, "attacked": ATTACKED}
 
 
+def knows_backdoor(case: str) -> bool:
+    """Return whether benign users train on (correctly labelled) backdoor classes in a case (ledger 19)."""
+    return case != "a"
+
+
 def last_round(config: Config) -> int:
     """Return the number of the timeline's last round."""
     return ATTACKED + config.federation.rounds_after
