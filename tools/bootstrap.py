@@ -105,7 +105,7 @@ class Environment:
         """Give back the space of an unfinished environment; keep its log."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # this takes a moment, and must not stay half done
         if (self.folder / MARKER).exists() and not self.read(STAMP):
-            log = "\n".join(self.read(LOG))
+            log = "\n".join([*self.read(LOG), ""])
             self.empty()
             (self.folder / LOG).write_text(log)
 

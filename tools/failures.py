@@ -6,14 +6,32 @@ import shutil
 from pathlib import Path
 
 GIB = 1 << 30
-# What pip, uv or the system printed, and what to do about it; the first match counts.
-ADVICE = (
-    ("No space left|Disk quota", "make room, or use another disk with VENV=/path and UV_CACHE_DIR=/path"),
-    ("CERTIFICATE_VERIFY|peer certificate", "name your network's certificate with PIP_CERT=/path/to/file.pem"),
-    ("MATCH THE HASHES|ash mismatch|BadZip|xtract", "empty the caches (`pip cache purge`, ~/.cache/uv) and try again"),
-    ("Failed to fetch|onnection|resolution|imed out|HTTP", "check the network and `pip config list`, then try again"),
-    ("No matching distribution|No solution", "check that the package index of `pip config list` has this file"),
-    ("Permission|Read-only|not permitted", "make that writable, or use VENV=/path and UV_CACHE_DIR=/path"),
+# What pip, uv or the system may print, and what to tell the user; the first match counts.
+CAUSES = (
+    (
+        "No space left|Disk quota",
+        "the disk is full: make room, or use another one with VENV=/path and UV_CACHE_DIR=/path",
+    ),
+    (
+        "CERTIFICATE_VERIFY|peer certificate",
+        "the package index's TLS certificate does not verify: name your network's own with PIP_CERT=/path/to/file.pem",
+    ),
+    (
+        "MATCH THE HASHES|[Hh]ash mismatch|BadZipFile|extract",
+        "a download is damaged or was replaced: empty the caches (`pip cache purge`, ~/.cache/uv) and try again",
+    ),
+    (
+        "Failed to fetch|error sending|[Cc]onnection|resolution|[Tt]imed out|HTTP",
+        "the package index cannot be reached: check the network and pip's settings (`pip config list`), and try again",
+    ),
+    (
+        "No matching distribution|No solution",
+        "a package is missing: check that pip is set to use a complete package index (`pip config list`)",
+    ),
+    (
+        "Permission|Read-only|not permitted",
+        "a folder cannot be written: use others with VENV=/path and UV_CACHE_DIR=/path",
+    ),
 )
 
 
@@ -22,11 +40,14 @@ class SetupError(Exception):
 
 
 def explain(output: str) -> str:
-    """Return the error in `output` of pip, uv or the system, and what to do about it."""
+    """Return what went wrong and what to do about it, in one sentence, from the `output` of pip, uv or the system."""
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it printed nothing"]
     errors = [line for line in lines if re.match("error|cause", line, re.IGNORECASE)] or lines[-1:]
-    reported = "; ".join(dict.fromkeys([errors[0], errors[-1]])).rstrip(".")
-    return next((f"{reported}: {advice}" for cause, advice in ADVICE if re.search(cause, output)), reported)
+    quoted = "; ".join(dict.fromkeys(line.partition(". ")[0].rstrip(".") for line in (errors[0], errors[-1])))
+    package = re.search(r"^ +([\w.-]+==\S+) from ", output, re.MULTILINE)  # pip names it below the error
+    quoted += f" for {package[1]}" if package else ""
+    cause = next((sentence for pattern, sentence in CAUSES if re.search(pattern, output)), "the installation failed")
+    return f"{cause} ({quoted})"
 
 
 def check_machine(folder: Path, need: int) -> None:

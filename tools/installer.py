@@ -80,4 +80,4 @@ class Installer:
             done = subprocess.run(command, cwd=ROOT, env=environment, pass_fds=self.held, **streams)
         if done.returncode != 0:
             printed = self.log.read_bytes()[start:].decode(errors="replace")
-            raise SetupError(f"{explain(printed)} (full output: {self.log})")
+            raise SetupError(f"{explain(printed)}; all that was printed is in {self.log}")
