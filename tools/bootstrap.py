@@ -96,9 +96,8 @@ class Environment:
         (self.folder / STAMP).unlink(missing_ok=True)
         # jax has no wheel. It is built without isolation, so that what builds it is the lock's own, hashed files.
         entries = re.findall(r"^(?:setuptools|wheel)==(?:.*\\\n)*.*\n", self.lock.read_text(), re.MULTILINE)
-        builders = self.folder / "builders.txt"
-        builders.write_text("".join(entries))
-        self.installer.pip_install(ROOT / "tools" / "uv.txt", builders)
+        (self.folder / "builders.txt").write_text("".join(entries))
+        self.installer.pip_install(ROOT / "tools" / "uv.txt", self.folder / "builders.txt")
         wheels = ("--only-binary=:all:", "--no-binary=jax", "--no-build-isolation")
         self.installer.uv("sync", "--require-hashes", "--compile-bytecode", *wheels, str(self.lock))
         (self.folder / STAMP).write_text(self.wanted[0])
@@ -136,11 +135,8 @@ def main() -> int:
             wait_for_turn(lock.fileno())
             folder, package = given.environment.absolute(), not given.without_package
             Environment(folder, given.lock.absolute(), package, lock.fileno()).update()
-    except SetupError as error:
-        say(str(error))
-        return 1
-    except OSError as error:
-        say(explain(str(error)))
+    except (SetupError, OSError) as error:
+        say(str(error) if isinstance(error, SetupError) else explain(str(error)))
         return 1
     except KeyboardInterrupt:
         say("interrupted: the next make sets the environment up again")
