@@ -94,7 +94,7 @@ lint: env ## check the code with ruff
 
 docs: ## build the documentation to site/; a warning is an error
 	@sh tools/python.sh bootstrap.py --without-package "$$VENV-docs" requirements-docs.txt
-	@NO_MKDOCS_2_WARNING=1 "$$VENV-docs/bin/mkdocs" build --strict --quiet --clean --site-dir site
+	@NO_MKDOCS_2_WARNING=1 "$$VENV-docs/bin/mkdocs" build --strict --clean --site-dir site
 
 lock: ## compile requirements*.txt anew; UPGRADE=1 for the newest versions
 	@sh tools/python.sh lock.py $(if $(UPGRADE),--upgrade)
