@@ -36,7 +36,7 @@ data-dir = $${DATA_DIR:+--data-dir "$$DATA_DIR"}
 figure = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; \
 	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) \
 	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} "$$@"
-code = tfmeta experiments figures tests tools setup.py
+code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
