@@ -42,7 +42,7 @@ class FigureSpec:
     def draw(self, folder: Path | str, out: Path | str) -> list[Path]:
         """Draw the results of a run's folder; return the paths of the files, which go to the folder `out`.
 
-        They are `<name>.pdf` and `.png`, of a table `.md` and `.csv`. A run with changed fields gets files of its own,
+        They are `<name>.pdf` and `.png`, or `.md` and `.csv` for a table. A run with changed fields gets its own files,
         such as `fig5-delta=0.5.pdf`.
 
         Raises:

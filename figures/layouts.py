@@ -56,9 +56,8 @@ def grid(run: Run, out: Path) -> list[Path]:
     users = sorted({entry["user"] for one in run.documents.values() for entry in one["curves"]} - {None})
     if not users:
         raise ResultError(f"the results in {run.folder} have no curves of single users: delete them and run them again")
-    drawn = []
     with style.page(5.2) as figure:
-        rows = figure.subplots(len(run.documents), len(users), squeeze=False)
+        rows, drawn = figure.subplots(len(run.documents), len(users), squeeze=False), []
         for number, (row, case) in enumerate(zip(rows, run.documents, strict=True)):
             for axes, user in zip(row, users, strict=True):
                 drawn += _panel(axes, run, case, user, first=user == users[0])

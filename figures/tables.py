@@ -39,14 +39,12 @@ def ablation(full: Run, out: Path) -> list[Path]:
     for case in full.documents:
         lines += ["", f"## Case ({case}): {CASES[case]}", ""]
         lines += [f"| change | iteration | {' | '.join(_HEADS.values())} |", "|---|---:|" + "---|" * len(_HEADS)]
-        of_case, shown = [cell for cell in cells if cell["case"] == case], None
+        of_case, last = [cell for cell in cells if cell["case"] == case], None
         for start in range(0, len(of_case), len(_HEADS)):
-            row = of_case[start : start + len(_HEADS)]
-            change = "" if row[0]["change"] == shown else row[0]["change"]
-            lines.append(f"| {change} | {row[0]['iteration']} | {' | '.join(map(_percent, row))} |")
-            shown = row[0]["change"]
-    exact = [{**cell, **{name: f"{cell[name]:.6g}" for name in _INTERVAL}} for cell in cells]
-    return _write(out, full.stem, lines, exact)
+            row, change = of_case[start : start + len(_HEADS)], of_case[start]["change"]
+            shown, last = "" if change == last else change, change  # a change is named in its first row
+            lines.append(f"| {shown} | {row[0]['iteration']} | {' | '.join(map(_percent, row))} |")
+    return _write(out, full.stem, lines, [cell | {name: f"{cell[name]:.6g}" for name in _INTERVAL} for cell in cells])
 
 
 def _percent(cell: dict[str, Any]) -> str:
