@@ -1,13 +1,16 @@
 """The registry: which figures there are, what they are drawn from, and what a name or a group stands for."""
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from drawing import ABLATIONS
 
+import figures
 from figures import FIGURES, GROUPS, chosen, titles
 from tfmeta.errors import ConfigError
 
@@ -77,3 +80,15 @@ def test_a_figure_of_other_data_sets_is_refused():
 def test_an_unknown_figure_suggests_the_nearest(name, nearest):
     with pytest.raises(ConfigError, match=f"unknown figure '{name}': did you mean {nearest}"):
         chosen([name], "auto")
+
+
+def test_figures_import_only_what_is_stored_and_configured():
+    allowed = ("figures", "tfmeta.config", "tfmeta.errors", "tfmeta.registry", "tfmeta.store", "matplotlib", "numpy")
+    for path in Path(figures.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                own = any(f"{name}.".startswith(f"{package}.") for package in allowed)
+                assert own or name.partition(".")[0] in sys.stdlib_module_names, f"{path.name} imports {name}"
