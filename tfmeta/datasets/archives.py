@@ -1,7 +1,7 @@
-"""Pictures in a zip or in a folder, read in the same way, safely.
+"""Images in a zip or in a folder, read in the same way.
 
-Nothing is ever unpacked to disk. Members of a zip whose path climbs out of its folder are refused all the same: such
-a file was not made by anyone who meant well.
+Nothing is unpacked to disk. A zip with a member whose path leads out of its folder is refused all the same: whoever
+made it meant harm.
 """
 
 import hashlib
@@ -9,20 +9,32 @@ import json
 import os
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+from PIL import Image
 
 from tfmeta.errors import DataError
 
-_AGAIN = "delete it and fetch it again"
+# What Pillow raises for a damaged image.
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_AGAIN = "delete it and download it again"
 
 
-class Pictures:
-    """Files below one root, by their path from there. Use as a context manager."""
+class Archive:
+    """Files below one root, by their path from there. Use it as a context manager.
+
+    Attributes:
+        path: The zip or the folder.
+        members: Paths of the files, sorted, with forward slashes; without folders and hidden files.
+    """
 
     path: Path
-    members: list[str]  # sorted, with forward slashes; folders and hidden files are left out
+    members: list[str]
 
     def __enter__(self):
         return self
@@ -31,27 +43,40 @@ class Pictures:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the archive."""
 
     def label(self, member: str) -> str:
-        """Name a member in a message."""
+        """Return a member's name for messages."""
         return f"{self.path}/{member}"
 
     def read(self, member: str, largest: int) -> bytes:
-        """Return a member's bytes; `DataError` where it is damaged or has more than `largest` of them."""
+        """Return a member's bytes.
+
+        Raises:
+            DataError: the member is damaged, cannot be read, or has more than `largest` bytes.
+        """
         raise NotImplementedError
 
+    def _check_size(self, member: str, size: int, largest: int) -> None:
+        if size > largest:
+            raise DataError(
+                f"{self.label(member)}: {size} bytes are too many for an image of this data set; download it again"
+            )
 
-def open_archive(path: Path) -> Pictures:
-    """Open a zip or a folder; `DataError` where it is missing, damaged, hostile, or may not be read."""
+
+def open_archive(path: Path) -> Archive:
+    """Open a zip or a folder.
+
+    Raises:
+        DataError: it is missing, damaged, malicious, or cannot be read.
+    """
     return FolderArchive(path) if _is_folder(path) else ZipArchive(path)
 
 
-class ZipArchive(Pictures):
+class ZipArchive(Archive):
     """The files in a zip."""
 
     def __init__(self, path: Path):
-        """Open `path` and check its list of members."""
         self.path = path
         try:
             with path.open("rb") as file:
@@ -72,7 +97,7 @@ class ZipArchive(Pictures):
         for name in names:
             if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
                 raise DataError(
-                    f"{self.path}: refused, since its member {name!r} points out of its folder; "
+                    f"{self.path}: refused, since its member {name!r} leads out of its folder; "
                     "get the file from its publisher"
                 )
         twice = [name for name, count in Counter(names).items() if count > 1]
@@ -85,42 +110,43 @@ class ZipArchive(Pictures):
         self._zip.close()
 
     def read(self, member: str, largest: int) -> bytes:
-        """Unpack one member into memory; zip's own checksum is verified."""
-        info = self._zip.getinfo(member)
-        if info.file_size > largest:
-            raise DataError(_too_large(self.label(member), info.file_size))
+        """Unpack one member into memory and verify its checksum (see `Archive.read`)."""
+        self._check_size(member, self._zip.getinfo(member).file_size, largest)
         try:
-            return self._zip.read(info)
-        # encrypted, or an unknown compression, or damaged: each decompressor has faults of its own, and a name in
-        # the member's head may not be UTF-8
+            return self._zip.read(member)
+        # encrypted, of an unknown compression, or damaged: each decompressor has errors of its own, and the name in
+        # the member's header may not be UTF-8
         except Exception as error:
-            raise DataError(f"{self.label(member)}: damaged ({error}); {_again(self.path)}") from error
+            raise DataError(
+                f"{self.label(member)}: damaged ({error}); delete {self.path.name} and download it again"
+            ) from error
 
 
-class FolderArchive(Pictures):
+class FolderArchive(Archive):
     """The files below a folder."""
 
     def __init__(self, path: Path):
-        """List the files below `path`."""
         self.path = path
         self.members = sorted(member for member, _ in _walk(path))
 
     def read(self, member: str, largest: int) -> bytes:
-        """Read one file."""
+        """Read one file (see `Archive.read`)."""
         try:
             with (self.path / member).open("rb") as file:
                 data = file.read(largest + 1)
+                size = os.fstat(file.fileno()).st_size
         except OSError as error:
             raise DataError(unreadable(self.path / member, error)) from error
-        if len(data) > largest:
-            raise DataError(_too_large(self.label(member), (self.path / member).stat().st_size))
+        self._check_size(member, max(size, len(data)), largest)
         return data
 
 
 def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
-    """Names, sizes and times of the files that a zip or a folder consists of, as JSON; quick, nothing is opened.
+    """Return what tells a zip's or a folder's content apart, as JSON: names, sizes and times, without opening a file.
 
-    With `suffixes` (lower case) a folder's files with others do not count.
+    Args:
+        path: A zip or a folder.
+        suffixes: In lower case; files of a folder with other suffixes do not count. None counts all.
     """
     path = path.resolve()
     if not _is_folder(path):
@@ -135,13 +161,13 @@ def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
 
 
 def unreadable(path: Path, error: Exception) -> str:
-    """Say in one sentence why a file or folder cannot be read and what to do."""
+    """Return a sentence that says why a file or folder cannot be read and what to do."""
     reason = getattr(error, "strerror", None) or error
     return f"{path}: cannot be read ({reason}); check the path and its permissions"
 
 
 def check_folder(data_dir: Path) -> None:
-    """Raise `DataError` where the data folder is missing, not a folder, or may not be read."""
+    """Raise `DataError` if the data folder is missing, is a file, or cannot be read."""
     try:
         with os.scandir(data_dir) as entries:
             next(entries, None)
@@ -156,7 +182,7 @@ def check_folder(data_dir: Path) -> None:
 
 
 def is_web_page(start: bytes) -> bool:
-    """Tell by its first bytes that a file is HTML, which is what many failed downloads are."""
+    """Return whether a file with these first bytes is HTML, as the result of a failed download often is."""
     return re.match(rb"\s*(<!doctype|<html|<\?xml|<head|<body)", start, re.IGNORECASE) is not None
 
 
@@ -167,7 +193,7 @@ def _is_folder(path: Path) -> bool:
         raise DataError(unreadable(path, error)) from error
 
 
-def _walk(folder: Path, prefix: str = ""):
+def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
     """Yield (path from the root, stat) of the files below a folder; symbolic links to folders are not followed."""
     try:
         with os.scandir(folder) as entries:
@@ -184,7 +210,7 @@ def _walk(folder: Path, prefix: str = ""):
 
 
 def _hidden(name: str) -> bool:
-    """Tell what unpackers and file managers leave behind: .DS_Store, ._0709_01.png, __MACOSX/…"""
+    """Return whether unpackers or file managers left this file behind: .DS_Store, ._0709_01.png, __MACOSX/..."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
@@ -194,11 +220,3 @@ def _not_a_zip(path: Path, start: bytes, error: Exception) -> str:
     if start.startswith(b"PK"):
         return f"{path}: truncated or damaged ({error}); {_AGAIN}"
     return f"{path}: is not a zip; {_AGAIN} from its publisher"
-
-
-def _again(path: Path) -> str:
-    return f"delete {path.name} and fetch it again"
-
-
-def _too_large(label: str, size: int) -> str:
-    return f"{label}: {size} bytes are too many for a picture of this data set; fetch it again"

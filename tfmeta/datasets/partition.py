@@ -1,8 +1,8 @@
 """Who owns which image: users' classes, the attacker's share, validation, meta-test (ledger 11, 12, 14, 15, 19).
 
-A partition is a pure function of the bank's shape and class names, and a seed. It names images, and `shards` fetches
-them. Each data set says how it is split. Tests hold the walls: training / validation, benign / attacker, meta-training /
-meta-test.
+A partition is a pure function of a seed and of the bank's shape, splits and class names. It names images, and `shards`
+fetches them. Each data set defines its own. Tests check that nothing is on both sides of training / validation,
+benign / attacker and meta-training / meta-test.
 """
 
 import logging
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def make_partition(bank: ImageBank, split_seed: int) -> Partition:
-    """Return who owns which images of a bank, and log what a reader has to know about it.
+    """Return who owns which images of a bank, and log where that is not the paper's partition.
 
     Raises:
         DataError: the bank's shape or classes do not fit the data set's partition.
@@ -31,7 +31,11 @@ def make_partition(bank: ImageBank, split_seed: int) -> Partition:
 
 
 def check_fits(config: Config, partition: Partition) -> None:
-    """Raise `ConfigError` where an episode or a task asks for more classes or images than there are."""
+    """Check that no episode or task needs more classes or images than there are.
+
+    Raises:
+        ConfigError: one does; the message names the field and how many there are.
+    """
     ways, task_shots = config.meta_learning.ways, config.evaluation.task_shots
     classes = min(len(subset.classes) for subset in (*partition.train.values(), partition.meta_test))
     if ways > classes:
@@ -42,7 +46,7 @@ def check_fits(config: Config, partition: Partition) -> None:
         if wanted > images:
             raise ConfigError(f"{name} = {wanted}: the smallest training class has {images} images; choose fewer")
     images = int(partition.meta_test.counts.min())
-    if task_shots >= images:  # and one to ask about
+    if task_shots >= images:  # a task needs a query too
         raise ConfigError(
             f"task_shots = {task_shots}: the smallest meta-test class has {images} images, and a task needs one more "
             "than its shots; choose fewer"
@@ -53,8 +57,8 @@ def check_fits(config: Config, partition: Partition) -> None:
     _check_poison(config, int(partition.target_attacker.counts.sum()), int(partition.backdoor_attacker.counts.sum()))
 
 
-def _check_poison(config, target_images, backdoor_images):
-    """Raise `ConfigError` where a poisoned episode asks for more images than the attacker owns."""
+def _check_poison(config: Config, target_images: int, backdoor_images: int) -> None:
+    """Raise `ConfigError` if a poisoned episode needs more images than the attacker owns."""
     attack = config.attack
     if attack.triggered_shots > backdoor_images:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Glyphs: a stand-in for Omniglot, drawn from fonts on the spot; for machines without the data."""
+"""Glyphs: a stand-in for Omniglot, drawn from fonts, for machines without the data."""
 
 from pathlib import Path
 

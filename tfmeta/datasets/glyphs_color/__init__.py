@@ -1,4 +1,4 @@
-"""Glyphs-color: a stand-in for mini-ImageNet, drawn from a font on the spot; for machines without the data."""
+"""Glyphs-color: a stand-in for mini-ImageNet, drawn from a font, for machines without the data."""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ from tfmeta.errors import DataError, DownloadError, StorageError
 
 DISPLAY_NAME = "Omniglot"
 STAND_IN_FOR = None
-# Checked before anything waits for a download, so that a machine without a network falls back within seconds.
+# How long `missing` waits for an answer, so that a machine without a network falls back to the stand-in within seconds.
 PROBE_SECONDS = 4.0
 
 
@@ -25,7 +25,7 @@ def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBa
         DownloadError: it could not be downloaded.
         StorageError: a folder cannot be written to.
     """
-    from tfmeta.datasets.omniglot import release
+    from tfmeta.datasets.omniglot import reader, release
 
     found = release.obtain(data_dir) if download else release.locate(data_dir)
     if not found:
@@ -33,12 +33,11 @@ def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBa
             f"{data_dir}: no Omniglot here (looked for images_background and images_evaluation, .zip or folder, there "
             f"and in {data_dir}/omniglot); put them there, or allow the download (make data)"
         )
-    return release.read_bank(found, cache_dir)
+    return reader.read_bank(found, cache_dir)
 
 
 def missing(data_dir: Path, download: bool = True) -> str | None:
-    """Return why Omniglot cannot be opened, or None where it is there (downloaded just now, if need be)."""
-    from tfmeta.datasets.download import reachable
+    """Return why Omniglot cannot be opened, or None if it is there (downloaded just now, if need be)."""
     from tfmeta.datasets.omniglot import release
 
     reason = f"there is no Omniglot in {data_dir}"
@@ -46,7 +45,7 @@ def missing(data_dir: Path, download: bool = True) -> str | None:
         return None
     if not download:
         return f"{reason}, and downloading is off"
-    if not reachable(release.public_url(), PROBE_SECONDS):
+    if not release.reachable(release.public_url(), PROBE_SECONDS):
         return f"{reason}, and {release.public_url()} cannot be reached"
     try:
         release.obtain(data_dir)

@@ -1,11 +1,4 @@
-"""Arrays from a pickle, without running anything that is in it.
-
-A pickle is a program for a small stack machine. Python's own reader of it calls whatever the program names, and takes
-as much memory as the program says. This one knows the operations that make dicts, lists, tuples, texts and numbers, and
-of calls only those by which numpy writes arrays down. It carries none of them out: it notes what the array would be and
-where in the file its bytes are. So a file can be refused, but can do nothing, and it takes no memory for its pictures
-unless they were written as text.
-"""
+"""The stack machine that a pickle is a program for, without its dangerous operations."""
 
 import mmap
 import pickletools
@@ -17,12 +10,13 @@ from tfmeta.datasets import archives
 from tfmeta.datasets.safe_pickle.parts import Malformed, Name, Raw, Refused, build, call
 from tfmeta.errors import DataError
 
-# A file with the indices of 38,400 pictures as numpy numbers takes 400,000; each may cost some 200 bytes.
+# A file with the indices of 38,400 images as numpy numbers takes 400,000; each may cost some 200 bytes.
 MOST_OPERATIONS = 1_000_000
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _NUMBERS = {"BININT": "<i", "BININT1": "<B", "BININT2": "<H", "BINFLOAT": ">d"}
 _TEXTS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
 _BYTES = ("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8")
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 _LENGTHS = {
     pickletools.TAKEN_FROM_ARGUMENT1: "<B",
     pickletools.TAKEN_FROM_ARGUMENT4: "<i",
@@ -32,10 +26,12 @@ _LENGTHS = {
 
 
 def read_pickle(path: Path) -> Any:
-    """Return what a pickle of protocol 2 to 5 describes, of dicts, lists, tuples, numbers, `Array` and `Raw`.
+    """Return what a pickle of protocol 2 to 5 describes: dicts, lists, tuples, numbers, `Array` and `Raw`.
 
-    Raises `DataError` where the file cannot be read, is no such pickle, or asks for anything else. Arrays are views
-    of the mapped file.
+    Arrays are views of the mapped file.
+
+    Raises:
+        DataError: the file cannot be read, is not such a pickle, or asks for anything else.
     """
     try:
         with path.open("rb") as file:
@@ -55,7 +51,7 @@ def read_pickle(path: Path) -> Any:
         return machine.run()
     except Refused as error:
         raise DataError(
-            f"{path}: refused, since it holds more than pictures and their classes ({error}, at byte {machine.at}); "
+            f"{path}: refused, since it holds more than images and their classes ({error}, at byte {machine.at}); "
             "nothing in it was run. Get the file from a source that you trust"
         ) from error
     except (Malformed, IndexError, KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
@@ -64,12 +60,12 @@ def read_pickle(path: Path) -> Any:
 
 
 class _Machine:
-    """The stack machine: `run` returns what is on the stack at the end."""
+    """The stack machine; `run` returns what is on the stack at the end."""
 
     def __init__(self, view: memoryview):
         self.view, self.at = view, 0
         self.stack: list[Any] = []
-        self.marks: list[int] = []  # where on the stack
+        self.marks: list[int] = []  # heights of the stack
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
@@ -81,7 +77,9 @@ class _Machine:
             if operation.name == "STOP":
                 (value,) = self.stack
                 return value
-            self._do(operation.name, self._argument(operation.arg))
+            argument = self._argument(operation.arg)
+            if not (self._push(operation.name, argument) or self._combine(operation.name, argument)):
+                raise Refused(f"the operation {operation.name}")
         raise Refused(f"more than {MOST_OPERATIONS} operations")
 
     def _take(self, size: int) -> memoryview:
@@ -91,7 +89,7 @@ class _Machine:
         return self.view[self.at - size : self.at]
 
     def _argument(self, kind: pickletools.ArgumentDescriptor | None) -> memoryview | str | None:
-        """Return an operation's argument: its bytes, or the one or two lines of text."""
+        """Return an operation's argument: its bytes, or one or two lines of text."""
         if kind is None:
             return None
         if kind.n == pickletools.UP_TO_NEWLINE:
@@ -107,113 +105,83 @@ class _Machine:
             raise Malformed("a name has no end")
         return str(self._take(start.index(b"\n") + 1)[:-1], "ascii")
 
-    def _do(self, name: str, argument: memoryview | str | None) -> None:
+    def _push(self, name: str, argument: memoryview | str | None) -> bool:
+        """Do an operation that adds one value to the stack; return whether it is one."""
         if name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name])
+            value = _CONSTANTS[name]
         elif name in _NUMBERS:
-            self.stack.append(struct.unpack(_NUMBERS[name], argument)[0])
-        elif name in _TEXTS:
-            self.stack.append(Raw(argument, text=True))
-        elif name in _BYTES:
-            self.stack.append(Raw(argument))
-        elif method := getattr(self, f"_{name.lower()}", None):
-            method(argument)
+            (value,) = struct.unpack(_NUMBERS[name], argument)
+        elif name == "LONG1":
+            value = int.from_bytes(argument, "little", signed=True)
+        elif name in _TEXTS or name in _BYTES:
+            value = Raw(argument, text=name in _TEXTS)
+        elif name in _EMPTY:
+            value = _EMPTY[name]()
+        elif name in ("BINGET", "LONG_BINGET"):
+            value = self.memo[int.from_bytes(argument, "little")]
+        elif name == "GLOBAL":
+            value = Name.allowed(*argument.split("\n"))
         else:
-            raise Refused(f"the operation {name}")
+            return False
+        self.stack.append(value)
+        return True
 
-    # --- one method an operation; the names are those of pickletools ----------------------------------
+    def _combine(self, name: str, argument: memoryview | str | None) -> bool:
+        """Do an operation on what the stack holds; return whether it is one that is allowed."""
+        match name:
+            case "PROTO" if argument[0] > 5:
+                raise Malformed(f"protocol {argument[0]} is not known")
+            case "PROTO" | "FRAME":
+                pass
+            case "MARK":
+                self.marks.append(len(self.stack))
+            case "BINPUT" | "LONG_BINPUT":
+                self.memo[int.from_bytes(argument, "little")] = self.stack[-1]
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = self.stack[-1]
+            case "TUPLE":
+                self.stack.append(tuple(self._pop_to_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                self.stack.append(tuple(self._pop(int(name[-1]))))
+            case "APPEND":
+                (value,) = self._pop(1)
+                self._top(list).append(value)
+            case "APPENDS":
+                values = self._pop_to_mark()
+                self._top(list).extend(values)
+            case "SETITEM":
+                key, value = self._pop(2)
+                self._top(dict)[_key(key)] = value
+            case "SETITEMS":
+                values = self._pop_to_mark()
+                items = {_key(key): value for key, value in zip(values[::2], values[1::2], strict=True)}
+                self._top(dict).update(items)
+            case "STACK_GLOBAL":
+                module, name = self._pop(2)
+                self.stack.append(Name.allowed(module.word(), name.word()))
+            case "REDUCE":
+                self.stack.append(call(*self._pop(2)))
+            case "BUILD":
+                (state,) = self._pop(1)
+                build(self.stack[-1], state)
+            case _:
+                return False
+        return True
 
-    def _proto(self, argument):
-        if argument[0] > 5:
-            raise Malformed(f"protocol {argument[0]} is not known")
-
-    def _frame(self, argument):
-        pass
-
-    def _mark(self, _):
-        self.marks.append(len(self.stack))
-
-    def _long1(self, argument):
-        self.stack.append(int.from_bytes(argument, "little", signed=True))
-
-    def _empty_dict(self, _):
-        self.stack.append({})
-
-    def _empty_list(self, _):
-        self.stack.append([])
-
-    def _empty_tuple(self, _):
-        self.stack.append(())
-
-    def _tuple(self, _):
-        self.stack.append(tuple(self._since_mark()))
-
-    def _tuple1(self, _):
-        self.stack[-1:] = [(self.stack[-1],)]
-
-    def _tuple2(self, _):
-        self.stack[-2:] = [tuple(self._last(2))]
-
-    def _tuple3(self, _):
-        self.stack[-3:] = [tuple(self._last(3))]
-
-    def _append(self, _):
-        value = self.stack.pop()
-        self._under(list).append(value)
-
-    def _appends(self, _):
-        values = self._since_mark()
-        self._under(list).extend(values)
-
-    def _setitem(self, _):
-        key, value = self._last(2)
-        del self.stack[-2:]
-        self._under(dict)[_key(key)] = value
-
-    def _setitems(self, _):
-        values = self._since_mark()
-        self._under(dict).update({_key(k): value for k, value in zip(values[::2], values[1::2], strict=True)})
-
-    def _binput(self, argument):
-        self.memo[int.from_bytes(argument, "little")] = self.stack[-1]
-
-    _long_binput = _binput
-
-    def _memoize(self, _):
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def _binget(self, argument):
-        self.stack.append(self.memo[int.from_bytes(argument, "little")])
-
-    _long_binget = _binget
-
-    def _global(self, argument):
-        self.stack.append(Name.allowed(*argument.split("\n")))
-
-    def _stack_global(self, _):
-        module, name = self._last(2)
-        self.stack[-2:] = [Name.allowed(module.word(), name.word())]
-
-    def _reduce(self, _):
-        function, arguments = self._last(2)
-        self.stack[-2:] = [call(function, arguments)]
-
-    def _build(self, _):
-        state = self.stack.pop()
-        build(self.stack[-1], state)
-
-    def _since_mark(self) -> list[Any]:
+    def _pop_to_mark(self) -> list[Any]:
         start = self.marks.pop()
         values = self.stack[start:]
         del self.stack[start:]
         return values
 
-    def _last(self, count: int) -> list[Any]:
+    def _pop(self, count: int) -> list[Any]:
         if len(self.stack) - (self.marks[-1] if self.marks else 0) < count:
             raise Malformed("its stack is empty")
-        return self.stack[-count:]
+        values = self.stack[-count:]
+        del self.stack[-count:]
+        return values
 
-    def _under(self, kind: type) -> Any:
+    def _top(self, kind: type) -> Any:
         if not isinstance(self.stack[-1], kind):
             raise Malformed(f"a {kind.__name__} is missing")
         return self.stack[-1]

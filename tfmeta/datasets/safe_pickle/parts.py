@@ -1,4 +1,4 @@
-"""What `pickled` finds in a pickle besides dicts, lists and numbers: bytes, and numpy's arrays and numbers.
+"""What a pickle holds besides dicts, lists and numbers: bytes, and numpy's arrays and numbers.
 
 Nothing here is made by calling what the file names: `call` and `build` note what numpy would have made of it.
 """
@@ -15,6 +15,14 @@ import numpy as np
 _LONGEST_WORD = 1024
 _BLOCK = 16 << 20
 _TYPES = re.compile(r"[<>|=]?([ui][1248]|f[248]|b1)")
+_NAMES = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("_codecs", "encode"),
+}
 
 
 class Malformed(Exception):
@@ -22,13 +30,18 @@ class Malformed(Exception):
 
 
 class Refused(Exception):
-    """The file asks for what no pictures need."""
+    """The file asks for something that images do not need."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Raw:
-    """Bytes of the file, or text (``text``: UTF-8; ``latin``: text that stands for bytes, as Python 3 writes them
-    into pickles of protocol 2)."""
+    """Bytes of the file.
+
+    Attributes:
+        view: The bytes.
+        text: Whether they are text (UTF-8).
+        latin: Whether that text stands for bytes, as Python 3 writes them into pickles of protocol 2.
+    """
 
     view: memoryview
     text: bool = False
@@ -45,7 +58,7 @@ class Raw:
         return str(self.view, "utf-8" if self.text else "latin-1")
 
     def array(self, dtype: np.dtype, count: int) -> np.ndarray:
-        """Return ``count`` numbers; ``Malformed`` unless there are just as many. A view, unless it is text."""
+        """Return `count` numbers, as a view unless it is text; raise `Malformed` if there are more or fewer."""
         size = count * dtype.itemsize
         if self.text and not self.latin:
             raise Malformed("an array's bytes are text")
@@ -82,23 +95,23 @@ class Type:
 
 @dataclasses.dataclass(eq=False)
 class Array:
-    """A numpy array, as the file describes it; ``shape`` is None until it is described."""
+    """A numpy array as the file describes it; `shape` is None until it is described."""
 
     shape: tuple[int, ...] | None = None
     type: Type | None = None
     fortran: bool = False
     raw: Raw | None = None
 
-    def describe(self, shape: Any, of: Any, fortran: Any, raw: Any) -> None:
-        """Take in what the file says; nothing is made yet."""
-        if not isinstance(raw, Raw) or not isinstance(of, Type):
+    def describe(self, shape: Any, dtype: Any, fortran: Any, raw: Any) -> None:
+        """Note what the file says; nothing is made yet."""
+        if not isinstance(raw, Raw) or not isinstance(dtype, Type):
             raise Refused("an array of Python objects")
         if not (isinstance(shape, tuple) and len(shape) <= 8 and all(type(n) is int and n >= 0 for n in shape)):
             raise Malformed("an array has no shape")
-        self.shape, self.type, self.fortran, self.raw = shape, of, bool(fortran), raw
+        self.shape, self.type, self.fortran, self.raw = shape, dtype, bool(fortran), raw
 
     def read(self) -> np.ndarray:
-        """Return the array, a read-only view of the file where it can be one; ``Malformed`` if it is not whole."""
+        """Return the array, as a read-only view of the file if possible; raise `Malformed` if it is not whole."""
         if self.shape is None:
             raise Malformed("an array is not described")
         dtype = np.dtype(self.type.order.replace("|", "=") + self.type.kind)
@@ -108,52 +121,42 @@ class Array:
 
 @dataclasses.dataclass(frozen=True)
 class Name:
-    """A function or class that numpy's arrays name in a pickle; it stands for itself and is never called."""
+    """A function or class that numpy's arrays name in a pickle. It is never called."""
 
     name: str
 
     @classmethod
     def allowed(cls, module: str, name: str) -> "Name":
-        """Return the name, or raise ``Refused`` where it is not one of ours."""
-        plain = module.replace("numpy._core", "numpy.core")  # numpy 2
-        if (plain, name) not in _NAMES:
+        """Return the name, or raise `Refused` if it is not one that numpy's arrays need."""
+        if (module.replace("numpy._core", "numpy.core"), name) not in _NAMES:  # numpy 2 has _core
             raise Refused(f"it names {module}.{name}")
         return cls(name)
-
-
-_NAMES = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy.core.numeric", "_frombuffer"),
-    ("_codecs", "encode"),
-}
 
 
 def call(function: Any, arguments: Any) -> Any:
     """Note what a call of one of the allowed names would make."""
     if not isinstance(function, Name) or not isinstance(arguments, tuple):
         raise Refused("it calls something")
-    if function.name == "_reconstruct":
-        return Array()
-    if function.name == "dtype":
-        return _type(arguments[0])
-    if function.name == "scalar":
-        of, raw = arguments
-        array = Array()
-        array.describe((1,), of, False, raw)
-        return array.read()[0].item()
-    if function.name == "_frombuffer":
-        raw, of, shape, order = arguments
-        array = Array()
-        array.describe(shape, of, order.word() == "F", raw)
-        return array
-    if function.name == "encode":
-        text, encoding = arguments
-        if encoding.word().replace("-", "") != "latin1" or not text.text:
-            raise Refused(f"an encoding {encoding.word()}")
-        return dataclasses.replace(text, latin=True)
+    match function.name:
+        case "_reconstruct":
+            return Array()
+        case "dtype":
+            return _type(arguments[0])
+        case "scalar":
+            dtype, raw = arguments
+            array = Array()
+            array.describe((1,), dtype, False, raw)
+            return array.read()[0].item()
+        case "_frombuffer":
+            raw, dtype, shape, order = arguments
+            array = Array()
+            array.describe(shape, dtype, order.word() == "F", raw)
+            return array
+        case "encode":
+            text, encoding = arguments
+            if encoding.word().replace("-", "") != "latin1" or not text.text:
+                raise Refused(f"an encoding {encoding.word()}")
+            return dataclasses.replace(text, latin=True)
     raise Refused(f"it calls {function.name}")
 
 
@@ -173,7 +176,7 @@ def build(part: Any, state: Any) -> None:
 
 
 def _type(name: Any) -> Type:
-    """Return the ``Type`` of a numpy code such as u1 or <i8."""
+    """Return the `Type` of a numpy code such as u1 or <i8."""
     match = _TYPES.fullmatch(name.word())
     if not match:
         raise Refused(f"an array of type {name.word()}")
