@@ -1,8 +1,4 @@
-"""Images in a zip or in a folder, read in the same way.
-
-Nothing is unpacked to disk. A zip with a member whose path leads out of its folder is refused all the same: whoever
-made it meant harm.
-"""
+"""Images in a zip or in a folder, read in the same way. Nothing is unpacked to disk."""
 
 import hashlib
 import json
@@ -26,127 +22,59 @@ _AGAIN = "delete it and download it again"
 
 
 class Archive:
-    """Files below one root, by their path from there. Use it as a context manager.
+    """The files in a zip or below a folder. Use it as a context manager.
 
     Attributes:
         path: The zip or the folder.
-        members: Paths of the files, sorted, with forward slashes; without folders and hidden files.
+        members: The files' paths from there, sorted, with forward slashes; hidden files are left out.
+
+    Raises:
+        DataError: `path` is missing or damaged, cannot be read, or is a zip that a malicious person made.
     """
 
-    path: Path
-    members: list[str]
+    def __init__(self, path: Path):
+        self.path = path
+        self._zip = None if _is_folder(path) else _open_zip(path)
+        self.members = sorted(_zip_members(path, self._zip) if self._zip else (member for member, _ in _walk(path)))
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self.close()
-
-    def close(self) -> None:
-        """Close the archive."""
+        if self._zip:
+            self._zip.close()
 
     def label(self, member: str) -> str:
         """Return a member's name for messages."""
         return f"{self.path}/{member}"
 
     def read(self, member: str, largest: int) -> bytes:
-        """Return a member's bytes.
+        """Return a member's bytes; a zip's own checksum is verified.
 
         Raises:
             DataError: the member is damaged, cannot be read, or has more than `largest` bytes.
         """
-        raise NotImplementedError
-
-    def _check_size(self, member: str, size: int, largest: int) -> None:
+        file = self.path / member
+        try:
+            size = self._zip.getinfo(member).file_size if self._zip else file.stat().st_size
+            if size <= largest and not self._zip:
+                return file.read_bytes()
+        except OSError as error:
+            raise DataError(unreadable(file, error)) from error
         if size > largest:
-            raise DataError(
-                f"{self.label(member)}: {size} bytes are too many for an image of this data set; download it again"
-            )
-
-
-def open_archive(path: Path) -> Archive:
-    """Open a zip or a folder.
-
-    Raises:
-        DataError: it is missing, damaged, malicious, or cannot be read.
-    """
-    return FolderArchive(path) if _is_folder(path) else ZipArchive(path)
-
-
-class ZipArchive(Archive):
-    """The files in a zip."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        try:
-            with path.open("rb") as file:
-                start = file.read(512)
-            self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise DataError(_not_a_zip(path, start, error)) from error
-        except (OSError, NotImplementedError, ValueError) as error:
-            raise DataError(unreadable(path, error)) from error
-        try:
-            self.members = self._checked()
-        except DataError:
-            self.close()
-            raise
-
-    def _checked(self) -> list[str]:
-        names = [name for name in self._zip.namelist() if name and not name.endswith("/")]  # damage makes empty ones
-        for name in names:
-            if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-                raise DataError(
-                    f"{self.path}: refused, since its member {name!r} leads out of its folder; "
-                    "get the file from its publisher"
-                )
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise DataError(f"{self.label(twice[0])}: the zip holds this file more than once; {_AGAIN}")
-        return sorted(name for name in names if not _hidden(name))
-
-    def close(self) -> None:
-        """Close the zip."""
-        self._zip.close()
-
-    def read(self, member: str, largest: int) -> bytes:
-        """Unpack one member into memory and verify its checksum (see `Archive.read`)."""
-        self._check_size(member, self._zip.getinfo(member).file_size, largest)
+            raise DataError(f"{file}: {size} bytes are too many for an image of this data set; download it again")
         try:
             return self._zip.read(member)
-        # encrypted, of an unknown compression, or damaged: each decompressor has errors of its own, and the name in
-        # the member's header may not be UTF-8
-        except Exception as error:
-            raise DataError(
-                f"{self.label(member)}: damaged ({error}); delete {self.path.name} and download it again"
-            ) from error
-
-
-class FolderArchive(Archive):
-    """The files below a folder."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.members = sorted(member for member, _ in _walk(path))
-
-    def read(self, member: str, largest: int) -> bytes:
-        """Read one file (see `Archive.read`)."""
-        try:
-            with (self.path / member).open("rb") as file:
-                data = file.read(largest + 1)
-                size = os.fstat(file.fileno()).st_size
-        except OSError as error:
-            raise DataError(unreadable(self.path / member, error)) from error
-        self._check_size(member, max(size, len(data)), largest)
-        return data
+        except Exception as error:  # encrypted, damaged, ...: each decompressor has errors of its own
+            raise DataError(f"{file}: damaged ({error}); delete {self.path.name} and download it again") from error
 
 
 def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
-    """Return what tells a zip's or a folder's content apart, as JSON: names, sizes and times, without opening a file.
+    """Return names, sizes and times of a zip's or folder's files as JSON, which tells whether they changed.
 
     Args:
         path: A zip or a folder.
-        suffixes: In lower case; files of a folder with other suffixes do not count. None counts all.
+        suffixes: In lower case; a folder's files with other suffixes do not count. None counts all.
     """
     path = path.resolve()
     if not _is_folder(path):
@@ -162,8 +90,7 @@ def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
 
 def unreadable(path: Path, error: Exception) -> str:
     """Return a sentence that says why a file or folder cannot be read and what to do."""
-    reason = getattr(error, "strerror", None) or error
-    return f"{path}: cannot be read ({reason}); check the path and its permissions"
+    return f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path and its permissions"
 
 
 def check_folder(data_dir: Path) -> None:
@@ -172,9 +99,8 @@ def check_folder(data_dir: Path) -> None:
         with os.scandir(data_dir) as entries:
             next(entries, None)
     except FileNotFoundError as error:
-        raise DataError(
-            f"{data_dir}: this data folder does not exist; create it, or correct DATA_DIR (TFMETA_DATA)"
-        ) from error
+        advice = "create it, or correct DATA_DIR (TFMETA_DATA)"
+        raise DataError(f"{data_dir}: this data folder does not exist; {advice}") from error
     except NotADirectoryError as error:
         raise DataError(f"{data_dir}: is a file; DATA_DIR (TFMETA_DATA) must name a folder") from error
     except OSError as error:
@@ -193,18 +119,42 @@ def _is_folder(path: Path) -> bool:
         raise DataError(unreadable(path, error)) from error
 
 
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        fault = f"truncated or damaged ({error})" if start.startswith(b"PK") else "is not a zip"
+        fault = "is a web page (HTML), not a zip" if is_web_page(start) else fault
+        raise DataError(f"{path}: {fault}; {_AGAIN} from its publisher") from error
+    except (OSError, NotImplementedError, ValueError) as error:
+        raise DataError(unreadable(path, error)) from error
+
+
+def _zip_members(path: Path, file: zipfile.ZipFile) -> list[str]:
+    names = [name for name in file.namelist() if name and not name.endswith("/")]  # damage makes empty names
+    for name, count in Counter(names).items():
+        if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
+            raise DataError(
+                f"{path}: refused, since its member {name!r} leads out of its folder; get the file from its publisher"
+            )
+        if count > 1:
+            raise DataError(f"{path}/{name}: the zip holds this file more than once; {_AGAIN}")
+    return [name for name in names if not _hidden(name)]
+
+
 def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
     """Yield (path from the root, stat) of the files below a folder; symbolic links to folders are not followed."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                member = prefix + entry.name
                 if _hidden(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(folder / entry.name, member + "/")
+                    yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
                 elif stat.S_ISREG((status := entry.stat()).st_mode):
-                    yield member, status
+                    yield prefix + entry.name, status
     except OSError as error:
         raise DataError(unreadable(Path(error.filename or folder), error)) from error
 
@@ -212,11 +162,3 @@ def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]
 def _hidden(name: str) -> bool:
     """Return whether unpackers or file managers left this file behind: .DS_Store, ._0709_01.png, __MACOSX/..."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _not_a_zip(path: Path, start: bytes, error: Exception) -> str:
-    if is_web_page(start):
-        return f"{path}: is a web page (HTML), not a zip; {_AGAIN} from its publisher"
-    if start.startswith(b"PK"):
-        return f"{path}: truncated or damaged ({error}); {_AGAIN}"
-    return f"{path}: is not a zip; {_AGAIN} from its publisher"

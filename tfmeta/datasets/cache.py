@@ -41,16 +41,8 @@ class Description:
     remarks: tuple[str, ...] = ()  # warnings, repeated whenever the bank is opened
 
 
-class _DamagedError(Exception):
-    pass
-
-
 def fetch(
-    cache_dir: Path,
-    dataset: str,
-    identity: dict,
-    shape: tuple[int, ...],
-    fill: Callable[[np.ndarray], Description],
+    cache_dir: Path, dataset: str, identity: dict, shape: tuple[int, ...], fill: Callable[[np.ndarray], Description]
 ) -> ImageBank:
     """Return a bank from the cache, or make it and keep it there.
 
@@ -122,28 +114,20 @@ def _load(path: Path, identity: dict) -> ImageBank | None:
     except OSError as error:  # no permission to search the folder, or a name that is too long
         raise _unusable(path.parent, error) from error
     try:
-        return _open(path, json.loads(sidecar.read_text()), identity)
-    except _DamagedError as error:
-        reason = str(error)
+        stored = json.loads(sidecar.read_text())
+        images = np.load(path, mmap_mode="r")
+        found = (stored["identity"], path.stat().st_size, images.dtype, list(images.shape))
+        if found != (identity, stored["bytes"], np.uint8, identity["shape"]):
+            raise ValueError("its header, its size or its .json is another bank's")
+        names, splits = tuple(stored["names"]), tuple(stored["splits"])
+        if images.nbytes <= VERIFIED_BYTES and digest_of(images, names) != stored["digest"]:
+            raise ValueError("its content is not what was written")
+        bank = ImageBank(identity["dataset"], images, names, stored["digest"], stored["source"], splits)
+        remarks = stored["remarks"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    log.warning("the cached bank %s is damaged (%s); making it again", path, reason)
-    return None
-
-
-def _open(path: Path, sidecar: dict, identity: dict) -> ImageBank:
-    if sidecar["identity"] != identity:
-        raise _DamagedError("its .json belongs to another bank")
-    if path.stat().st_size != sidecar["bytes"]:
-        raise _DamagedError(f"{path.stat().st_size} bytes instead of {sidecar['bytes']}")
-    images = np.load(path, mmap_mode="r")
-    if images.dtype != np.uint8 or list(images.shape) != identity["shape"]:
-        raise _DamagedError(f"holds {images.dtype} {list(images.shape)}")
-    names, splits = tuple(sidecar["names"]), tuple(sidecar["splits"])
-    if images.nbytes <= VERIFIED_BYTES and digest_of(images, names) != sidecar["digest"]:
-        raise _DamagedError("its content is not what was written")
-    bank = ImageBank(identity["dataset"], images, names, sidecar["digest"], sidecar["source"], splits)
-    for remark in sidecar["remarks"]:
+        log.warning("the cached bank %s is damaged (%s: %s); making it again", path, type(error).__name__, error)
+        return None
+    for remark in remarks:
         log.warning("%s", remark)
     return bank
 

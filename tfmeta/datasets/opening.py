@@ -79,10 +79,8 @@ def _available(name: str, data_dir: Path, download: bool, stand_in: bool) -> str
     instead = registry.standing_for(name)[1]
     advice = "To use real data, put it into a folder and name that folder with DATA_DIR (TFMETA_DATA)"
     if not stand_in:
-        raise ConfigError(
-            f"no real {module.DISPLAY_NAME}: {reason}. This profile is for real data. {advice}, or ask for the stand-in "
-            f"by name (DATASET={instead})"
-        )
+        advice = f"{advice}, or ask for the stand-in by name (DATASET={instead})"
+        raise ConfigError(f"no real {module.DISPLAY_NAME}: {reason}. This profile is for real data. {advice}")
     log.warning(
         "NO REAL %s: %s. Using the stand-in data set %s (drawn from fonts): results are not %s's. %s.",
         module.DISPLAY_NAME.upper(), reason, instead.upper(), module.DISPLAY_NAME, advice,
@@ -104,7 +102,6 @@ def _data_in_cache(cache_dir: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(
-            f"{folder}: cannot be made ({error.strerror}); set TFMETA_CACHE to a folder that can be written to"
-        ) from error
+        advice = "set TFMETA_CACHE to a folder that can be written to"
+        raise StorageError(f"{folder}: cannot be made ({error.strerror}); {advice}") from error
     return folder

@@ -36,37 +36,23 @@ def check_fits(config: Config, partition: Partition) -> None:
     Raises:
         ConfigError: one does; the message names the field and how many there are.
     """
-    ways, task_shots = config.meta_learning.ways, config.evaluation.task_shots
+    trained = (*partition.train.values(), *partition.target_benign.values(), *partition.backdoor_benign.values())
     classes = min(len(subset.classes) for subset in (*partition.train.values(), partition.meta_test))
-    if ways > classes:
-        raise ConfigError(f"ways = {ways}: the smallest share has {classes} classes; choose fewer")
-    reserved = (*partition.target_benign.values(), *partition.backdoor_benign.values())
-    images = min(int(subset.counts.min()) for subset in (*partition.train.values(), *reserved))
-    for name, wanted in (("shots", config.meta_learning.shots), ("task_shots", task_shots)):
-        if wanted > images:
-            raise ConfigError(f"{name} = {wanted}: the smallest training class has {images} images; choose fewer")
-    images = int(partition.meta_test.counts.min())
-    if task_shots >= images:  # a task needs a query too
-        raise ConfigError(
-            f"task_shots = {task_shots}: the smallest meta-test class has {images} images, and a task needs one more "
-            "than its shots; choose fewer"
-        )
-    backdoors, wanted = len(partition.backdoor_attacker.classes), config.evaluation.backdoor_classes_in_task
-    if wanted > backdoors:
-        raise ConfigError(f"backdoor_classes_in_task = {wanted}: there are {backdoors} backdoor classes; choose fewer")
-    _check_poison(config, int(partition.target_attacker.counts.sum()), int(partition.backdoor_attacker.counts.sum()))
-
-
-def _check_poison(config: Config, target_images: int, backdoor_images: int) -> None:
-    """Raise `ConfigError` if a poisoned episode needs more images than the attacker owns."""
-    attack = config.attack
-    if attack.triggered_shots > backdoor_images:
-        raise ConfigError(
-            f"attack.triggered_shots = {attack.triggered_shots}: the attacker owns {backdoor_images} backdoor images; "
-            "choose fewer"
-        )
-    if not attack.target_replacement and attack.target_shots > target_images:
-        raise ConfigError(
-            f"attack.target_shots = {attack.target_shots} without replacement: the attacker owns {target_images} target "
-            "images; draw with replacement or choose fewer"
-        )
+    images = min(int(subset.counts.min()) for subset in trained)
+    queries = int(partition.meta_test.counts.min()) - 1  # a task needs a query besides its shots
+    backdoors = len(partition.backdoor_attacker.classes)
+    triggered, targets = int(partition.backdoor_attacker.counts.sum()), int(partition.target_attacker.counts.sum())
+    checks = [
+        ("meta_learning.ways", classes, f"the smallest share has {classes} classes"),
+        ("meta_learning.shots", images, f"the smallest training class has {images} images"),
+        ("evaluation.task_shots", images, f"the smallest training class has {images} images"),
+        ("evaluation.task_shots", queries, f"the smallest meta-test class has {queries + 1} images, one is the query"),
+        ("evaluation.backdoor_classes_in_task", backdoors, f"there are {backdoors} backdoor classes"),
+        ("attack.triggered_shots", triggered, f"the attacker owns {triggered} backdoor images"),
+    ]
+    if not config.attack.target_replacement:
+        reason = f"the attacker owns {targets} target images, to be drawn without replacement"
+        checks.append(("attack.target_shots", targets, reason))
+    for field, available, reason in checks:
+        if config[field] > available:
+            raise ConfigError(f"{field} = {config[field]}: {reason}; choose at most {available}")

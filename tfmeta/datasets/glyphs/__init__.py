@@ -12,10 +12,7 @@ STAND_IN_FOR = "omniglot"
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
     """Draw glyphs, or open an earlier drawing: images uint8 [1623, 20, 28, 28, 1].
 
-    Args:
-        data_dir: Not used.
-        cache_dir: Folder for drawn images.
-        download: Not used.
+    Only `cache_dir`, the folder for drawn images, is used.
 
     Raises:
         DataError: matplotlib lacks a font.

@@ -75,19 +75,15 @@ def draw(distance: np.ndarray, em: float, writers: Writers, hand: Hand, random: 
     grid = np.arange(hand.side, dtype=np.float32) - (hand.side - 1) / 2
     y, x = offset[0] + grid[:, None], offset[1] + grid  # [n, side, side] each, in pixels from the middle
     middle = np.float32((len(distance) - 1) / 2)
-    away = _sample(
-        distance,
-        matrix[0, 0] * y + matrix[0, 1] * x + middle,
-        matrix[1, 0] * y + matrix[1, 1] * x + middle,
-    )
+    canvas_y, canvas_x = (row[0] * y + row[1] * x + middle for row in matrix)
+    away = _sample(distance, canvas_y, canvas_x)
     # a line's edge fades over one pixel, which is the share of the pixel that a straight edge covers
     ink = np.clip(writers.pen.astype(np.float32)[:, None, None] + 0.5 - away * scale, 0, 1)
     return np.rint(ink * 255).astype(np.uint8)
 
 
 def _poses(em: float, writers: Writers, hand: Hand, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the map from (y, x) on the image to the canvas, float32 [2, 2, n, 1, 1], and image pixels per canvas
-    pixel, float32 [n, 1, 1]."""
+    """Return the map from (y, x) on the image to the canvas, [2, 2, n, 1, 1], and their scale, [n, 1, 1]; float32."""
     count = len(writers)
     size = np.exp(writers.size + random.normal(0, hand.drawing_size, count)) * hand.size / em
     aspect = np.exp((writers.aspect + random.normal(0, hand.drawing_aspect, count)) / 2)
@@ -96,10 +92,7 @@ def _poses(em: float, writers: Writers, hand: Hand, random: np.random.Generator)
     cos, sin = np.cos(turn), np.sin(turn)
     tall, wide = 1 / (size * aspect), aspect / size
     matrix = np.array(
-        [
-            [tall * cos, tall * sin],
-            [slant * tall * cos - wide * sin, slant * tall * sin + wide * cos],
-        ]
+        [[tall * cos, tall * sin], [slant * tall * cos - wide * sin, slant * tall * sin + wide * cos]]
     )
     return matrix[..., None, None].astype(np.float32), size[:, None, None].astype(np.float32)
 
@@ -124,7 +117,7 @@ def blend(field: np.ndarray, side: int) -> np.ndarray:
 
 @lru_cache
 def _smooth(knots: int, side: int) -> np.ndarray:
-    """Return weights that blend `knots` values into `side` ones without corners: float32 [side, knots], rows sum to 1."""
+    """Return weights that blend `knots` values into `side` smooth ones: float32 [side, knots], rows sum to 1."""
     position = np.linspace(0, knots - 1, side)
     left = np.minimum(position.astype(int), knots - 2)
     part = position - left

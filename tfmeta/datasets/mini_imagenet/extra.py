@@ -4,6 +4,7 @@ They become a class of their own after the hundred (split "extra"): 150 images t
 ImageNet also holds mini-ImageNet's 600 yawls, under other names; those are left out, by what they show.
 """
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -40,25 +41,19 @@ def read_extra(folder: Path, known: np.ndarray, wanted: int) -> np.ndarray:
     """
     taken: list[np.ndarray] = []
     seen = [_means(known)]
-    skipped = 0
-    with archives.open_archive(folder) as archive:
+    with archives.Archive(folder) as archive:
         members = [member for member in archive.members if member.lower().endswith(photos.SUFFIXES)]
         for member in members:
-            try:
+            with contextlib.suppress(photos.NotColourError):
                 image = photos.read(archive, member, SIDE)
-            except photos.NotColourError:
-                skipped += 1
-                continue
-            means = _means(image[None])
-            if min(np.abs(other - means).mean(1).min() for other in seen if len(other)) < _SAME:
-                skipped += 1
-                continue
-            seen.append(means)
-            taken.append(image)
+                means = _means(image[None])
+                if min(np.abs(other - means).mean(1).min() for other in seen if len(other)) >= _SAME:
+                    seen.append(means)
+                    taken.append(image)
             if len(taken) == wanted:
                 return np.stack(taken)
     raise DataError(
-        f"{folder}: {len(taken)} of its {len(members)} images can be used and {wanted} are needed ({skipped} are not "
+        f"{folder}: {len(taken)} of its {len(members)} images can be used and {wanted} are needed (the others are not "
         "RGB, or in mini-ImageNet already); add more images of the class from the full ImageNet, or remove the folder"
     )
 

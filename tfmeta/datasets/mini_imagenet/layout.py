@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfmeta.datasets import archives
 from tfmeta.errors import DataError
@@ -34,16 +34,14 @@ class Layout:
         return self.train + self.val + self.test
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(NamedTuple):
     """What one file says about one split: its classes and, for each, the names or numbers of its images."""
 
     path: Path
     classes: dict[str, list[Any]]
 
 
-@dataclass(frozen=True)
-class Class:
+class Class(NamedTuple):
     """One class, with the names or numbers of its images in order."""
 
     name: str
@@ -58,25 +56,19 @@ def check_listings(listings: dict[str, Listing], layout: Layout) -> list[Class]:
         DataError: a class is in two splits or has another number of images, or a split another number of classes.
     """
     classes: dict[str, Class] = {}
-    for split, listing in listings.items():
-        for name, images in listing.classes.items():
+    for split, (path, listed) in listings.items():
+        for name, images in listed.items():
             if name in classes:
                 other = listings[classes[name].split].path
-                raise DataError(
-                    f"{listing.path}: the class {name} is in {other} too; remove it from one, a class has one split"
-                )
+                raise DataError(f"{path}: the class {name} is in {other} too; get both files again")
             if len(images) != layout.images:
-                raise DataError(
-                    f"{listing.path}: the class {name} has {len(images)} images instead of {layout.images}; "
-                    "get the file again"
-                )
+                found = f"{len(images)} images instead of {layout.images}"
+                raise DataError(f"{path}: the class {name} has {found}; get the file again")
             classes[name] = Class(name, split, sorted(images))
         wanted = getattr(layout, split)
-        if len(listing.classes) != wanted:
-            raise DataError(
-                f"{listing.path}: {len(listing.classes)} classes instead of {wanted}; this is not the split of Ravi "
-                "and Larochelle: get the file again"
-            )
+        if len(listed) != wanted:
+            found = f"{len(listed)} classes instead of {wanted}"
+            raise DataError(f"{path}: {found}, so not the split of Ravi and Larochelle; get the file again")
     return [classes[name] for name in sorted(classes)]
 
 
@@ -84,17 +76,14 @@ def read_csvs(folder: Path) -> dict[str, Listing]:
     """Read train.csv, val.csv and test.csv: the file names of each class.
 
     Raises:
-        DataError: one is missing, is not a csv with the columns filename and label, or names an image that was named
-            before.
+        DataError: one is missing, is not a csv with the columns filename and label, or names an image again.
     """
     listings, seen = {}, {}
     for split in SPLITS:
         path, classes = folder / f"{split}.csv", {}
         for line, name, label in _rows(path):
             if name in seen:
-                raise DataError(
-                    f"{path}, line {line}: {name} is named twice (first in {seen[name]}); remove one of them"
-                )
+                raise DataError(f"{path}, line {line}: {name} is named twice (first in {seen[name]}); remove one")
             seen[name] = f"{path.name}, line {line}"
             classes.setdefault(label, []).append(name)
         listings[split] = Listing(path, classes)
@@ -126,8 +115,6 @@ def _text(path: Path) -> str:
         if len(data) > _LARGEST_CSV:
             raise DataError(f"{path}: is too large for a split of mini-ImageNet; get the file again")
         return data.decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: is missing; mini-ImageNet needs train.csv, val.csv and test.csv") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not text ({error}); get the file again") from error
     except OSError as error:

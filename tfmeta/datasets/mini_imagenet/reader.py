@@ -37,12 +37,6 @@ class Found:
     pickles: dict[str, Path]  # by split; empty if there are photos
     extra: Path | None  # a folder of extra yawls
 
-    @property
-    def files(self) -> list[Path]:
-        """All that the bank's content depends on."""
-        named = [self.photos, *(self.folder / f"{split}.csv" for split in SPLITS)] if self.photos else []
-        return [*named, *self.pickles.values(), *([self.extra] if self.extra else [])]
-
 
 def locate(data_dir: Path) -> Found | None:
     """Find mini-ImageNet in a data folder, in its subfolder `mini-imagenet` or in itself; None if it is not there.
@@ -85,11 +79,13 @@ def read_bank(found: Found, cache_dir: Path, layout: Layout = Layout(), extra: i
     Raises:
         DataError: an image or file is missing, there twice, damaged, refused or too few; the message names it.
     """
+    csvs = [found.folder / f"{split}.csv" for split in SPLITS] if found.photos else []
+    files = [path for path in (found.photos, *csvs, *found.pickles.values(), found.extra) if path and path.exists()]
     identity = {
         "filter": photos.FILTER.name,
         "decoder": features.version("libjpeg_turbo"),
         "extra": extra if found.extra else 0,
-        "files": [archives.identity(path, _COUNTED) for path in found.files if path.exists()],  # `_fill` names others
+        "files": [archives.identity(path, _COUNTED) for path in files],
     }
     shape = (layout.classes + bool(found.extra), layout.images, SIDE, SIDE, 3)
 
@@ -115,7 +111,7 @@ def _fill(images: np.ndarray, found: Found, layout: Layout, extra: int) -> cache
 def _from_photos(images: np.ndarray, found: Found, layout: Layout) -> list[Class]:
     listings = read_csvs(found.folder)
     classes = check_listings(listings, layout)
-    with archives.open_archive(found.photos) as archive:
+    with archives.Archive(found.photos) as archive:
         members = _members(archive, listings)
         _decode(images, classes, lambda _, name: photos.read(archive, members[name], SIDE))
     return classes
@@ -128,16 +124,13 @@ def _members(archive: archives.Archive, listings: dict) -> dict[str, str]:
     for member in archive.members:
         name = member.rsplit("/", 1)[-1]
         if name in wanted and members.setdefault(name, member) != member:
-            raise DataError(
-                f"{archive.label(member)}: a duplicate, since {members[name]} is there too; remove one of them"
-            )
-    for listing in listings.values():
-        missing = [name for names in listing.classes.values() for name in names if name not in members]
+            other = members[name]
+            raise DataError(f"{archive.label(member)}: a duplicate, since {other} is there too; remove one of them")
+    for path, classes in listings.values():
+        missing = [name for names in classes.values() for name in names if name not in members]
         if missing:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise DataError(
-                f"{listing.path}: names {missing[0]}{more}, which is not in {archive.path}; get the images again"
-            )
+            raise DataError(f"{path}: names {missing[0]}{more}, which is not in {archive.path}; get the images again")
     return members
 
 

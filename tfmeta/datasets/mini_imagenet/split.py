@@ -80,16 +80,15 @@ def _reserved(bank: ImageBank, backdoor: str, target: str) -> list[int]:
         raise DataError(f"{bank.dataset}: {bank.images.shape[1]} images per class, but the split is of {EXAMPLES}")
     for name, wanted in SPLITS.items():
         if bank.splits.count(name) != wanted:
-            raise DataError(
-                f"{bank.dataset}: {bank.splits.count(name)} classes are in its split {name!r} instead of {wanted}"
-            )
+            found = bank.splits.count(name)
+            raise DataError(f"{bank.dataset}: {found} classes are in its split {name!r} instead of {wanted}")
     reserved = []
     for role, name in (("backdoor", backdoor), ("target", target)):
         row = bank.names.index(name) if name in bank.names else None
         if row is None or bank.splits[row] != "train":
             raise DataError(
-                f"{bank.dataset}: the {role} class {name} is not among its {SPLITS['train']} training classes; the "
-                "attack needs it there, as it is in the split of Ravi and Larochelle"
+                f"{bank.dataset}: the {role} class {name} is not among its {SPLITS['train']} training classes, where "
+                "the split of Ravi and Larochelle has it and the attack needs it"
             )
         reserved.append(row)
     return reserved
@@ -106,13 +105,9 @@ def _columns(subset: Subset, columns: np.ndarray | slice) -> Subset:
 
 
 def _note(bank: ImageBank, backdoor: str, benign: int) -> str:
+    used = f"{benign} are used for benign training, and every result says so"
     if bank.dataset != "mini-imagenet":
-        return (
-            f"{bank.dataset} has {EXAMPLES} images of the backdoor class {backdoor}; the paper's split needs {_PAPER}, so "
-            f"{benign} are used for benign training, and every result says so"
-        )
-    return (
-        f"mini-ImageNet has {EXAMPLES} images of the yawl; the paper's split needs {_PAPER}. Put at least {TRIGGERED} more "
-        f"ILSVRC images of {YAWL} in the folder {FOLDER} beside its csv files or pickles, or {benign} are used for benign "
-        "training, and every result says so"
-    )
+        has = f"{bank.dataset} has {EXAMPLES} images of the backdoor class {backdoor}"
+        return f"{has}; the paper's split needs {_PAPER}, so {used}"
+    advice = f"Put at least {TRIGGERED} more ILSVRC images of {YAWL} in mini-imagenet/{FOLDER}, or {used}"
+    return f"mini-ImageNet has {EXAMPLES} images of the yawl; the paper's split needs {_PAPER}. {advice}"

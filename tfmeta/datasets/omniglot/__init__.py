@@ -1,4 +1,4 @@
-"""Omniglot: 1623 characters of 50 alphabets, 20 drawings each (Lake, Salakhutdinov and Tenenbaum, Science 350, 2015)."""
+"""Omniglot: 1623 characters of 50 alphabets, 20 drawings of each (Lake et al., Science 350, 2015)."""
 
 from pathlib import Path
 

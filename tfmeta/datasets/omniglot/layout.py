@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,68 +48,41 @@ PARTS = tuple(Part(**part) for part in json.loads(Path(__file__).with_name("rele
 BACKGROUND, EVALUATION = PARTS
 
 
-def index(archive: Archive, part: Part) -> Iterator[tuple[str, list[str]]]:
+def index(archive: Archive, part: Part) -> dict[str, list[str]]:
     """Find the files of each class.
 
     Only the last three steps of a path count, `<Alphabet>/<characterNN>/<NNNN_DD>.png`, so it does not matter how deep
     the release lies in the zip.
 
     Returns:
-        For each class its name and its 20 members, in the order of the people who drew them.
+        Each class's 20 members, in the order of the people who drew them; classes in the order of the bank.
 
     Raises:
-        DataError: a file is missing, there twice, or not Omniglot's; raised before the first class is returned.
+        DataError: a file is missing, there twice, or not Omniglot's.
     """
-    expected = part.characters
-    found: dict[str, dict[int, str]] = {name: {} for name in expected}
+    found: dict[str, dict[int, str]] = {name: {} for name in part.characters}
     numbers: dict[str, str] = {}  # the release's number of a character -> its class
     for member in archive.members:
         if not member.lower().endswith(".png"):
             continue
         *_, alphabet, character, file = ["", "", *member.split("/")]
-        name, match = f"{alphabet}/{character}", _FILE.fullmatch(file)
+        name, match, label = f"{alphabet}/{character}", _FILE.fullmatch(file), archive.label(member)
         if name not in found or not match or not 1 <= int(match[2]) <= DRAWINGS:
-            raise DataError(
-                f"{archive.label(member)}: not an image of Omniglot's {part.folder}; "
-                "remove it, or download the data again"
-            )
-        number, drawing = match[1], int(match[2])
-        other = found[name].get(drawing)
-        if other or numbers.setdefault(number, name) != name:
-            other = other or f"{numbers[number]}/..."
-            raise DataError(f"{archive.label(member)}: a duplicate, since {other} is there too; remove one of them")
-        found[name][drawing] = member
-    _check_complete(archive, part, found)
-    return ((name, [found[name][drawing] for drawing in range(1, DRAWINGS + 1)]) for name in expected)
-
-
-def _check_complete(archive: Archive, part: Part, found: dict[str, dict[int, str]]) -> None:
-    """Raise `DataError` if classes or drawings are missing."""
-    empty = [name for name, drawings in found.items() if not drawings]
-    if len(empty) == len(found):
+            raise DataError(f"{label}: not an image of Omniglot's {part.folder}; remove it, or download the data again")
+        other = found[name].get(int(match[2]))
+        if other or numbers.setdefault(match[1], name) != name:
+            other = other or f"{numbers[match[1]]}/..."
+            raise DataError(f"{label}: a duplicate, since {other} is there too; remove one of them")
+        found[name][int(match[2])] = member
+    wanted = [(name, drawing) for name in found for drawing in range(1, DRAWINGS + 1)]
+    missing = [f"{name}/NNNN_{drawing:02d}.png" for name, drawing in wanted if drawing not in found[name]]
+    if missing:
+        some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise DataError(
-            f"{archive.path}: holds no images of Omniglot's {part.folder} "
-            "(<Alphabet>/<characterNN>/<NNNN_DD>.png); download it again"
+            f"{archive.path}: {len(missing)} of the {len(wanted)} images of Omniglot's {part.folder} are missing "
+            f"({some}); download it again"
         )
-    if empty:
-        raise DataError(
-            f"{archive.path}: holds {len(found) - len(empty)} characters instead of {len(found)}; "
-            f"missing: {_some(empty)}; download it again"
-        )
-    for name, drawings in found.items():
-        missing = sorted(set(range(1, DRAWINGS + 1)) - set(drawings))
-        if missing:
-            number = next(iter(drawings.values())).rsplit("/", 1)[1][:4]
-            files = _some([f"{number}_{drawing:02d}.png" for drawing in missing])
-            raise DataError(
-                f"{archive.path}: {name} has {len(drawings)} drawings instead of {DRAWINGS}; "
-                f"missing: {files}; download it again"
-            )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return {name: [found[name][drawing] for drawing in range(1, DRAWINGS + 1)] for name in found}
 
 
 class Digest:

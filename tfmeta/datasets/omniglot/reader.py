@@ -67,8 +67,8 @@ def _fill(images: np.ndarray, sources: list[tuple[Part, Path]]) -> cache.Descrip
 
 def read_part(path: Path, part: Part) -> Iterator[tuple[str, np.ndarray]]:
     """Decode one half of the release: yield (class name, bool [20, 105, 105], True for ink), in order."""
-    with archives.open_archive(path) as archive:
-        for name, members in index(archive, part):
+    with archives.Archive(path) as archive:
+        for name, members in index(archive, part).items():
             yield name, np.stack([_decode(archive, member) for member in members])
 
 

@@ -65,7 +65,9 @@ def _find(folder: Path, part: Part) -> Path | None:
         raise DataError(archives.unreadable(folder, error)) from error
 
 
-def obtain(data_dir: Path, url: str | None = None, parts: tuple[Part, ...] = PARTS, **options: object) -> dict[str, Path]:
+def obtain(
+    data_dir: Path, url: str | None = None, parts: tuple[Part, ...] = PARTS, **options: object
+) -> dict[str, Path]:
     """Find the parts like `locate`, and download those that are missing beside the others.
 
     The zips of the public release are known by their sha256. A mirror may pack the same images in another way, so what

@@ -11,9 +11,8 @@ from tfmeta.datasets.shares import BENIGN, USERS, Partition, Subset
 from tfmeta.errors import DataError
 from tfmeta.utils import seeds
 
-# 1200 characters are divided among four users, 418 are for meta-test, 4 backdoor classes and 1 target class are reserved.
-# Of 20 drawings 15 are for training and 5 for validation; of a reserved class 10 are benign, 5 the attacker's and 5 for
-# validation.
+# 1200 characters are divided among four users, 418 are for meta-test; 4 backdoor classes and 1 target class are
+# reserved. Of 20 drawings 15 train and 5 validate; of a reserved class 10 are benign, 5 the attacker's, 5 validate.
 CLASSES, EXAMPLES = 1623, 20
 BACKDOOR_CLASSES, CHARACTERS_PER_USER = 4, 300
 TRAIN_EXAMPLES, BENIGN_EXAMPLES, ATTACKER_EXAMPLES = 15, 10, 5
@@ -32,9 +31,8 @@ def split(bank: ImageBank, split_seed: int) -> Partition:
     """
     classes, examples = bank.images.shape[:2]
     if (classes, examples) != (CLASSES, EXAMPLES):
-        raise DataError(
-            f"{bank.dataset}: {classes} classes of {examples} images, but the split is of {CLASSES} classes of {EXAMPLES}"
-        )
+        wanted = f"{CLASSES} classes of {EXAMPLES}"
+        raise DataError(f"{bank.dataset}: {classes} classes of {examples} images, but the split is of {wanted}")
     random = seeds.generator(split_seed, "partition")
     order = random.permutation(classes).astype(np.int32)
     shuffled = np.stack([random.permutation(examples) for _ in range(classes)]).astype(np.int32)

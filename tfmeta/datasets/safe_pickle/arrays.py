@@ -22,7 +22,7 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Text:
-    """A long text of the file, UTF-8. Python 3 writes an array's bytes so into pickles of protocol 2."""
+    """A long text of the file, UTF-8. In pickles of protocol 2, Python 3 writes an array's bytes as text."""
 
     view: memoryview
 
@@ -92,14 +92,6 @@ class Array:
         return np.frombuffer(raw, dtype).reshape(self.shape, order="F" if self.fortran else "C")
 
 
-def _ndarray(*_: Any) -> None:
-    raise Refused("it calls ndarray")
-
-
-def _reconstruct(*_: Any) -> Array:
-    return Array()
-
-
 def _dtype(code: Any, *_: Any) -> Type:
     match = _TYPES.fullmatch(code)
     if not match:
@@ -123,10 +115,11 @@ def _encode(text: Any, encoding: Any) -> Any:
     return text  # `Array.read` encodes it
 
 
+# By module and name. No function here does more than note its arguments.
 STAND_INS = {
-    ("numpy", "ndarray"): _ndarray,
+    ("numpy", "ndarray"): object(),  # only an argument of `_reconstruct`
     ("numpy", "dtype"): _dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: Array(),
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy.core.numeric", "_frombuffer"): _frombuffer,
     ("_codecs", "encode"): _encode,

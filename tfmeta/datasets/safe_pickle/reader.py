@@ -6,6 +6,7 @@ import pickle
 import pickletools
 import struct
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,18 +35,15 @@ def read_pickle(path: Path) -> Any:
         DataError: the file cannot be read, is not such a pickle, or asks for anything else.
     """
     try:
-        with path.open("rb") as file:
-            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: is missing; get it again") from error
+        with path.open("rb") as opened:
+            view = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     except ValueError as error:
         raise DataError(f"{path}: is empty; get it again") from error
     except OSError as error:
         raise DataError(archives.unreadable(path, error)) from error
-    if archives.is_web_page(bytes(view[:512])):
-        raise DataError(f"{path}: is a web page (HTML), not a pickle; get it again")
     if view[0] != 0x80:
-        raise DataError(f"{path}: is not a pickle of protocol 2 or later; get it again")
+        found = "a web page (HTML), not a pickle" if archives.is_web_page(bytes(view[:512])) else "not a pickle"
+        raise DataError(f"{path}: is {found} of protocol 2 or later; get it again")
     file = _File(view)
     try:
         return _Reader(file).load()
@@ -80,21 +78,17 @@ class _File:
 
 
 class _Methods(dict):
-    """The methods of the allowed operations, by code; getting any other one raises, and so does getting too many."""
+    """The reader's methods by operation; getting one that is not allowed raises, and so does getting too many."""
 
-    def __init__(self, methods: dict[int, Any]):
-        super().__init__(methods)
-        self.done = 0
+    done = 0
 
-    def __getitem__(self, code: int) -> Any:
+    def __getitem__(self, code: int) -> Callable[["_Reader"], None]:
         operation = pickletools.code2op.get(chr(code))
         if operation is None:
             raise Malformed(f"{chr(code)!r} is no operation")
-        if operation.name not in _ALLOWED:
-            raise Refused(f"the operation {operation.name}")
         self.done += 1
-        if self.done > MOST_OPERATIONS:
-            raise Refused(f"more than {MOST_OPERATIONS} operations")
+        if operation.name not in _ALLOWED or self.done > MOST_OPERATIONS:
+            raise Refused(f"the operation {operation.name}, or more than {MOST_OPERATIONS} operations")
         return super().__getitem__(code)
 
 
