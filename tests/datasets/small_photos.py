@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, SIDE, SPLITS, YAWL, Layout
 
-LAYOUT = Layout(train=3, val=1, test=2, pictures=4)
+LAYOUT = Layout(train=3, val=1, test=2, images=4)
 CLASSES = {"train": [YAWL, "n01532829", ARCTIC_FOX], "val": ["n01855672"], "test": ["n09999999", "n01930112"]}
 ORDER = ["n01532829", "n01855672", "n01930112", ARCTIC_FOX, YAWL, "n09999999"]  # sorted
 FORMS = ("zip", "flat zip", "folder", "class folders", "class zip", "beside")
@@ -61,10 +61,10 @@ class Photos:
 
 
 def make_photos():
-    """Each picture of its own, in an order that is not that of the names."""
+    """Each image of its own, in an order that is not that of the names."""
     files, rows = {}, {}
     for split in SPLITS:
-        names = [f"{wnid}{8 - k:08d}.jpg" for wnid in CLASSES[split] for k in range(LAYOUT.pictures)]
+        names = [f"{wnid}{8 - k:08d}.jpg" for wnid in CLASSES[split] for k in range(LAYOUT.images)]
         rows[split] = [(name, name[:9]) for name in names]
         files |= {name: encode(scene(int(name[1:-4])), quality=85) for name in names}
     return Photos(files, rows)

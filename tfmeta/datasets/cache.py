@@ -124,7 +124,7 @@ def _load(path: Path, identity: dict) -> ImageBank | None:
             raise ValueError("its content is not what was written")
         bank = ImageBank(identity["dataset"], images, names, stored["digest"], stored["source"], splits)
         remarks = stored["remarks"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         log.warning("the cached bank %s is damaged (%s: %s); making it again", path, type(error).__name__, error)
         return None
     for remark in remarks:

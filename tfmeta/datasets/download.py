@@ -31,7 +31,7 @@ def fetch(url: str, target: Path, known_hash: str | None = None, check: Callable
                 logging.getLogger(__name__).info("downloading %s to %s", url, target)
                 shutil.rmtree(folder, ignore_errors=True)  # left by a killed process
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                bar = stack.enter_context(Bar(desc=target.name, unit="B", unit_scale=True, disable=None))
+                bar = stack.enter_context(Bar(total=1, desc=target.name, unit="B", unit_scale=True, disable=None))
                 get = pooch.HTTPDownloader(bar, 1 << 14, timeout=timeout, hooks={"response": _refuse})
                 base, hashes = url.removesuffix(target.name), {target.name: known_hash}
                 server = pooch.create(folder, base, registry=hashes, retry_if_failed=retries)

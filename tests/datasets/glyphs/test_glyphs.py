@@ -9,7 +9,7 @@ from neighbour import nearest_neighbour
 from tfmeta.datasets.glyphs import drawing
 from tfmeta.datasets.glyphs.alphabets import ALPHABETS
 from tfmeta.datasets.glyphs.choice import TOO_LIKE, drawable, likeness, portraits
-from tfmeta.datasets.glyphs.handwriting import Hand, draw, hire
+from tfmeta.datasets.glyphs.handwriting import Hand, draw, draw_habits
 from tfmeta.datasets.glyphs.skeletons import CANVAS, EM, distances, font_file, rasterize, thin
 from tfmeta.errors import DataError
 
@@ -68,13 +68,13 @@ def test_no_two_characters_look_alike(strokes):
 
 
 def test_the_characters_fit_their_canvas(strokes):
-    pictures = np.concatenate(
+    images = np.concatenate(
         [
             rasterize(font_file(font), [character for other, character in ENTRIES if other == font])
             for font in ("DejaVuSans.ttf", "STIXGeneral.ttf")
         ]
     )
-    assert drawable(pictures, thin(pictures > 127)).all()
+    assert drawable(images, thin(images > 127)).all()
 
 
 def test_drawings_do_not_depend_on_what_is_drawn_before(glyphs_bank):
@@ -86,12 +86,12 @@ def test_drawings_do_not_depend_on_what_is_drawn_before(glyphs_bank):
 
 
 def test_every_drawing_is_inked_and_no_two_are_the_same(glyphs_bank):
-    pictures = glyphs_bank.images.reshape(1623 * 20, -1)
-    ink = pictures.sum(1, dtype=np.int64) / 255
+    images = glyphs_bank.images.reshape(1623 * 20, -1)
+    ink = images.sum(1, dtype=np.int64) / 255
     assert ink.min() > 5  # pixels
     assert ink.max() < 0.45 * 28 * 28
-    assert 0.06 < pictures.mean() / 255 < 0.1  # Omniglot: 0.081
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    assert 0.06 < images.mean() / 255 < 0.1  # Omniglot: 0.081
+    assert len({image.tobytes() for image in images}) == len(images)
 
 
 def test_drawers_have_hands_of_their_own(glyphs_bank):
@@ -144,7 +144,7 @@ def test_a_hand_without_variation_draws_the_character_itself():
     )
     skeleton = np.zeros((CANVAS, CANVAS), bool)
     skeleton[31:33, 12:52] = True  # a level line through the middle, as long as the font is high
-    drawings = draw(distances(skeleton), EM, hire(3, still, 0), still, np.random.default_rng(0))
+    drawings = draw(distances(skeleton), EM, draw_habits(3, still, 0), still, np.random.default_rng(0))
     assert drawings.shape == (3, 28, 28) and (drawings[0] == drawings[1]).all()
     rows, columns = (drawings[0] > 127).any(1), (drawings[0] > 127).any(0)
     assert rows.sum() in (2, 3) and rows[13:15].all()

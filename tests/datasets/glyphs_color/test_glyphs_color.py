@@ -13,7 +13,7 @@ from tfmeta.datasets.glyphs_color.drawing import (
     BACKDOOR,
     FONT,
     HAND,
-    PICTURES,
+    IMAGES,
     SPLITS,
     TARGET,
     draw_all,
@@ -22,7 +22,7 @@ from tfmeta.datasets.glyphs_color.drawing import (
 )
 from tfmeta.datasets.glyphs_color.painting import Palette, paint
 
-FEW = 25  # pictures a class: the whole data set takes half a minute
+FEW = 25  # images a class: the whole data set takes half a minute
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def bank(tmp_path_factory):
 
 
 def test_same_shapes_and_splits_as_mini_imagenet(bank):
-    assert bank.dataset == "glyphs-color" and PICTURES == 600
+    assert bank.dataset == "glyphs-color" and IMAGES == 600
     assert bank.images.shape == (100, FEW, 84, 84, 3) and bank.images.dtype == np.uint8
     assert isinstance(bank.images, np.memmap)
     assert [bank.splits.count(split) for split in ("train", "val", "test")] == [64, 16, 20]
@@ -55,15 +55,15 @@ def test_the_whole_data_set_begins_like_a_part_and_classes_do_not_depend_on_one_
     assert again[:, FEW:].any((2, 3, 4)).all()
 
 
-def test_every_picture_is_another_and_none_is_blank(bank):
-    pictures = bank.images.reshape(100 * FEW, -1)
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
-    assert pictures.std(1).min() > 8
-    assert 90 < pictures.mean() < 165  # neither dark nor bright
-    assert ((pictures == 0) | (pictures == 255)).mean() < 0.12  # little is cut off
+def test_every_image_is_another_and_none_is_blank(bank):
+    images = bank.images.reshape(100 * FEW, -1)
+    assert len({image.tobytes() for image in images}) == len(images)
+    assert images.std(1).min() > 8
+    assert 90 < images.mean() < 165  # neither dark nor bright
+    assert ((images == 0) | (images == 255)).mean() < 0.12  # little is cut off
 
 
-def test_a_letter_is_large_and_on_the_picture(monkeypatch):
+def test_a_letter_is_large_and_on_the_image(monkeypatch):
     """All are about as large and in the middle, whatever they are in the font."""
     monkeypatch.setattr(drawing, "paint", lambda ink, palette, random: np.repeat(ink[..., None], 3, -1))
     images = np.zeros((100, 8, 84, 84, 3), np.uint8)
@@ -81,11 +81,11 @@ def test_colours_are_a_classs_only_roughly():
     ink[:, 30:50, 30:50] = 255
     red, blue = Palette(ground=0.0, paint=1 / 3), Palette(ground=2 / 3, paint=1 / 3)
     one, other = (paint(ink, palette, np.random.default_rng(1)).astype(float) for palette in (red, blue))
-    for pictures, channel in ((one, 0), (other, 2)):
-        ground = pictures[:, :20].mean((1, 2))
+    for images, channel in ((one, 0), (other, 2)):
+        ground = images[:, :20].mean((1, 2))
         share = (ground.argmax(1) == channel).mean()
         assert 0.6 < share < 0.95
-        contrast = np.abs(pictures[:, 30:50, 30:50].mean((1, 2)) - ground).max(1)
+        contrast = np.abs(images[:, 30:50, 30:50].mean((1, 2)) - ground).max(1)
         assert (contrast > 15).mean() > 0.98  # the letter can be seen
 
 

@@ -108,14 +108,14 @@ def test_a_cache_or_results_among_the_photos_are_not_new_photos(photos, tmp_path
 
 
 @pytest.mark.parametrize(("height", "width"), [(375, 500), (84, 90), (50, 60)])
-def test_pictures_of_other_sizes_are_scaled_to_the_square(photos, tmp_path, height, width):
-    """A smooth picture scaled by Lanczos is, nearly, the same picture scaled otherwise, all of it and upright."""
+def test_images_of_other_sizes_are_scaled_to_the_square(photos, tmp_path, height, width):
+    """A smooth image scaled by Lanczos is, nearly, the same image scaled otherwise, all of it and upright."""
     name = f"{YAWL}00000005.jpg"
     photos.files[name] = encode(scene(7, height, width), quality=95)
     bank = read(photos.write(tmp_path / "data"), tmp_path / "cache")
-    picture = bank.images[ORDER.index(YAWL), 0]
-    assert np.abs(picture.astype(int) - scene(7).astype(int)).mean() < 4
-    assert np.abs(picture[:, ::-1].astype(int) - scene(7).astype(int)).mean() > 20
+    image = bank.images[ORDER.index(YAWL), 0]
+    assert np.abs(image.astype(int) - scene(7).astype(int)).mean() < 4
+    assert np.abs(image[:, ::-1].astype(int) - scene(7).astype(int)).mean() > 20
 
 
 A_FILE = f"{YAWL}00000006.jpg"
@@ -144,12 +144,12 @@ def rows(split, edit):
 
 
 BAD = {
-    "missing picture": (without(A_FILE), rf"train\.csv: names {A_FILE}, which is not in .*images"),
-    "missing pictures": (without(A_FILE, f"{YAWL}00000005.jpg"), r"train\.csv: names \S+ \(and 1 others\), which is"),
-    "too few in a class": (rows("train", lambda r: r[1:]), rf"train\.csv: the class {YAWL} has 3 pictures instead"),
+    "missing image": (without(A_FILE), rf"train\.csv: names {A_FILE}, which is not in .*images"),
+    "missing images": (without(A_FILE, f"{YAWL}00000005.jpg"), r"train\.csv: names \S+ \(and 1 others\), which is"),
+    "too few in a class": (rows("train", lambda r: r[1:]), rf"train\.csv: the class {YAWL} has 3 images instead"),
     "too many in a class": (
         rows("val", lambda r: [*r, ("more.jpg", "n01855672")]),
-        r"val\.csv: the class n01855672 has 5 pictures instead of 4",
+        r"val\.csv: the class n01855672 has 5 images instead of 4",
     ),
     "a class less": (rows("test", lambda r: r[4:]), r"test\.csv: 1 classes instead of 2"),
     "no class": (rows("test", lambda r: []), r"test\.csv: 0 classes instead of 2"),
@@ -157,24 +157,24 @@ BAD = {
         rows("val", lambda r: [(f"x{k}.jpg", YAWL) for k in range(4)]),
         rf"val\.csv: the class {YAWL} is in .*train\.csv too",
     ),
-    "picture twice": (
+    "image twice": (
         rows("train", lambda r: [r[1], *r[1:]]),
         rf"train\.csv, line 3: {YAWL}00000007\.jpg is named twice \(first in train\.csv, line 2\)",
     ),
-    "picture in two splits": (
+    "image in two splits": (
         rows("test", lambda r: [(A_FILE, r[0][1]), *r[1:]]),
         rf"test\.csv, line 2: {A_FILE} is named twice \(first in train\.csv, line 4\)",
     ),
     "row without a label": (rows("val", lambda r: [(r[0][0], ""), *r[1:]]), r"val\.csv, line 2: needs a file name"),
-    "empty picture": (changed(A_FILE, b""), rf"{A_FILE}: does not decode"),
-    "web page for a picture": (changed(A_FILE, b"<html>404</html>"), rf"{A_FILE}: does not decode"),
-    "half a picture": (changed(A_FILE, encode(scene(1))[:900]), rf"{A_FILE}: does not decode"),
+    "empty image": (changed(A_FILE, b""), rf"{A_FILE}: does not decode"),
+    "web page for a image": (changed(A_FILE, b"<html>404</html>"), rf"{A_FILE}: does not decode"),
+    "half a image": (changed(A_FILE, encode(scene(1))[:900]), rf"{A_FILE}: does not decode"),
     "another format": (changed(A_FILE, encode(scene(1), "GIF")), rf"{A_FILE}: .*since it is no JPEG or PNG;"),
-    "grey picture": (changed(A_FILE, encode(scene(1), mode="L")), rf"{A_FILE}: is not an RGB picture \(its mode is L"),
-    "CMYK picture": (changed(A_FILE, encode(scene(1), mode="CMYK")), rf"{A_FILE}: is not an RGB picture .*CMYK"),
-    "transparent picture": (changed(A_FILE, encode(scene(1), "PNG", "RGBA")), rf"{A_FILE}: is not an RGB .*RGBA"),
-    "endless picture": (changed(A_FILE, bytes((16 << 20) + 1)), rf"{A_FILE}: 16777217 bytes are too many"),
-    "picture that unpacks to gigabytes": (
+    "grey image": (changed(A_FILE, encode(scene(1), mode="L")), rf"{A_FILE}: is not an RGB image \(its mode is L"),
+    "CMYK image": (changed(A_FILE, encode(scene(1), mode="CMYK")), rf"{A_FILE}: is not an RGB image .*CMYK"),
+    "transparent image": (changed(A_FILE, encode(scene(1), "PNG", "RGBA")), rf"{A_FILE}: is not an RGB .*RGBA"),
+    "endless image": (changed(A_FILE, bytes((16 << 20) + 1)), rf"{A_FILE}: 16777217 bytes are too many"),
+    "image that unpacks to gigabytes": (
         changed(A_FILE, encode(np.zeros((9000, 9000, 3), np.uint8), "PNG")),
         rf"{A_FILE}: 9000 x 9000 pixels are too many",
     ),
@@ -191,7 +191,7 @@ def test_what_is_wrong_is_named_and_nothing_is_left(photos, tmp_path, change):
     assert left(tmp_path / "cache") == []
 
 
-def test_a_picture_that_is_there_twice_is_named(photos, tmp_path):
+def test_a_image_that_is_there_twice_is_named(photos, tmp_path):
     folder = photos.write(tmp_path / "data", "folder")
     (folder / "images" / "copy").mkdir()
     shutil.copy(folder / "images" / A_FILE, folder / "images" / "copy" / A_FILE)
@@ -235,7 +235,7 @@ def test_a_zip_that_is_none_is_named(photos, tmp_path, content, message):
         read(folder, tmp_path / "cache")
 
 
-def test_csv_files_without_pictures_are_named(photos, tmp_path):
+def test_csv_files_without_images_are_named(photos, tmp_path):
     photos.files = {}
     folder = photos.write(tmp_path / "data")
     (folder / "images.zip").unlink()
@@ -290,7 +290,7 @@ def test_a_folder_that_may_not_be_read_is_named(photos, tmp_path):
 def test_the_layout_is_that_of_ravi_and_larochelle():
     layout = Layout()
     assert [getattr(layout, split) for split in SPLITS] == [64, 16, 20] and layout.classes == 100
-    assert layout.pictures == 600
+    assert layout.images == 600
 
 
 @pytest.mark.needs_data
@@ -306,11 +306,11 @@ def test_real_mini_imagenet(mini_imagenet_bank, data_dir, cache_dir):
     assert again.digest == bank.digest
     assert sorted((cache_dir / "banks").glob("mini-imagenet-*.npy"), key=os.path.getmtime)[-1].stat() == written
     few = bank.images[:, :6].reshape(600, -1)
-    assert len({picture.tobytes() for picture in few}) > 590  # known: 8 pairs of 60,000 are the same
-    assert (few.std(1) > 2).all()  # no picture is blank
+    assert len({image.tobytes() for image in few}) > 590  # known: 8 pairs of 60,000 are the same
+    assert (few.std(1) > 2).all()  # no image is blank
 
 
 @pytest.mark.needs_data
 def test_photos_are_hard_for_the_nearest_neighbour(mini_imagenet_bank):
-    """Pixels say a little more than chance (0.20): the classes are those of the pictures."""
+    """Pixels say a little more than chance (0.20): the classes are those of the images."""
     assert 0.27 < nearest_neighbour(mini_imagenet_bank.images[:, :20], shots=5) < 0.36

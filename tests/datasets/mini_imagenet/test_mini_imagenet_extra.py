@@ -25,9 +25,9 @@ def data(tmp_path):
     return folder
 
 
-def put(folder, *pictures, first=0):
-    for number, picture in enumerate(pictures, first):
-        (folder / "extra" / YAWL / f"{YAWL}_{number:05d}.JPEG").write_bytes(picture)
+def put(folder, *images, first=0):
+    for number, image in enumerate(images, first):
+        (folder / "extra" / YAWL / f"{YAWL}_{number:05d}.JPEG").write_bytes(image)
 
 
 def read(folder, tmp_path, extra=3):
@@ -59,15 +59,15 @@ def test_the_other_classes_stay_as_they_were_and_the_digest_tells(data, tmp_path
     assert read(data, tmp_path).digest != bank.digest  # the folder's content is part of the cache's key
 
 
-def again(picture, size, quality, resample):
+def again(image, size, quality, resample):
     """The same photo, larger and encoded anew, as it may be in full ImageNet."""
     file = io.BytesIO()
-    Image.fromarray(picture).resize(size, resample).save(file, "JPEG", quality=quality)
+    Image.fromarray(image).resize(size, resample).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
-def test_pictures_that_the_class_has_already_are_left_out(data, tmp_path):
-    """They would be benign pictures and the attacker's at once."""
+def test_images_that_the_class_has_already_are_left_out(data, tmp_path):
+    """They would be benign images and the attacker's at once."""
     name = f"{YAWL}00000006.jpg"
     same = again(decode(PHOTOS.files[name]), (500, 375), 70, Image.Resampling.BICUBIC)
     put(data, same, PHOTOS.files[name], large(101), large(101), large(102), large(103))
@@ -76,18 +76,18 @@ def test_pictures_that_the_class_has_already_are_left_out(data, tmp_path):
         assert np.abs(bank.images[-1, example].astype(int) - scene(seed).astype(int)).mean() < 4
 
 
-def test_pictures_that_are_not_rgb_are_left_out(data, tmp_path):
+def test_images_that_are_not_rgb_are_left_out(data, tmp_path):
     put(data, encode(scene(1), mode="L"), encode(scene(2), mode="CMYK"), *map(large, (101, 102, 103)))
     (data / "extra" / YAWL / "readme.txt").write_text("")
     assert not read(data, tmp_path).images[-1, 3].any()
 
 
-@pytest.mark.parametrize("pictures", [[], [large(101), large(102), encode(scene(3), mode="L")]])
-def test_too_few_are_an_error(data, tmp_path, pictures):
-    put(data, *pictures)
-    usable = min(len(pictures), 2)
+@pytest.mark.parametrize("images", [[], [large(101), large(102), encode(scene(3), mode="L")]])
+def test_too_few_are_an_error(data, tmp_path, images):
+    put(data, *images)
+    usable = min(len(images), 2)
     with pytest.raises(
-        DataError, match=rf"extra/{YAWL}: {usable} of its {len(pictures)} pictures can be used and 3 are"
+        DataError, match=rf"extra/{YAWL}: {usable} of its {len(images)} images can be used and 3 are"
     ):
         read(data, tmp_path)
     assert not list((tmp_path / "cache").rglob("*.npy"))
@@ -109,7 +109,7 @@ def test_no_two_real_yawls_are_taken_for_one_another(mini_imagenet_bank, tmp_pat
     for number in range(0, 600, 6):
         data = again(yawls[number], (250, 190), 60, Image.Resampling.BICUBIC)
         (folder / f"{number:03d}.JPEG").write_bytes(data)
-    with pytest.raises(DataError, match=r"0 of its 100 pictures can be used .* \(100 are not RGB, or"):
+    with pytest.raises(DataError, match=r"0 of its 100 images can be used .* \(100 are not RGB, or"):
         read_extra(folder, yawls, 100)
     assert read_extra(folder, np.delete(yawls, np.s_[::6], 0), 100).shape == (100, 84, 84, 3)
     assert read_extra(folder, foxes, 100).shape == (100, 84, 84, 3)
@@ -117,5 +117,5 @@ def test_no_two_real_yawls_are_taken_for_one_another(mini_imagenet_bank, tmp_pat
 
 def test_the_square_is_filled_whatever_the_shape(tmp_path):
     (tmp_path / "wide.jpg").write_bytes(large(5))
-    with open_archive(tmp_path) as pictures:
-        assert photos.read(pictures, "wide.jpg", 84).shape == (84, 84, 3)
+    with open_archive(tmp_path) as images:
+        assert photos.read(images, "wide.jpg", 84).shape == (84, 84, 3)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from neighbour import nearest_neighbour
 from PIL import Image
-from small_release import ink, picture
+from small_release import ink, image
 
 from tfmeta.datasets import open_dataset
 from tfmeta.datasets.image_bank import digest_of
@@ -63,7 +63,7 @@ def test_neither_packing_nor_encoding_changes_the_content(release, tmp_path, cap
         assert file.getvalue() != data
         release.files[name] = file.getvalue()
     release.files = {f"{name.split('/')[0]}/deeper/{name}": data for name, data in release.files.items()}
-    release.files["images_background/README.md"] = b"not a picture"
+    release.files["images_background/README.md"] = b"not a image"
     release.write_zips(tmp_path / "two", zipfile.ZIP_DEFLATED)
     one, two = (read(release, tmp_path / name, tmp_path / "cache") for name in ("one", "two"))
     assert one.digest == two.digest
@@ -73,7 +73,7 @@ def test_neither_packing_nor_encoding_changes_the_content(release, tmp_path, cap
 def test_it_is_found_again_without_decoding(release, tmp_path):
     folder = release.write_folders(tmp_path / "data")
     first = read(release, folder, tmp_path / "cache")
-    for path in folder.rglob("*.png"):  # same name, size and time, but no picture any more
+    for path in folder.rglob("*.png"):  # same name, size and time, but no image any more
         status, size = path.stat(), path.stat().st_size
         path.write_bytes(b"x" * size)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -115,28 +115,28 @@ CLASS = "images_background/Beta_(old)/character01"
 BAD = {
     "19 drawings": (removed(A_FILE), r"Beta_\(old\)/character01 has 19 drawings instead of 20; missing: 0003_07\.png"),
     "no such class": (removed(CLASS), r"2 characters instead of 3; missing: Beta_\(old\)/character01"),
-    "no pictures": (removed("images_background/A", "images_background/B"), "holds no pictures of Omniglot's images_b"),
-    "wrong size": (damaged(A_FILE, picture(1, side=104)), r"0003_07\.png: has 104 x 104 pixels instead of 105 x 105"),
+    "no images": (removed("images_background/A", "images_background/B"), "holds no images of Omniglot's images_b"),
+    "wrong size": (damaged(A_FILE, image(1, side=104)), r"0003_07\.png: has 104 x 104 pixels instead of 105 x 105"),
     "empty file": (damaged(A_FILE, b""), r"0003_07\.png: does not decode"),
-    "not a picture": (damaged(A_FILE, b"<html>404</html>"), r"0003_07\.png: does not decode"),
+    "not a image": (damaged(A_FILE, b"<html>404</html>"), r"0003_07\.png: does not decode"),
     "another format": (damaged(A_FILE, b"GIF89a" + bytes(50)), r"0003_07\.png: does not decode"),
-    "half a picture": (damaged(A_FILE, picture(1)[:90]), r"0003_07\.png: does not decode"),
-    "broken checksum": (damaged(A_FILE, picture(1)[:60] + b"\0\0" + picture(1)[62:]), r"0003_07\.png: does not decode"),
+    "half a image": (damaged(A_FILE, image(1)[:90]), r"0003_07\.png: does not decode"),
+    "broken checksum": (damaged(A_FILE, image(1)[:60] + b"\0\0" + image(1)[62:]), r"0003_07\.png: does not decode"),
     "too large": (damaged(A_FILE, bytes(70_000)), r"0003_07\.png: 70000 bytes are too many"),
-    "21st drawing": (damaged(f"{CLASS}/0003_21.png", picture(1)), r"0003_21\.png: not a picture of Omniglot"),
-    "a copy": (damaged(f"{CLASS}/0003_07 (1).png", picture(1)), r"0003_07 \(1\)\.png: not a picture of Omniglot"),
+    "21st drawing": (damaged(f"{CLASS}/0003_21.png", image(1)), r"0003_21\.png: not a image of Omniglot"),
+    "a copy": (damaged(f"{CLASS}/0003_07 (1).png", image(1)), r"0003_07 \(1\)\.png: not a image of Omniglot"),
     "same drawing twice": (
         copied(A_FILE, f"images_background/again/{A_FILE.split('/', 1)[1]}"),
         r"0003_07\.png: doubled.*0003_07\.png is there too",
     ),
-    "class twice": (copied(CLASS, f"{CLASS} copy"), r"character01 copy/0003_01\.png: not a picture"),
+    "class twice": (copied(CLASS, f"{CLASS} copy"), r"character01 copy/0003_01\.png: not a image"),
     "another class's drawings": (
         moved(A_FILE, A_FILE.replace("0003_07", "0002_07")),
         r"0002_07\.png: doubled|0003_\d\d\.png: doubled",
     ),
     "foreign alphabet": (
-        damaged("images_background/Klingon/character01/0009_01.png", picture(1)),
-        r"Klingon/character01/0009_01\.png: not a picture of Omniglot's images_background",
+        damaged("images_background/Klingon/character01/0009_01.png", image(1)),
+        r"Klingon/character01/0009_01\.png: not a image of Omniglot's images_background",
     ),
 }
 
@@ -148,7 +148,7 @@ def test_what_is_wrong_is_named(release, tmp_path, change, form):
     damage(release)
     folder = getattr(release, form)(tmp_path / "data")
     if form == "write_folders":
-        (folder / "images_background").mkdir(exist_ok=True)  # also where all pictures of it were removed
+        (folder / "images_background").mkdir(exist_ok=True)  # also where all images of it were removed
     with pytest.raises(DataError, match=message):
         read(release, folder, tmp_path / "cache")
     assert not list(tmp_path.rglob("*.npy"))
@@ -161,8 +161,8 @@ def test_one_part_alone_is_an_error_that_names_the_other(release, tmp_path):
         read(release, folder, tmp_path / "cache")
 
 
-def test_other_pictures_than_the_public_ones_give_a_loud_warning_every_time(release, tmp_path, caplog):
-    release.files[A_FILE] = picture(999)
+def test_other_images_than_the_public_ones_give_a_loud_warning_every_time(release, tmp_path, caplog):
+    release.files[A_FILE] = image(999)
     folder = release.write_zips(tmp_path / "data")
     for _ in range(2):
         caplog.clear()
@@ -220,7 +220,7 @@ def test_real_omniglot(omniglot_bank, data_dir, cache_dir, caplog):
     # the resampling is exact, so this holds on every machine
     assert bank.digest == "39d22072d96464fc0e9cce2b8132692f7f9db6f7fc88bbe699b47b81c36076ea"
     assert 0.07 < bank.images.mean() / 255 < 0.09  # ink is bright and rare
-    assert (bank.images.reshape(1623 * 20, -1).max(1) > 100).all()  # no picture is blank
+    assert (bank.images.reshape(1623 * 20, -1).max(1) > 100).all()  # no image is blank
     start = time.monotonic()
     again = open_dataset("omniglot", data_dir, cache_dir, download=False)
     assert time.monotonic() - start < 3  # 0.1 s where nothing else runs; decoding takes longer
