@@ -13,7 +13,6 @@ class Loopback:
 
     def __init__(self):
         self.files, self.manners, self.requests = {}, ["good"], []
-        self.sent = 0  # bytes of bodies
         self.leave = threading.Event()
         loopback = self
 
@@ -65,7 +64,6 @@ class Loopback:
         if handler.command == "HEAD":
             return
         body = body[:value] if kind in ("short", "stall") else body
-        self.sent += len(body)
         handler.wfile.write(body)
         handler.wfile.flush()
         if kind == "stall":

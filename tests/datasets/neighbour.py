@@ -10,8 +10,8 @@ def nearest_neighbour(images, shots, ways=5, episodes=600, seed=0):
     for _ in range(episodes):
         classes = random.choice(len(images), ways, replace=False)
         examples = np.stack([random.permutation(images.shape[1])[: shots + 1] for _ in classes])
-        images = images[classes[:, None], examples].reshape(ways, shots + 1, -1).astype(np.float32)
-        support, query = images[:, :shots].reshape(ways * shots, -1), images[:, shots]
+        drawn = images[classes[:, None], examples].reshape(ways, shots + 1, -1).astype(np.float32)
+        support, query = drawn[:, :shots].reshape(ways * shots, -1), drawn[:, shots]
         distance = ((query[:, None] - support[None]) ** 2).sum(-1)
         right.append((distance.argmin(1) // shots == np.arange(ways)).mean())
     return float(np.mean(right))

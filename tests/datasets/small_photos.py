@@ -1,4 +1,4 @@
-"""A release like mini-ImageNet's in small, in the forms that people have, for every kind of damage."""
+"""A small release like mini-ImageNet's, in all its forms, to be damaged in every way."""
 
 import dataclasses
 import io
@@ -61,7 +61,7 @@ class Photos:
 
 
 def make_photos():
-    """Each image of its own, in an order that is not that of the names."""
+    """Make images that all differ, in another order than that of their names."""
     files, rows = {}, {}
     for split in SPLITS:
         names = [f"{wnid}{8 - k:08d}.jpg" for wnid in CLASSES[split] for k in range(LAYOUT.images)]
@@ -71,7 +71,7 @@ def make_photos():
 
 
 def contents(release, form="class_dict"):
-    """What the pickles of a release hold, by split: {"image_data": …, "class_dict": …} or MetaOptNet's form."""
+    """Return what the pickles of a release hold, by split: {"image_data": ..., ...}, or MetaOptNet's form."""
     out = {}
     for split, rows in release.rows.items():
         rows = sorted(rows)

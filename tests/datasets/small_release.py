@@ -1,4 +1,4 @@
-"""A release like Omniglot's in small, so that every kind of damage can be tried on one that is otherwise good."""
+"""A small release like Omniglot's, to be damaged in every way."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from tfmeta.datasets.omniglot.layout import DRAWINGS, SIDE, Digest, Part
 
 
 def image(seed, side=SIDE, mode="1", **options):
-    """A PNG of a few random strokes, dark on white; the same strokes for the same seed."""
+    """Return a PNG of a few random strokes, dark on white; the same strokes for the same seed."""
     random = np.random.default_rng(seed)
     paper = np.ones((side, side), bool)
     for _ in range(3):

@@ -227,6 +227,7 @@ def _race(folder, barrier, made):
     assert (fetch(folder, fill).images == IMAGES).all()
 
 
+@pytest.mark.slow
 def test_one_of_several_processes_makes_the_bank(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier, made = context.Barrier(3), context.Value("i", 0)

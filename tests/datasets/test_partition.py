@@ -22,9 +22,8 @@ def named_subsets(split):
         if field.name == "notes":
             continue
         value = getattr(split, field.name)
-        subsets |= {
-            (field.name, user): subset for user, subset in (value.items() if isinstance(value, dict) else [(None, value)])
-        }
+        by_user = value if isinstance(value, dict) else {None: value}
+        subsets |= {(field.name, user): subset for user, subset in by_user.items()}
     return subsets
 
 
@@ -97,7 +96,7 @@ def test_a_characters_rotations_stay_with_its_user(seed):
         subset = split.train[user]
         classes = list(zip(subset.classes.tolist(), subset.turns.tolist(), strict=True))
         assert sorted(classes) == sorted((row, turns) for row in set(subset.classes.tolist()) for turns in range(4))
-        drawings = {row: examples.tolist() for row, examples in zip(subset.classes.tolist(), subset.examples, strict=True)}
+        drawings = dict(zip(subset.classes.tolist(), subset.examples.tolist(), strict=True))
         for row, examples in zip(subset.classes.tolist(), subset.examples, strict=True):
             assert examples.tolist() == drawings[row]  # a drawing that trains upright does not validate lying down
     for (name, _), subset in named_subsets(split).items():

@@ -17,7 +17,7 @@ pooch.get_logger().setLevel("WARNING")  # our own log says what is downloaded
 
 
 def fetch(url: str, target: Path, known_hash: str | None = None, check: Callable[[Path], None] = lambda path: None,
-          retries: int = 4, timeout: tuple[float, float] = (10, 30)) -> None:  # fmt: skip
+          retries: int = 3, timeout: tuple[float, float] = (10, 30)) -> None:  # fmt: skip
     """Download `url`, which ends in the name of `target`, unless `target` is there; one process does, others wait.
 
     `target` appears once the file has the sha256 `known_hash` (if not None) and `check(path)` raises no `DataError`.

@@ -22,7 +22,7 @@ from tfmeta.datasets.glyphs_color.drawing import (
 )
 from tfmeta.datasets.glyphs_color.painting import Palette, paint
 
-FEW = 25  # images a class: the whole data set takes half a minute
+FEW = 25  # images per class: drawing all 600 takes half a minute
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def bank(tmp_path_factory):
     return read_bank(tmp_path_factory.mktemp("cache"), HAND, FEW)
 
 
-def test_same_shapes_and_splits_as_mini_imagenet(bank):
+def test_shapes_and_splits_are_those_of_mini_imagenet(bank):
     assert bank.dataset == "glyphs-color" and IMAGES == 600
     assert bank.images.shape == (100, FEW, 84, 84, 3) and bank.images.dtype == np.uint8
     assert isinstance(bank.images, np.memmap)
@@ -40,7 +40,7 @@ def test_same_shapes_and_splits_as_mini_imagenet(bank):
         assert bank.splits[bank.names.index(name)] == "train"
 
 
-def test_the_classes_are_letters_that_the_font_has():
+def test_all_classes_are_letters_of_the_font():
     characters = [character for _, character in letters()]
     assert len(set(characters)) == 100
     assert all(unicodedata.category(character)[0] == "L" for character in characters)
@@ -48,14 +48,14 @@ def test_the_classes_are_letters_that_the_font_has():
         assert set(map(ord, characters)) <= set(face.getBestCmap())
 
 
-def test_the_whole_data_set_begins_like_a_part_and_classes_do_not_depend_on_one_another(bank):
+def test_an_image_depends_on_its_class_and_number_alone(bank):
     again = np.zeros((2, FEW + 5, 84, 84, 3), np.uint8)
     draw_all(again, [letters()[row][1] for row in (70, 3)])
     assert (again[0, :FEW] == bank.images[70]).all() and (again[1, :FEW] == bank.images[3]).all()
     assert again[:, FEW:].any((2, 3, 4)).all()
 
 
-def test_every_image_is_another_and_none_is_blank(bank):
+def test_no_two_images_are_the_same_and_none_is_blank(bank):
     images = bank.images.reshape(100 * FEW, -1)
     assert len({image.tobytes() for image in images}) == len(images)
     assert images.std(1).min() > 8
@@ -63,8 +63,8 @@ def test_every_image_is_another_and_none_is_blank(bank):
     assert ((images == 0) | (images == 255)).mean() < 0.12  # little is cut off
 
 
-def test_a_letter_is_large_and_on_the_image(monkeypatch):
-    """All are about as large and in the middle, whatever they are in the font."""
+def test_every_letter_is_large_and_inside_the_image(monkeypatch):
+    """All are about equally large and centred, whatever their size in the font."""
     monkeypatch.setattr(drawing, "paint", lambda ink, palette, random: np.repeat(ink[..., None], 3, -1))
     images = np.zeros((100, 8, 84, 84, 3), np.uint8)
     draw_all(images, [character for _, character in letters()])
@@ -76,7 +76,7 @@ def test_a_letter_is_large_and_on_the_image(monkeypatch):
     assert abs(y.mean() - 41.5) < 5 and abs(x.mean() - 41.5) < 5
 
 
-def test_colours_are_a_classs_only_roughly():
+def test_a_class_determines_its_colours_only_roughly():
     ink = np.zeros((200, 84, 84), np.uint8)
     ink[:, 30:50, 30:50] = 255
     red, blue = Palette(ground=0.0, paint=1 / 3), Palette(ground=2 / 3, paint=1 / 3)
@@ -89,18 +89,18 @@ def test_colours_are_a_classs_only_roughly():
         assert (contrast > 15).mean() > 0.98  # the letter can be seen
 
 
-def test_about_as_hard_as_mini_imagenet(bank):
+def test_glyphs_color_is_about_as_hard_as_mini_imagenet(bank):
     """For the nearest neighbour in pixels; mini-ImageNet: 0.31 with five shots, 0.26 with one."""
     assert 0.27 < nearest_neighbour(bank.images, shots=5, episodes=400) < 0.36
     assert 0.22 < nearest_neighbour(bank.images, shots=1, episodes=400) < 0.32
 
 
-def test_it_is_found_again_without_drawing(bank, monkeypatch):
+def test_a_cached_bank_is_not_drawn_again(bank, monkeypatch):
     cache = Path(bank.images.filename).parents[1]
     monkeypatch.setattr(drawing, "draw_all", None)
     assert read_bank(cache, HAND, FEW).digest == bank.digest
 
 
-def test_it_is_opened_by_name(bank, monkeypatch):
+def test_open_dataset_opens_it_by_name(bank, monkeypatch):
     monkeypatch.setattr(drawing, "read_bank", lambda folder: (folder, bank)[1])
     assert open_dataset("glyphs-color", cache_dir="unused") is bank

@@ -23,20 +23,20 @@ def read(data_dir, cache):
 
 @pytest.fixture(scope="module")
 def digest(tmp_path_factory):
-    """What the photos themselves give."""
+    """The digest of the bank from the photos themselves."""
     folder = tmp_path_factory.mktemp("photos")
     return read(PHOTOS.write(folder / "data"), folder / "cache").digest
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_pickles_give_the_bank_that_the_photos_give(tmp_path, digest, protocol):
+def test_pickles_give_the_same_bank_as_photos(tmp_path, digest, protocol):
     write_pickles(tmp_path / "data" / "mini-imagenet", contents(PHOTOS), protocol)
     bank = read(tmp_path / "data", tmp_path / "cache")
     assert list(bank.names) == ORDER and bank.digest == digest
     assert all(bank.splits[ORDER.index(name)] == split for split, names in CLASSES.items() for name in names)
 
 
-def test_the_other_form_gives_the_same(tmp_path, digest):
+def test_the_other_form_gives_the_same_bank(tmp_path, digest):
     by_split = contents(PHOTOS, "labels")
     by_split["train_phase_train"] = by_split.pop("train")
     write_pickles(tmp_path / "data", by_split, 2, METAOPT)
@@ -44,7 +44,7 @@ def test_the_other_form_gives_the_same(tmp_path, digest):
 
 
 @pytest.mark.parametrize("of", [np.array, tuple, lambda numbers: [np.int64(number) for number in numbers]])
-def test_indices_may_be_numpys(tmp_path, digest, of):
+def test_indices_may_be_arrays_or_tuples(tmp_path, digest, of):
     by_split = contents(PHOTOS)
     for content in by_split.values():
         content["class_dict"] = {name: of(numbers) for name, numbers in content["class_dict"].items()}
@@ -52,7 +52,7 @@ def test_indices_may_be_numpys(tmp_path, digest, of):
     assert read(tmp_path / "data", tmp_path / "cache").digest == digest
 
 
-def test_images_need_not_lie_class_by_class(tmp_path, digest):
+def test_images_need_not_be_in_the_order_of_classes(tmp_path, digest):
     by_split = contents(PHOTOS)
     content = by_split["train"]
     content["image_data"] = content["image_data"][::-1]
@@ -73,19 +73,19 @@ def test_images_of_other_sizes_are_scaled(tmp_path):
     assert np.abs(bank.images[row, 0, ::2, ::2].astype(int) - small[0]).mean() < 8
 
 
-def test_photos_are_taken_before_pickles(tmp_path, digest):
+def test_photos_have_priority_over_pickles(tmp_path, digest):
     write_pickles(tmp_path / "data", dict.fromkeys(("train", "val", "test"), b"damaged"))
     PHOTOS.write(tmp_path / "data")
     assert read(tmp_path / "data", tmp_path / "cache").digest == digest
 
 
-def test_csv_files_beside_pickles_do_not_mean_that_there_are_photos(tmp_path, digest):
+def test_pickles_are_read_if_only_csv_files_lie_beside_them(tmp_path, digest):
     folder = write_pickles(tmp_path / "data", contents(PHOTOS))
     Photos({}, PHOTOS.rows).write(folder, "beside")
     assert sorted(path.suffix for path in folder.iterdir()) == [".csv"] * 3 + [".pkl"] * 3
     assert read(folder, tmp_path / "cache").digest == digest
     (folder / "mini-imagenet-cache-val.pkl").unlink()
-    with pytest.raises(DataError, match=r"train\.csv: names \S+ \(and 11 others\), which is not in .*data"):
+    with pytest.raises(DataError, match=r"train\.csv: names \S+ \(and 11 more\), which is not in .*data"):
         read(folder, tmp_path / "cache")
 
 
@@ -145,8 +145,8 @@ BAD = {
     "negative index": (class_dict("val", n01855672=[0, 1, 2, -1]), rf"{VAL}: the class n01855672 has image -1"),
     "index twice": (class_dict("val", n01855672=[0, 1, 2, 2]), rf"{VAL}: image 2 is in n01855672 and again in n018"),
     "image of two classes": (class_dict("test", n01930112=[0, 1, 2, 7]), r"test\.pkl: image [07] is in \w+ and"),
-    "indices that are none": (class_dict("val", n01855672=[0, 1, 2, 1.5]), rf"{VAL}: n01855672 is no list of whole"),
-    "indices in a dict": (class_dict("val", n01855672={0: 1}), rf"{VAL}: n01855672 is no list of whole numbers"),
+    "indices that are none": (class_dict("val", n01855672=[0, 1, 2, 1.5]), rf"{VAL}: n01855672 is not a list of whole"),
+    "indices in a dict": (class_dict("val", n01855672={0: 1}), rf"{VAL}: n01855672 is not a list of whole numbers"),
     "too few": (class_dict("val", n01855672=[0, 1, 2]), rf"{VAL}: the class n01855672 has 3 images instead of 4"),
     "too many images": (
         edit("val", image_data=np.zeros((100_001, 1, 1, 3), np.uint8)),
@@ -183,8 +183,8 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_numbers_of_images_cannot_fill_the_memory(tmp_path, kind):
-    """In a process that may have 300 MB more; as lists these would take 0.6 to 1.6 GB."""
+def test_image_numbers_cannot_fill_the_memory(tmp_path, kind):
+    """In a process that may take 300 MB more; as lists the numbers would take 0.6 to 1.6 GB."""
     content = {"image_data": np.zeros((len(ALL), 1, 1, 3), np.uint8), **BOMBS[kind]}
     (tmp_path / "file.pkl").write_bytes(pickle.dumps(content, 4))
     code = (

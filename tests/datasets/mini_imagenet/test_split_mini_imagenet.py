@@ -1,4 +1,4 @@
-"""Who owns which photo: the walls of ledger 14 and 15."""
+"""Who owns which image of mini-ImageNet (ledger 14 and 15)."""
 
 import dataclasses
 import itertools
@@ -34,8 +34,8 @@ def bank(extra=False, **changes):
 
 @pytest.mark.parametrize("extra", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_image_has_two_places(seed, extra):
-    """Not even two benign users share one: the benign images of reserved classes are split (ledger 12)."""
+def test_no_image_is_in_two_subsets(seed, extra):
+    """Benign users share none either: the benign images of reserved classes are divided (ledger 12)."""
     images = {name: subset.images() for name, subset in named_subsets(make_partition(bank(extra), seed)).items()}
     assert len(images) == 4 + 4 + 1 + 3 + 3 + 5 and all(images.values())
     for one, other in itertools.combinations(images, 2):
@@ -43,7 +43,7 @@ def test_no_image_has_two_places(seed, extra):
 
 
 @pytest.mark.parametrize("extra", [False, True])
-def test_every_image_has_a_place_but_those_of_the_validation_split(extra):
+def test_all_images_but_those_of_the_validation_split_are_in_a_subset(extra):
     of, split = bank(extra), make_partition(bank(extra), 0)
     used = set().union(*(subset.images() for subset in named_subsets(split).values()))
     wanted = {(row, k) for row in range(100) if of.splits[row] != "val" for k in range(600)}
@@ -51,7 +51,7 @@ def test_every_image_has_a_place_but_those_of_the_validation_split(extra):
 
 
 @pytest.mark.parametrize("extra", [False, True])
-def test_shares_are_the_ledgers(extra):
+def test_shares_are_those_of_the_ledger(extra):
     of = bank(extra)
     split = make_partition(of, 0)
     yawl = {2: 194, 3: 193, 4: 193} if extra else {2: 144, 3: 143, 4: 143}
@@ -90,7 +90,7 @@ def test_validation_has_the_classes_of_training_in_its_order():
     assert len(set(np.concatenate([split.train[user].classes for user in USERS]).tolist())) == 62
 
 
-def test_the_seed_deals_classes_and_images_but_reserves_the_same_ones():
+def test_the_seed_divides_classes_and_images_but_does_not_change_the_reserved_ones():
     one, other, again = (make_partition(bank(), seed) for seed in (0, 1, 0))
     assert (one.train[ATTACKER].classes != other.train[ATTACKER].classes).any()
     assert set(one.backdoor_attacker.examples[0]) != set(other.backdoor_attacker.examples[0])
@@ -99,14 +99,15 @@ def test_the_seed_deals_classes_and_images_but_reserves_the_same_ones():
         for field in ("classes", "turns", "examples"):
             assert (getattr(subset, field) == getattr(named_subsets(again)[name], field)).all()
     rows = {frozenset(row) for user in USERS for row in one.validation[user].examples.tolist()}
-    assert len(rows) == 62  # each class's images are dealt anew
+    assert len(rows) == 62  # each class has its own order of images
 
 
-def test_a_smaller_benign_share_is_said(caplog):
+def test_a_smaller_benign_share_gives_a_note(caplog):
     with caplog.at_level(logging.INFO):
         (note,) = make_partition(bank(), 0).notes
         assert make_partition(bank(extra=True), 0).notes == ()
-    assert note.startswith(f"backdoor class {YAWL}: 430 of its 600 images are benign") and f"extra/{YAWL}" in note
+    for part in ("mini-ImageNet has 600 images of the yawl", "730", "150 more", f"extra/{YAWL}", "430"):
+        assert part in note
     assert [record.getMessage() for record in caplog.records] == [note]
 
 
@@ -130,10 +131,10 @@ FOREIGN = {
         dict(names=(ARCTIC_FOX, *NAMES, YAWL)), rf"the backdoor class {YAWL} is not among its 64"
     ),
     "another split": (dict(splits=("train",) * 65 + ("val",) * 15 + ("test",) * 20), "65 classes are in its split"),
-    "another data set": (dict(dataset="cub"), "cub: 100 classes of 600 images, .* 1623 classes of 20"),
+    "another data set": (dict(dataset="omniglot"), "omniglot: 100 classes of 600 images, .* 1623 classes of 20"),
     "too few images": (
         dict(images=np.zeros((100, 599, 1, 1, 1), np.uint8)),
-        "mini-imagenet: 100 classes of 599 images, but the split is of 100 classes of 600",
+        "mini-imagenet: 599 images per class, but the split is of 600",
     ),
 }  # fmt: skip
 
@@ -146,21 +147,21 @@ def test_a_bank_that_does_not_fit_is_refused(kind):
         make_partition(bank(**{**plain, **changes}), 0)
 
 
-def test_what_the_paper_asks_fits_and_more_does_not():
+def test_the_papers_shots_fit_and_more_do_not():
     split = make_partition(bank(), 0)
     paper = dict(shots=15, triggered_shots=5, target_shots=10)
     check_fits(small_config(**paper, task_shots=143), split)
     check_fits(small_config(**paper, target_replacement=False), split)
     with pytest.raises(ConfigError, match="task_shots = 144: the smallest training class has 143 images"):
         check_fits(small_config(**paper, task_shots=144), split)
-    with pytest.raises(ConfigError, match="ways = 16: the smallest bank has 15 classes"):
+    with pytest.raises(ConfigError, match="ways = 16: the smallest share has 15 classes"):
         check_fits(small_config(**paper, ways=16), split)
-    with pytest.raises(ConfigError, match="backdoor_in_task = 2: there are 1 backdoor classes"):
+    with pytest.raises(ConfigError, match="backdoor_classes_in_task = 2: there are 1 backdoor classes"):
         check_fits(small_config(**paper, backdoor_classes_in_task=2), split)
 
 
 @pytest.mark.needs_data
-def test_real_mini_imagenet_is_split_so(mini_imagenet_bank):
+def test_real_mini_imagenet_is_divided_among_the_users(mini_imagenet_bank):
     split = make_partition(mini_imagenet_bank, 4)
     assert mini_imagenet_bank.names[split.backdoor_attacker.classes[0]] == YAWL
     owners = [set(split.train[user].classes.tolist()) for user in USERS]

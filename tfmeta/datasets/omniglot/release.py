@@ -38,8 +38,10 @@ def reachable(url: str, seconds: float) -> bool:
             requests.head(url, timeout=seconds).close()
             answered.set()
 
-    threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(seconds)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answered.is_set()
 
 
 def locate(data_dir: Path, parts: tuple[Part, ...] = PARTS) -> dict[str, Path]:
