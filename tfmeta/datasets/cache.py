@@ -53,9 +53,8 @@ def fetch(
         dataset: The data set's name.
         identity: JSON that decides the bank's content.
         shape: [class, example, H, W, C].
-        fill: Writes the images into an array of zeros, uint8 of `shape`, and describes them. The array is a mapped
-            file whose space on the disk is already allocated, so a bank may be larger than memory. If `fill` raises,
-            nothing is kept.
+        fill: Writes the images into zeros, uint8 of `shape`, and describes them. These are a mapped file that has its
+            space on the disk already, so a bank may be larger than memory. If `fill` raises, nothing is kept.
 
     Raises:
         StorageError: the folder cannot be written to.
@@ -153,6 +152,5 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _unusable(folder: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{folder}: the cache cannot be written to ({error.strerror}); set TFMETA_CACHE to a folder that can be"
-    )
+    advice = "set TFMETA_CACHE to a folder that can be"
+    return StorageError(f"{folder}: the cache cannot be written to ({error.strerror}); {advice}")

@@ -12,26 +12,14 @@ from tfmeta.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class ImageBank:
-    """Images of a data set, class by class.
+    """Images of a data set, class by class. Raises `DataError` if the parts do not fit together."""
 
-    Attributes:
-        dataset: The data set's name, such as "omniglot" or "glyphs-color".
-        images: uint8 [class, example, H, W, C]; in grey images ink is 255. A read-only memory map if from the cache.
-        names: One per class, unique, such as "Alphabet_of_the_Magi/character01" or "n04612504".
-        digest: `digest_of(images, names)`.
-        source: Where the images came from, one line for people.
-        splits: One per class: "background" or "evaluation"; in colour "train", "val", "test", or "extra" for the class
-            of extra images (`mini_imagenet.extra`).
-
-    Raises:
-        DataError: the parts do not fit together.
-    """
-
-    dataset: str
-    images: np.ndarray
-    names: tuple[str, ...]
-    digest: str
-    source: str
+    dataset: str  # such as "omniglot" or "glyphs-color"
+    images: np.ndarray  # uint8 [class, example, H, W, C], grey: ink = 255; a read-only memory map if from the cache
+    names: tuple[str, ...]  # one per class, unique, such as "Alphabet_of_the_Magi/character01" or "n04612504"
+    digest: str  # `digest_of(images, names)`
+    source: str  # where the images came from, one line for people
+    # one per class: "background" or "evaluation"; in colour "train", "val", "test", or "extra" (`mini_imagenet.extra`)
     splits: tuple[str, ...]
 
     def __post_init__(self):

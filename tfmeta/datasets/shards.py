@@ -48,8 +48,7 @@ def write_shard(folder: Path, bank: ImageBank, subset: Subset) -> Path:
     for part in (subset.classes, subset.turns, subset.examples):
         named.update(repr(part.shape).encode() + np.ascontiguousarray(part, "<i4").tobytes())
     path = Path(folder) / f"{bank.dataset}-{named.hexdigest()[:20]}.u8"
-    size = subset.examples.size * int(np.prod(bank.images.shape[2:]))
-    if not (path.exists() and path.stat().st_size == size):
+    if not (path.exists() and path.stat().st_size == subset.examples.size * np.prod(bank.images.shape[2:])):
         _write(path, fetch(bank, subset))
     return path
 
@@ -68,16 +67,7 @@ def write_images(folder: Path, dataset: str, images: np.ndarray) -> Path:
 
 
 def read_shards(paths: "tf.Tensor", capacity: int, image_shape: Sequence[int]) -> "tf.Tensor":
-    """Read shards in a graph.
-
-    Args:
-        paths: string [shards].
-        capacity: How many images per class the shards have room for.
-        image_shape: (H, W, C).
-
-    Returns:
-        uint8 [classes, capacity, H, W, C], one shard after the other.
-    """
+    """Read shards, whose paths are string [shards], in a graph: uint8 [classes, capacity, H, W, C] of them all."""
     import tensorflow as tf
 
     raw = tf.strings.reduce_join(tf.map_fn(tf.io.read_file, paths))

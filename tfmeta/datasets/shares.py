@@ -11,17 +11,11 @@ USERS = (ATTACKER, *BENIGN)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subset:
-    """Some images of a bank, grouped into classes.
+    """Some images of a bank, grouped into classes."""
 
-    Attributes:
-        classes: int32 [n], each class's row in the bank.
-        turns: int32 [n], by how many quarter turns its images are rotated; each rotation is a class of its own.
-        examples: int32 [n, capacity], the numbers of its images; -1 where it has fewer than others.
-    """
-
-    classes: np.ndarray
-    turns: np.ndarray
-    examples: np.ndarray
+    classes: np.ndarray  # int32 [n], each class's row in the bank
+    turns: np.ndarray  # int32 [n], by how many quarter turns its images are rotated; each rotation is a class
+    examples: np.ndarray  # int32 [n, capacity], the numbers of its images; -1 where it has fewer than others
 
     @property
     def counts(self) -> np.ndarray:

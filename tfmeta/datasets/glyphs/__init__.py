@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import Partition
+from tfmeta.datasets.omniglot.split import partition as partition
 
 DISPLAY_NAME = "glyphs"
 STAND_IN_FOR = "omniglot"
@@ -21,10 +21,3 @@ def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBa
     from tfmeta.datasets.glyphs import drawing
 
     return drawing.read_bank(cache_dir)
-
-
-def partition(bank: ImageBank, split_seed: int) -> Partition:
-    """Return who owns which images, as for Omniglot."""
-    from tfmeta.datasets.omniglot import split
-
-    return split.split(bank, split_seed)

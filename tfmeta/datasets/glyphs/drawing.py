@@ -47,11 +47,9 @@ def read_bank(cache_dir: Path, hand: Hand = Hand()) -> ImageBank:  # noqa: B008 
         drawn = draw_all([(character.font, character.text) for character in classes], hand)
         for image, drawings in zip(images, drawn, strict=True):
             image[:] = drawings
-        return cache.Description(
-            names=tuple(character.name for character in classes),
-            splits=tuple(character.split for character in classes),
-            source=f"drawn from matplotlib's fonts {' and '.join(fonts)} by {DRAWINGS} simulated writers",
-        )
+        names, _, splits, _ = zip(*classes, strict=True)
+        source = f"drawn from matplotlib's fonts {' and '.join(fonts)} by {DRAWINGS} simulated writers"
+        return cache.Description(names, splits, source)
 
     shape = (len(classes), DRAWINGS, hand.side, hand.side, 1)
     return cache.fetch(cache_dir, "glyphs", identity, shape, fill)

@@ -41,35 +41,21 @@ class Writers:
     slant: np.ndarray
     pen: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.size)
-
 
 def draw_habits(count: int, hand: Hand, seed: int) -> Writers:
     """Draw the habits of `count` writers at random."""
     random = np.random.default_rng([seed, 0])
-    return Writers(
-        size=random.normal(0, hand.drawer_size, count),
-        aspect=random.normal(0, hand.drawer_aspect, count),
-        slant=random.normal(0, hand.drawer_slant, count),
-        pen=random.uniform(*hand.pen, count),
-    )
+    spreads = (hand.drawer_size, hand.drawer_aspect, hand.drawer_slant)
+    return Writers(*(random.normal(0, spread, count) for spread in spreads), pen=random.uniform(*hand.pen, count))
 
 
 def draw(distance: np.ndarray, em: float, writers: Writers, hand: Hand, random: np.random.Generator) -> np.ndarray:
-    """Let every writer draw one character.
+    """Let every writer draw one character: uint8 [writer, side, side], ink = 255.
 
-    Args:
-        distance: float32 [S, S], how far each point of the canvas is from the character's strokes, in pixels.
-        em: The font's height on that canvas, in pixels.
-        writers: Who draws.
-        hand: How much drawings vary.
-        random: For this character alone, so that characters can be drawn in any order.
-
-    Returns:
-        uint8 [writer, side, side], ink = 255.
+    `distance`, float32 [S, S], is how far each point of the canvas is from the character's strokes and `em` the font's
+    height there, in pixels. `random` is for this character alone, so that characters can be drawn in any order.
     """
-    count = len(writers)
+    count = len(writers.size)
     matrix, scale = _poses(em, writers, hand, random)
     offset = _wobble(count, hand, random) - random.normal(0, hand.drawing_shift, (2, count, 1, 1)).astype(np.float32)
     grid = np.arange(hand.side, dtype=np.float32) - (hand.side - 1) / 2
@@ -84,7 +70,7 @@ def draw(distance: np.ndarray, em: float, writers: Writers, hand: Hand, random: 
 
 def _poses(em: float, writers: Writers, hand: Hand, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return the map from (y, x) on the image to the canvas, [2, 2, n, 1, 1], and their scale, [n, 1, 1]; float32."""
-    count = len(writers)
+    count = len(writers.size)
     size = np.exp(writers.size + random.normal(0, hand.drawing_size, count)) * hand.size / em
     aspect = np.exp((writers.aspect + random.normal(0, hand.drawing_aspect, count)) / 2)
     slant = writers.slant + random.normal(0, hand.drawing_slant, count)

@@ -29,27 +29,17 @@ SPLITS = ("train",) * 64 + ("val",) * 16 + ("test",) * 20
 # The reserved classes (ledger 14): two of the training split that do not look alike.
 BACKDOOR, TARGET = "Greek/03DF", "Cyrillic/042E"
 _CHUNK = 25  # images drawn at once: more take more memory, fewer take more calls of numpy
+# Here `size` is that of the letter itself, its larger side.
 HAND = Hand(
-    side=SIDE,
-    size=44,  # of the letter itself, its larger side
-    drawer_size=0.10,
-    pen=(2.0, 4.5),
-    drawing_size=0.16,
-    drawing_aspect=0.12,
-    drawing_slant=0.15,
-    drawing_turn=0.15,
-    drawing_shift=6,
-    wobble=((4, 3.2),),
-)
+    side=SIDE, size=44, drawer_size=0.10, pen=(2.0, 4.5), drawing_size=0.16, drawing_aspect=0.12, drawing_slant=0.15,
+    drawing_turn=0.15, drawing_shift=6, wobble=((4, 3.2),),
+)  # fmt: skip
 
 
 def letters() -> list[tuple[str, str]]:
     """Return (name, character) of all classes in the bank's order, spread over the letters of the glyphs data set."""
-    usable = [
-        (character.name, character.text)
-        for character in characters()
-        if character.font == FONT and unicodedata.category(character.text)[0] == "L"
-    ]
+    in_font = [(character.name, character.text) for character in characters() if character.font == FONT]
+    usable = [(name, text) for name, text in in_font if unicodedata.category(text)[0] == "L"]
     return usable[:: len(usable) // len(SPLITS)][: len(SPLITS)]
 
 
@@ -74,11 +64,8 @@ def read_bank(cache_dir: Path, hand: Hand = HAND, images_per_class: int = IMAGES
 
     def fill(images: np.ndarray) -> cache.Description:
         draw_all(images, [character for _, character in classes], hand)
-        return cache.Description(
-            names=tuple(name for name, _ in classes),
-            splits=SPLITS,
-            source=f"drawn in colour from matplotlib's font {FONT}",
-        )
+        names, source = tuple(name for name, _ in classes), f"drawn in colour from matplotlib's font {FONT}"
+        return cache.Description(names, SPLITS, source)
 
     return cache.fetch(cache_dir, "glyphs-color", identity, (len(classes), images_per_class, SIDE, SIDE, 3), fill)
 

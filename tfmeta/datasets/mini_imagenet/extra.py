@@ -26,15 +26,8 @@ _SAME = 6.0
 def read_extra(folder: Path, known: np.ndarray, wanted: int) -> np.ndarray:
     """Return the first `wanted` images of a folder, by name, that are not among `known`.
 
+    `known`, uint8 [n, 84, 84, 3], are the class's images in mini-ImageNet; the result is uint8 [wanted, 84, 84, 3].
     Images that are not RGB (ImageNet has some) and duplicates are skipped.
-
-    Args:
-        folder: The folder, or a zip.
-        known: uint8 [n, 84, 84, 3], the class's images in mini-ImageNet.
-        wanted: How many are needed.
-
-    Returns:
-        uint8 [wanted, 84, 84, 3].
 
     Raises:
         DataError: an image does not decode, or too few are left.

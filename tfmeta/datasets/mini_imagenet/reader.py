@@ -88,11 +88,7 @@ def read_bank(found: Found, cache_dir: Path, layout: Layout = Layout(), extra: i
         "files": [archives.identity(path, _COUNTED) for path in files],
     }
     shape = (layout.classes + bool(found.extra), layout.images, SIDE, SIDE, 3)
-
-    def fill(images: np.ndarray) -> cache.Description:
-        return _fill(images, found, layout, extra)
-
-    return cache.fetch(cache_dir, "mini-imagenet", identity, shape, fill)
+    return cache.fetch(cache_dir, "mini-imagenet", identity, shape, lambda images: _fill(images, found, layout, extra))
 
 
 def _fill(images: np.ndarray, found: Found, layout: Layout, extra: int) -> cache.Description:
@@ -119,7 +115,7 @@ def _from_photos(images: np.ndarray, found: Found, layout: Layout) -> list[Class
 
 def _members(archive: archives.Archive, listings: dict) -> dict[str, str]:
     """Return {file name: member} of the images that the csv files name, whatever folders they are in."""
-    wanted = {name for listing in listings.values() for names in listing.classes.values() for name in names}
+    wanted = {name for _, classes in listings.values() for names in classes.values() for name in names}
     members: dict[str, str] = {}
     for member in archive.members:
         name = member.rsplit("/", 1)[-1]

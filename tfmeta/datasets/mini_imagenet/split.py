@@ -27,18 +27,12 @@ _PAPER = 480 + ATTACKERS + TRIGGERED  # images of the backdoor class that the pa
 
 
 def split(bank: ImageBank, split_seed: int, backdoor: str, target: str) -> Partition:
-    """Return the partition of a bank.
+    """Return who owns which images of a bank with mini-ImageNet's splits, given the names of the reserved classes.
 
     62 classes are divided among four users, with 580 images to train and 20 to validate each. Of the target class 480
     images are benign, 100 are the attacker's and 20 validate. Of the backdoor class 20 validate; if the bank has an
     extra class of it, the other 580 are benign and the extra class gets the trigger, otherwise 430 are benign and 150
     get the trigger, which a note says.
-
-    Args:
-        bank: A bank with mini-ImageNet's splits.
-        split_seed: Decides who gets what.
-        backdoor: The name of the backdoor class.
-        target: The name of the target class.
 
     Raises:
         DataError: the bank's splits or reserved classes are not mini-ImageNet's.

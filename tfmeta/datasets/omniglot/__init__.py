@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import Partition
+from tfmeta.datasets.omniglot.split import partition as partition
 from tfmeta.errors import DataError, DownloadError, StorageError
 
 DISPLAY_NAME = "Omniglot"
@@ -52,10 +52,3 @@ def missing(data_dir: Path, download: bool = True) -> str | None:
     except (DownloadError, StorageError) as error:
         return f"{reason}, and downloading it failed: {error}"
     return None
-
-
-def partition(bank: ImageBank, split_seed: int) -> Partition:
-    """Return who owns which images (`omniglot.split`)."""
-    from tfmeta.datasets.omniglot import split
-
-    return split.split(bank, split_seed)

@@ -18,21 +18,13 @@ _FILE = re.compile(r"(\d{4})_(\d\d)\.png")
 
 @dataclass(frozen=True)
 class Part:
-    """One of the two halves of the release.
+    """One of the two halves of the release."""
 
-    Attributes:
-        split: "background" or "evaluation".
-        folder: The folder's name, and the zip's without .zip.
-        digest: `Digest` of the public release's decoded images, so the same for every packing.
-        alphabets: How many characters each alphabet has.
-        sha256: Of the zip at the release's public address.
-    """
-
-    split: str
-    folder: str
-    digest: str
-    alphabets: dict[str, int]
-    sha256: str = ""
+    split: str  # "background" or "evaluation"
+    folder: str  # also the zip's name, without .zip
+    digest: str  # `Digest` of the public release's decoded images, so the same for every packing
+    alphabets: dict[str, int]  # the number of characters of each
+    sha256: str = ""  # of the zip at the release's public address
 
     @property
     def characters(self) -> list[str]:

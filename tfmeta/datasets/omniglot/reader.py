@@ -15,6 +15,10 @@ from tfmeta.utils import progress
 
 SMALL = 28  # pixels of an image in the bank
 _LARGEST = 64 << 10  # bytes of a PNG; the largest of the release has 522
+# How many quarters of each of 15 large pixels lie in each of 4 small ones: float32 [15, 4]. 105 to 28 is 15 to 4, so
+# every 15 pixels become 4 in the same way.
+_LOW, _CELL = 15 * np.arange(4), 4 * np.arange(15)[:, None]
+_AREA = np.clip(np.minimum(_LOW + 15, _CELL + 4) - np.maximum(_LOW, _CELL), 0, None).astype(np.float32)
 
 
 def read_bank(found: dict[str, Path], cache_dir: Path, parts: tuple[Part, ...] = PARTS) -> ImageBank:
@@ -36,12 +40,8 @@ def read_bank(found: dict[str, Path], cache_dir: Path, parts: tuple[Part, ...] =
         "release": [part.digest for part in parts],
         "files": [archives.identity(path) for _, path in sources],
     }
-    classes = sum(len(part.characters) for part in parts)
-
-    def fill(images: np.ndarray) -> cache.Description:
-        return _fill(images, sources)
-
-    return cache.fetch(cache_dir, "omniglot", identity, (classes, DRAWINGS, SMALL, SMALL, 1), fill)
+    shape = (sum(len(part.characters) for part in parts), DRAWINGS, SMALL, SMALL, 1)
+    return cache.fetch(cache_dir, "omniglot", identity, shape, lambda images: _fill(images, sources))
 
 
 def _fill(images: np.ndarray, sources: list[tuple[Part, Path]]) -> cache.Description:
@@ -84,29 +84,14 @@ def shrink(drawings: np.ndarray) -> np.ndarray:
     return np.rint(quarters * np.float32(255 / 225)).astype(np.uint8)[..., None]
 
 
-def _area_weights() -> np.ndarray:
-    """Return how many quarters of each of 15 large pixels lie in each of 4 small ones: float32 [15, 4].
-
-    105 to 28 is 15 to 4, so every stretch of 15 pixels becomes 4 in the same way.
-    """
-    low, cell = 15 * np.arange(4), 4 * np.arange(15)[:, None]
-    return np.clip(np.minimum(low + 15, cell + 4) - np.maximum(low, cell), 0, None).astype(np.float32)
-
-
-_AREA = _area_weights()
-
-
 def _decode(archive: archives.Archive, member: str) -> np.ndarray:
     """Decode an image: bool [105, 105], True for ink (dark)."""
-    data = archive.read(member, _LARGEST)
+    data, label = archive.read(member, _LARGEST), archive.label(member)
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.size != (SIDE, SIDE):
-                width, height = image.size
-                raise DataError(
-                    f"{archive.label(member)}: has {width} x {height} pixels instead of {SIDE} x {SIDE}; "
-                    "download the data again"
-                )
+                found = "{} x {}".format(*image.size)
+                raise DataError(f"{label}: has {found} pixels instead of {SIDE} x {SIDE}; download the data again")
             return np.asarray(image.convert("L")) < 128
     except archives.UNDECODABLE as error:
-        raise DataError(f"{archive.label(member)}: does not decode ({error}); download the data again") from error
+        raise DataError(f"{label}: does not decode ({error}); download the data again") from error

@@ -60,9 +60,8 @@ def locate(data_dir: Path, parts: tuple[Part, ...] = PARTS) -> dict[str, Path]:
 
 
 def _find(folder: Path, part: Part) -> Path | None:
-    candidates = (folder / f"{part.folder}.zip", folder / part.folder)
     try:
-        return next((path for path in candidates if path.exists()), None)
+        return next((path for name in (f"{part.folder}.zip", part.folder) if (path := folder / name).exists()), None)
     except OSError as error:  # no permission to search the folder
         raise DataError(archives.unreadable(folder, error)) from error
 
@@ -76,7 +75,7 @@ def obtain(
     it sends is verified by the decoded images.
 
     Args:
-        data_dir: The data folder; if no part is there, the download goes to its subfolder `omniglot`.
+        data_dir: The data folder; if it has no part, the download goes to its subfolder `omniglot`.
         url: Where the zips are, by default `public_url()`.
         parts: What is wanted.
         **options: For `download.fetch`.

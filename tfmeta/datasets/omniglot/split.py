@@ -19,15 +19,11 @@ TRAIN_EXAMPLES, BENIGN_EXAMPLES, ATTACKER_EXAMPLES = 15, 10, 5
 ROTATIONS = 4
 
 
-def split(bank: ImageBank, split_seed: int) -> Partition:
-    """Return the partition of a bank.
-
-    Args:
-        bank: `CLASSES` classes of `EXAMPLES` images.
-        split_seed: Decides who gets what, and which classes are reserved.
+def partition(bank: ImageBank, split_seed: int) -> Partition:
+    """Return who owns which images of a bank; the seed also decides which classes are reserved.
 
     Raises:
-        DataError: the bank has another shape.
+        DataError: the bank does not have `CLASSES` classes of `EXAMPLES` images.
     """
     classes, examples = bank.images.shape[:2]
     if (classes, examples) != (CLASSES, EXAMPLES):
