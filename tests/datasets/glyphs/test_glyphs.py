@@ -1,3 +1,4 @@
+import hashlib
 import time
 import unicodedata
 
@@ -6,6 +7,7 @@ import pytest
 from fontTools.ttLib import TTFont
 from likeness import TOO_ALIKE, drawable, likeness, portraits
 from neighbour import nearest_neighbour
+from PIL import features
 
 from tfmeta.datasets.glyphs import drawing
 from tfmeta.datasets.glyphs.alphabets import characters
@@ -83,6 +85,13 @@ def test_drawings_do_not_depend_on_what_is_drawn_before(glyphs_bank):
     again = list(drawing.draw_all([ENTRIES[i] for i in some], Hand()))
     for i, drawings in zip(some, again, strict=True):
         assert (drawings == glyphs_bank.images[i]).all()
+
+
+@pytest.mark.skipif(features.version("freetype2") != "2.14.3", reason="another FreeType draws other characters")
+def test_drawings_are_the_known_ones():
+    drawings = np.stack(list(drawing.draw_all([ENTRIES[i] for i in (1500, 3, 700)], Hand())))
+    known = "8c07631fd02145e923ed6cc0f6ea8db1ad4577747af4bf86368b9fe7fd678852"
+    assert hashlib.sha256(drawings.tobytes()).hexdigest() == known
 
 
 def test_no_drawing_is_blank_and_no_two_are_the_same(glyphs_bank):

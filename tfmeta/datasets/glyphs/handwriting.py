@@ -45,8 +45,12 @@ class Writers:
 def draw_habits(count: int, hand: Hand, seed: int) -> Writers:
     """Draw the habits of `count` writers at random."""
     random = np.random.default_rng([seed, 0])
-    spreads = (hand.drawer_size, hand.drawer_aspect, hand.drawer_slant)
-    return Writers(*(random.normal(0, spread, count) for spread in spreads), pen=random.uniform(*hand.pen, count))
+    return Writers(
+        size=random.normal(0, hand.drawer_size, count),
+        aspect=random.normal(0, hand.drawer_aspect, count),
+        slant=random.normal(0, hand.drawer_slant, count),
+        pen=random.uniform(*hand.pen, count),
+    )
 
 
 def draw(distance: np.ndarray, em: float, writers: Writers, hand: Hand, random: np.random.Generator) -> np.ndarray:
