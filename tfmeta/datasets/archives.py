@@ -44,10 +44,6 @@ class Archive:
         if self._zip:
             self._zip.close()
 
-    def label(self, member: str) -> str:
-        """Return a member's name for messages."""
-        return f"{self.path}/{member}"
-
     def read(self, member: str, largest: int) -> bytes:
         """Return a member's bytes; a zip's own checksum is verified.
 

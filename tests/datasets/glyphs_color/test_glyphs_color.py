@@ -97,6 +97,7 @@ def test_a_class_determines_its_colours_only_roughly():
         assert (contrast > 15).mean() > 0.98  # the letter can be seen
 
 
+@pytest.mark.slow
 def test_glyphs_color_is_about_as_hard_as_mini_imagenet(bank):
     """For the nearest neighbour in pixels; mini-ImageNet: 0.31 with five shots, 0.26 with one."""
     assert 0.27 < nearest_neighbour(bank.images, shots=5, episodes=400) < 0.36

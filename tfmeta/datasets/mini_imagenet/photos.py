@@ -27,7 +27,7 @@ def read(archive: Archive, member: str, side: int) -> np.ndarray:
         NotColourError: it is not RGB.
         DataError: it does not decode, or is too large.
     """
-    label = archive.label(member)
+    label = archive.path / member
     data = archive.read(member, LARGEST)
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:

@@ -121,7 +121,7 @@ def _members(archive: archives.Archive, listings: dict) -> dict[str, str]:
         name = member.rsplit("/", 1)[-1]
         if name in wanted and members.setdefault(name, member) != member:
             other = members[name]
-            raise DataError(f"{archive.label(member)}: a duplicate, since {other} is there too; remove one of them")
+            raise DataError(f"{archive.path / member}: a duplicate, since {other} is there too; remove one of them")
     for path, classes in listings.values():
         missing = [name for names in classes.values() for name in names if name not in members]
         if missing:

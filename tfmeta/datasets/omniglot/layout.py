@@ -58,7 +58,7 @@ def index(archive: Archive, part: Part) -> dict[str, list[str]]:
         if not member.lower().endswith(".png"):
             continue
         *_, alphabet, character, file = ["", "", *member.split("/")]
-        name, match, label = f"{alphabet}/{character}", _FILE.fullmatch(file), archive.label(member)
+        name, match, label = f"{alphabet}/{character}", _FILE.fullmatch(file), archive.path / member
         if name not in found or not match or not 1 <= int(match[2]) <= DRAWINGS:
             raise DataError(f"{label}: not an image of Omniglot's {part.folder}; remove it, or download the data again")
         other = found[name].get(int(match[2]))

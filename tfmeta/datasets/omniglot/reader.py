@@ -86,7 +86,7 @@ def shrink(drawings: np.ndarray) -> np.ndarray:
 
 def _decode(archive: archives.Archive, member: str) -> np.ndarray:
     """Decode an image: bool [105, 105], True for ink (dark)."""
-    data, label = archive.read(member, _LARGEST), archive.label(member)
+    data, label = archive.read(member, _LARGEST), archive.path / member
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.size != (SIDE, SIDE):

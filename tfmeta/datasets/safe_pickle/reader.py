@@ -84,13 +84,17 @@ class _Methods(dict):
         operation = pickletools.code2op.get(chr(code))
         if operation is None:
             raise Malformed(f"{chr(code)!r} is no operation")
+        if operation.name not in _ALLOWED:
+            raise Refused(f"the operation {operation.name}")
         self.done += 1
-        if operation.name not in _ALLOWED or self.done > MOST_OPERATIONS:
-            raise Refused(f"the operation {operation.name}, or more than {MOST_OPERATIONS} operations")
+        if self.done > MOST_OPERATIONS:
+            raise Refused(f"more than {MOST_OPERATIONS} operations")
         return super().__getitem__(code)
 
 
 class _Reader(pickle._Unpickler):
+    """Python's reader with other methods wherever its own would copy bytes, call a function or change an object."""
+
     def __init__(self, file: _File):
         super().__init__(file)
         self.dispatch = _Methods(self.dispatch)
@@ -150,7 +154,7 @@ class _Reader(pickle._Unpickler):
         pickle.BINUNICODE[0]: functools.partial(_load_text, length="<I"),
         pickle.SHORT_BINUNICODE[0]: functools.partial(_load_text, length="<B"),
         pickle.BINUNICODE8[0]: functools.partial(_load_text, length="<Q"),
-        pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8,  # else it would copy the bytes
+        pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8,  # its own would copy the bytes
         pickle.FRAME[0]: _load_frame,
         pickle.SETITEM[0]: _load_setitem,
         pickle.SETITEMS[0]: _load_setitems,
