@@ -60,7 +60,7 @@ if __name__ == "__main__":
         license="Apache-2.0",
         python_requires="==3.11.*",
         packages=find_packages(exclude=["tests", "tests.*"]),
-        package_data={"tfmeta.store": ["*.json"], "tfmeta.datasets.glyphs": ["*.json"]},
+        package_data={"tfmeta.store": ["*.json"], "tfmeta.datasets": ["*/*.json"]},
         install_requires=REQUIRES,
         extras_require=EXTRAS,
         entry_points={"console_scripts": ["tfmeta = experiments.cli:main"]},
