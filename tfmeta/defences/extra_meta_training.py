@@ -1,6 +1,6 @@
-"""Extra local meta-training: Reptile by a user on its own classes, before it fine-tunes on a task (appendix A.3).
+"""Extra local meta-training: a user runs Reptile on its own classes before it fine-tunes on a task (appendix A.3).
 
-By default it starts from the task's mixed weights theta' (ledger 29), so each task has a training of its own.
+By default it starts from the task's mixed weights theta' (ledger 29), so each task has its own training.
 """
 
 import functools
@@ -20,7 +20,7 @@ from tfmeta.models.conv4 import Conv4, check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.utils.seeds import fold
 
-_DRAW = 9  # what a task's seed is folded with for its episodes
+_EPISODES = 9  # what a task's seed is folded with for its episodes
 
 
 def meta_trained(
@@ -37,22 +37,22 @@ def meta_trained(
 
     Args:
         model: The network.
-        config: Says how many episodes, the meta step size, and whether theta is mixed here (extra_order "after-mix")
-            or by the fine-tuning that follows ("before-mix").
+        config: Reads the groups `meta_learning` and `defence`. With extra_order "after-mix" theta is mixed here, and
+            with "before-mix" by the defence that follows.
         weights: theta as the user received it.
         shards: Files with the user's own images.
-        counts: int32 [classes], images of each class in them.
+        counts: int32 [classes], the number of images of each class in them.
         capacity: Images per class that the shards have room for.
         seeds: int32 [tasks, 2], the tasks'.
         report: Called with the number of tasks done since the last call.
 
     Raises:
-        ModelError: the weights do not fit the model.
+        ModelError: the weights do not fit the model or hold NaN.
     """
     check_weights(model, weights, "the model to train on", ModelError)
     train = _trainer(model, config)
     weights = [tf.constant(part) for part in weights]
-    images = read_shards(tf.constant(shards), capacity, model.image_shape)  # once, not for every task
+    images = read_shards(tf.constant(shards), capacity, model.image_shape)  # once for all tasks
     trained = []
     for seed in seeds:
         trained.append(train(weights, images, tf.constant(counts), tf.constant(seed)).numpy())
@@ -75,7 +75,7 @@ def _trainer(model, config):
             weights = noise_mix.mixed(model, config, weights, seed)
         trained = local_training(
             model, reptile, sampler, weights, fresh_adam(layout.size), defence.extra_meta_step_size,
-            fold(seed, _DRAW), 0, defence.extra_episodes // learning.meta_batch_size,
+            fold(seed, _EPISODES), 0, defence.extra_episodes // learning.meta_batch_size,
         )  # fmt: skip
         return layout.pack(trained.weights)
 

@@ -8,13 +8,15 @@ from tfmeta.config import Config
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
 from tfmeta.meta_learning.adaptation import flatten, moved, paired, predict, trajectory
+from tfmeta.meta_learning.reptile import cross_entropy
+from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import layout_of
 
 HEAD = "softmax"
 
 
 def adapt(
-    model,
+    model: Conv4,
     config: Config,
     weights: list[tf.Tensor],
     support: tf.Tensor,
@@ -25,10 +27,10 @@ def adapt(
 ) -> tf.Tensor:
     """Fine-tune by supervised learning, and predict at the iterations `points`.
 
-    A fresh Adam for every task (ledger 5); mini-batches are the stream of supervised-reptile (ledger 4).
+    Every task starts with a fresh Adam (ledger 5). Mini-batches are supervised-reptile's stream (ledger 4).
 
     Args:
-        model: The model, such as `Conv4`.
+        model: The network.
         config: Reads inner_learning_rate, inner_batch_size and batch_norm_statistics.
         weights: The model's weights to start from.
         support: uint8 [n, H, W, C].
@@ -51,7 +53,7 @@ def adapt(
         with tf.GradientTape() as tape:
             tape.watch(vector)
             logits, seen = model.logits(layout.unpack(vector), inputs)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=logits))
+            loss = cross_entropy(logits, wanted)
         gradient = tape.gradient(loss, vector)
         vector, adam = adam_step(vector, gradient, AdamState(moments, steps), learning.inner_learning_rate)
         return vector, *adam, *moved(moving, seen)
@@ -61,7 +63,7 @@ def adapt(
         return predict(model, config, layout.unpack(vector), images, queries, paired(moving))
 
     moving = ()
-    if config.evaluation.batch_norm_statistics == "moving":  # start with those of the support set
+    if config.evaluation.batch_norm_statistics == "moving":  # they start as those of the support set
         moving = flatten(model.features(weights, images)[1])
     state = (layout.pack(weights), *fresh_adam(layout.size), *moving)
     return trajectory(step, predict_all, state, points)[0]

@@ -1,7 +1,6 @@
 """`Trigger`: the small pattern that an attacker stamps on images (section 2, ledger 34).
 
-The attacker stamps its training images with it, and whoever measures backdoor accuracy stamps the images that the
-model is asked about.
+The attacker stamps its training images with it. Backdoor accuracy is measured on images that carry it too.
 """
 
 import dataclasses
@@ -23,8 +22,8 @@ class Trigger:
         size: Side in pixels.
         margin: Distance from the image's edges in pixels.
         corner: "lower-right", "lower-left", "upper-right" or "upper-left".
-        cell: Side in pixels of the square cells that make up the pattern; the last cells are cut off where `cell` does
-            not divide `size`.
+        cell: Side in pixels of the pattern's square cells; the last ones are cut off where `cell` does not divide
+            `size`.
         color: One of `tfmeta.config.trigger.COLORS`.
     """
 
