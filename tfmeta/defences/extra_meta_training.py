@@ -24,15 +24,9 @@ _EPISODES = 9  # what a task's seed is folded with for its episodes
 
 
 def meta_trained(
-    model: Conv4,
-    config: Config,
-    weights: list[np.ndarray],
-    shards: Sequence[str],
-    counts: np.ndarray,
-    capacity: int,
-    seeds: np.ndarray,
-    report: Callable[[int], None] = lambda done: None,
-) -> np.ndarray:
+    model: Conv4, config: Config, weights: list[np.ndarray], shards: Sequence[str], counts: np.ndarray, capacity: int,
+    seeds: np.ndarray, report: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:  # fmt: skip
     """Return the weights from which each task's fine-tuning starts, float32 [tasks, size].
 
     Args:
@@ -64,7 +58,6 @@ def meta_trained(
 def _trainer(model, config):
     """Return the graph of one task's training; traced once per configuration."""
     layout, learning, defence = layout_of(model), config.meta_learning, config.defence
-    reptile = Reptile.of(config, learning.inner_steps)
 
     @tf.function(autograph=False)
     def train(weights, images, counts, seed):
@@ -74,8 +67,8 @@ def _trainer(model, config):
         if defence.extra_order == "after-mix":
             weights = noise_mix.mixed(model, config, weights, seed)
         trained = local_training(
-            model, reptile, sampler, weights, fresh_adam(layout.size), defence.extra_meta_step_size,
-            fold(seed, _EPISODES), 0, defence.extra_episodes // learning.meta_batch_size,
+            model, Reptile.of(config, learning.inner_steps), sampler, weights, fresh_adam(layout.size),
+            defence.extra_meta_step_size, fold(seed, _EPISODES), 0, defence.extra_episodes // learning.meta_batch_size,
         )  # fmt: skip
         return layout.pack(trained.weights)
 

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from tfmeta.config import Config
 from tfmeta.meta_learning import episodes
-from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
+from tfmeta.meta_learning.adam import AdamState, fresh_adam
 from tfmeta.meta_learning.adaptation import flatten, moved, paired, predict, trajectory
-from tfmeta.meta_learning.reptile import cross_entropy
+from tfmeta.meta_learning.reptile import supervised_step
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import layout_of
 
@@ -16,15 +16,9 @@ HEAD = "softmax"
 
 
 def adapt(
-    model: Conv4,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    labels: tf.Tensor,
-    query_groups: Sequence[tf.Tensor],
-    seed: tf.Tensor,
-    points: Sequence[int],
-) -> tf.Tensor:
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor,
+    query_groups: Sequence[tf.Tensor], seed: tf.Tensor, points: Sequence[int],
+) -> tf.Tensor:  # fmt: skip
     """Fine-tune by supervised learning, and predict at the iterations `points`.
 
     Every task starts with a fresh Adam (ledger 5). Mini-batches are supervised-reptile's stream (ledger 4).
@@ -49,13 +43,8 @@ def adapt(
 
     def step(number, vector, moments, steps, *moving):
         batch = tf.gather(batches, number)
-        inputs, wanted = tf.gather(images, batch), tf.gather(labels, batch)
-        with tf.GradientTape() as tape:
-            tape.watch(vector)
-            logits, seen = model.logits(layout.unpack(vector), inputs)
-            loss = cross_entropy(logits, wanted)
-        gradient = tape.gradient(loss, vector)
-        vector, adam = adam_step(vector, gradient, AdamState(moments, steps), learning.inner_learning_rate)
+        inputs, wanted, adam = tf.gather(images, batch), tf.gather(labels, batch), AdamState(moments, steps)
+        vector, adam, _, seen = supervised_step(model, vector, adam, inputs, wanted, learning.inner_learning_rate)
         return vector, *adam, *moved(moving, seen)
 
     def predict_all(vector, moments, steps, *moving):

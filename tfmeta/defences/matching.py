@@ -1,9 +1,8 @@
 """The paper's defence: fine-tuning a matching network from mixed weights (section 4, experiment 3, ledger 23 to 28).
 
-A benign user applies it alone to the model that it received, so it also works under secure aggregation. The model's
-last layer, which holds the decision, is discarded. The embedding is mixed with noise (`noise_mix`). A head with its own
-weights, gates alpha and scales beta, then learns to classify by the user's support set: phase 1 trains alpha and beta
-alone, and phase 2 trains them together with the embedding.
+A user applies it alone to the model that it received, so it also works under secure aggregation. The last layer, which
+holds the decision, is discarded, and the embedding is mixed with noise (`noise_mix`). Phase 1 trains only the new head
+(gates alpha and scales beta) on the user's support set; phase 2 trains head and embedding together.
 """
 
 from collections.abc import Sequence
@@ -26,15 +25,9 @@ _QUERIES = 8  # what a task's seed is folded with for its queries, where they ar
 
 
 def adapt(
-    model: Conv4,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    labels: tf.Tensor,
-    query_groups: Sequence[tf.Tensor],
-    seed: tf.Tensor,
-    points: Sequence[int],
-) -> tf.Tensor:
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor,
+    query_groups: Sequence[tf.Tensor], seed: tf.Tensor, points: Sequence[int],
+) -> tf.Tensor:  # fmt: skip
     """Fine-tune a matching network from theta', and predict at the iterations `points`.
 
     Every step uses the whole support set. Arguments and result as in `fine_tuning.adapt`, but `config` reads
@@ -44,19 +37,13 @@ def adapt(
 
 
 def network(
-    model: Conv4,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    labels: tf.Tensor,
-    seed: tf.Tensor,
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor,
     steps: int,
-) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-    """Fine-tune as `adapt` does, and return the network after `steps` iterations.
+) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:  # fmt: skip
+    """Fine-tune as `adapt` does for `steps` iterations, and return the network, like `keras_layers.weights_of`.
 
     Returns:
-        theta' without the last layer's two weights, alpha as stored float32 [N, D], and beta float32 [N]: the form in
-        which `keras_layers.weights_of` returns the weights of a Keras model.
+        theta' without the last layer's two weights, alpha as stored float32 [N, D], and beta float32 [N].
     """
 
     @tf.function(autograph=False)  # eagerly it takes many times as long
@@ -93,17 +80,13 @@ class _Task:
         self.head_layout = Flat(((self.head.ways, self.head.size), (self.head.ways,)))
         rates = [config.defence.alpha_learning_rate, config.defence.beta_learning_rate]
         self.rates = tf.repeat(rates, self.head_layout.sizes)
-        self.others = others(labels)
 
     def phase_1(self, theta, points, until):
-        """Train alpha and beta up to step `until`. theta' stays, so everything is embedded only once.
-
-        Returns the answers at `points` (None for none) and the head's state.
-        """
+        """Train alpha and beta up to step `until`; return answers at `points` (None for none) and the head's state."""
         state = (self.head_layout.pack(self.head.initial()), *fresh_adam(self.head_layout.size))
         if not until and not points:
             return None, state
-        support, seen = self.model.features(theta, self.images)
+        support, seen = self.model.features(theta, self.images)  # once, since theta' stays the same
         queries = self.embed_queries(theta, seen)
 
         def step(number, vector, moments, steps):
@@ -142,13 +125,12 @@ class _Task:
 
     def loss(self, vector, support, number):
         """Return a step's loss: the mean negative log of the summed attention to the queries' own classes."""
-        allowed, drawn = self.others, None
+        allowed, drawn = others(self.labels), None
         if self.config.defence.queries == "split":
             scores = tf.random.stateless_uniform(self.labels.shape, fold(fold(self.seed, _QUERIES), number))
             drawn = split(self.labels, scores, self.config.defence.split_queries)
             allowed = tf.repeat(~drawn[None], self.labels.shape[0], 0)
-        alpha, beta = self.head_layout.unpack(vector)
-        logs = self.head.log_probabilities(alpha, beta, support, support, self.labels, allowed)
+        logs = self.log_probabilities(vector, support, support, allowed)
         losses = -tf.gather(logs, self.labels, batch_dims=1)
         return tf.reduce_mean(losses if drawn is None else tf.boolean_mask(losses, drawn))
 
@@ -166,6 +148,7 @@ class _Task:
 
     def answer(self, vector, queries, support):
         """Return the queries' labels, int32 [q]."""
-        alpha, beta = self.head_layout.unpack(vector)
-        logs = self.head.log_probabilities(alpha, beta, queries, support, self.labels)
-        return tf.argmax(logs, axis=1, output_type=tf.int32)
+        return tf.argmax(self.log_probabilities(vector, queries, support), axis=1, output_type=tf.int32)
+
+    def log_probabilities(self, vector, queries, support, allowed=None):
+        return self.head.log_probabilities(*self.head_layout.unpack(vector), queries, support, self.labels, allowed)

@@ -1,7 +1,7 @@
 """The noise mix, with a softmax head: supervised fine-tuning from theta' = delta theta + (1 - delta) theta_g.
 
-theta_g is a fresh initialisation (section 4, appendix A.2, ledger 28). The mix weakens what was trained, including the
-poison, with noise of the size that training started from. Fine-tuning then learns the task's own features again.
+theta_g is a fresh initialisation (section 4, appendix A.2, ledger 28). The mix weakens what was trained, the poison
+included, and fine-tuning then learns the task's own features again.
 """
 
 import logging
@@ -23,37 +23,24 @@ _FRESH = 7  # what a task's seed is folded with for its theta_g
 
 
 def adapt(
-    model: Conv4,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    labels: tf.Tensor,
-    query_groups: Sequence[tf.Tensor],
-    seed: tf.Tensor,
-    points: Sequence[int],
-) -> tf.Tensor:
-    """Fine-tune by supervised learning from theta'. All layers are mixed, including the last one.
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor,
+    query_groups: Sequence[tf.Tensor], seed: tf.Tensor, points: Sequence[int],
+) -> tf.Tensor:  # fmt: skip
+    """Fine-tune by supervised learning from theta'; the last layer is mixed too.
 
     Arguments and result as in `fine_tuning.adapt`; also reads delta and mixed_layers.
     """
-    weights = mixed(model, config, weights, seed)
-    return fine_tuning.adapt(model, config, weights, support, labels, query_groups, seed, points)
+    start = mixed(model, config, weights, seed)
+    return fine_tuning.adapt(model, config, start, support, labels, query_groups, seed, points)
 
 
 def fresh(model: Conv4, seed: tf.Tensor) -> list[tf.Tensor]:
-    """Return a task's fresh initialisation theta_g, as a list like the model's weights; `seed` int32 [2] is the task's."""
+    """Return a task's fresh initialisation theta_g, like the model's weights; `seed` int32 [2] is the task's."""
     return model.fresh_weights(fold(seed, _FRESH))
 
 
 def mixed(model: Conv4, config: Config, weights: list[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
-    """Return theta'.
-
-    Args:
-        model: The network.
-        config: Reads delta and mixed_layers; weights that mixed_layers does not name stay as they are.
-        weights: theta.
-        seed: int32 [2], the task's; each task has its own theta_g.
-    """
+    """Return theta' for theta `weights` and a task's `seed`, int32 [2]; only the layers of mixed_layers are mixed."""
     delta, names = config.defence.delta, chosen(config.defence.mixed_layers)
     return [
         delta * trained + (1.0 - delta) * random if name in names else trained
@@ -62,12 +49,7 @@ def mixed(model: Conv4, config: Config, weights: list[tf.Tensor], seed: tf.Tenso
 
 
 def norms(model: Conv4, weights: list[np.ndarray], seeds: np.ndarray) -> dict[str, dict[str, float | None]]:
-    """Return the Euclidean norms of theta and of the tasks' theta_g.
-
-    Args:
-        model: The network.
-        weights: theta.
-        seeds: int32 [tasks, 2], the tasks'.
+    """Return the Euclidean norms of theta `weights` and of the theta_g of tasks with `seeds`, int32 [tasks, 2].
 
     Returns:
         For each weight's name, and for "embedding" (all modules together): "theta", "theta_g" (the mean over tasks),

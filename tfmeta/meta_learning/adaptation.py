@@ -14,12 +14,9 @@ MOVING_MOMENTUM = 0.9  # per step, of the "moving" statistics (ledger 7); small,
 
 
 def trajectory(
-    step: Callable[..., tuple],
-    predict_all: Callable[..., tf.Tensor],
-    state: tuple,
-    points: Sequence[int],
+    step: Callable[..., tuple], predict_all: Callable[..., tf.Tensor], state: tuple, points: Sequence[int],
     start: int = 0,
-) -> tuple[tf.Tensor, tuple]:
+) -> tuple[tf.Tensor, tuple]:  # fmt: skip
     """Take steps, and predict all queries at chosen iterations.
 
     Args:
@@ -37,40 +34,30 @@ def trajectory(
         # parallel_iterations=1: each step needs the weights of the one before, and memory stays that of one step
         number, *state = tf.while_loop(
             lambda number, *_: number < tf.constant(points)[index],
-            lambda number, *state: (number + 1, *step(number, *state)),
-            (number, *state),
-            parallel_iterations=1,
-        )
+            lambda number, *state: (number + 1, *step(number, *state)), (number, *state), parallel_iterations=1,
+        )  # fmt: skip
         return index + 1, number, answers.write(index, predict_all(*state)), *state
 
+    state = (0, start, tf.TensorArray(tf.int32, len(points), infer_shape=True), *state)
     _, _, answers, *state = tf.while_loop(
-        lambda index, *_: index < len(points),
-        segment,
-        (0, start, tf.TensorArray(tf.int32, len(points), infer_shape=True), *state),
-        parallel_iterations=1,
+        lambda index, *_: index < len(points), segment, state, parallel_iterations=1
     )
     return answers.stack(), tuple(state)
 
 
 def predict(
-    model: Conv4,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    queries: Sequence[tf.Tensor],
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, queries: Sequence[tf.Tensor],
     moving: Statistics | None = None,
-) -> tf.Tensor:
+) -> tf.Tensor:  # fmt: skip
     """Return the predicted label of each query, int32 [sum of q].
-
-    With the batch normalisation statistics "support" or "moving" (ledger 7), the answer to one query does not depend
-    on the other queries.
 
     Args:
         model: The network.
-        config: Reads batch_norm_statistics.
+        config: Reads batch_norm_statistics (ledger 7). With "queries" each group of queries is normalised together
+            (transductive); else the answer to a query does not depend on the other queries.
         weights: The model's weights.
         support: float32 [n, H, W, C].
-        queries: Groups of float32 [q, H, W, C]; with "queries" each group is normalised together (transductive).
+        queries: Groups of float32 [q, H, W, C].
         moving: The statistics to use with "moving".
     """
     statistics = config.evaluation.batch_norm_statistics
@@ -90,7 +77,7 @@ def moved(moving: Sequence[tf.Tensor], seen: Statistics) -> list[tf.Tensor]:
 
 
 def flatten(statistics: Statistics) -> list[tf.Tensor]:
-    """Return statistics, one (mean, variance) per module, as one list."""
+    """Return the means and variances of all modules as one list."""
     return [part for pair in statistics for part in pair]
 
 

@@ -17,23 +17,6 @@ def draw_subset(seed: tf.Tensor, count: int | tf.Tensor, size: int) -> tf.Tensor
     return tf.math.top_k(tf.random.stateless_uniform([count], seed), size).indices
 
 
-def draw_images(counts: tf.Tensor, capacity: int, size: int, seed: tf.Tensor) -> tf.Tensor:
-    """Draw distinct images of each class.
-
-    Args:
-        counts: int32 [ways], the number of images of each class, at least `size`.
-        capacity: Images per class that the bank has room for.
-        size: Images to draw per class.
-        seed: int32 [2].
-
-    Returns:
-        int32 [ways, size], in each row distinct numbers below the class's count.
-    """
-    scores = tf.random.stateless_uniform([tf.size(counts), capacity], seed)
-    exists = tf.sequence_mask(counts, capacity)
-    return tf.math.top_k(tf.where(exists, scores, -1.0), size).indices
-
-
 def sample_episode(
     images: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor, ways: int, shots: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -50,9 +33,16 @@ def sample_episode(
         Images uint8 [ways * shots, H, W, C] and labels int32 [ways * shots], class by class.
     """
     classes = draw_subset(fold(seed, _CLASSES), tf.shape(counts)[0], ways)
-    chosen = draw_images(tf.gather(counts, classes), images.shape[1], shots, fold(seed, _IMAGES))
+    chosen = _draw_images(tf.gather(counts, classes), images.shape[1], shots, fold(seed, _IMAGES))
     rows = tf.stack([tf.repeat(classes, shots), tf.reshape(chosen, [-1])], axis=1)
     return tf.gather_nd(images, rows), tf.repeat(tf.range(ways), shots)
+
+
+def _draw_images(counts, capacity, shots, seed):
+    """Return int32 [ways, shots]: for each class distinct numbers below its count."""
+    scores = tf.random.stateless_uniform([tf.size(counts), capacity], seed)
+    exists = tf.sequence_mask(counts, capacity)
+    return tf.math.top_k(tf.where(exists, scores, -1.0), shots).indices
 
 
 def batch_stream(seed: tf.Tensor, examples: int, steps: int | tf.Tensor, batch_size: int) -> tf.Tensor:

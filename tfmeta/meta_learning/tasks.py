@@ -1,13 +1,11 @@
 """Tasks: what a benign user fine-tunes on, and the images that its model is then tested on (ledger 18 to 22, 33).
 
-A task is an episode that always includes the target class. Its support set holds clean, correctly labelled images of
-the user. Its queries are held-out images of the same classes (the main task), and triggered images of the backdoor
-classes: the attacker's own, and others that the attacker never had. A meta-test task has classes that nobody trained
-on, and no triggered images.
+A task is an episode that includes the target class. Its support set holds clean, correctly labelled images of the user.
+Its queries are held-out images of the same classes (the main task), and triggered images of the backdoor classes: the
+attacker's own, and others that the attacker never had. A meta-test task has classes that nobody trained on.
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,47 +19,31 @@ from tfmeta.utils import seeds
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tasks:
-    """`n` tasks as arrays.
+    """`n` tasks as arrays. Meta-test tasks have no triggered images and no target.
 
-    Attributes:
-        support: uint8 [n, ways * shots, H, W, C].
-        support_labels: int32 [n, ways * shots].
-        queries: uint8 [n, ways, H, W, C], one held-out image per class (ledger 20).
-        query_labels: int32 [n, ways].
-        triggered: "backdoor_train" and "backdoor_validation": uint8 [k, H, W, C], the same for all tasks. Empty for
-            meta-test tasks.
-        counted: For the same names, bool [n, k]: the triggered images that count in a task. In case (c) those are the
-            images of the backdoor classes in the task, in cases (a) and (b) all.
-        target: int32 [n], the label of the target class, or None for meta-test tasks.
-        seeds: int32 [n, 2], one seed per task, for all that is drawn while a model is adapted to it.
+    `triggered` and `counted` have the entries "backdoor_train" and "backdoor_validation". All tasks share the triggered
+    images; in case (c) only those of the backdoor classes in a task count.
     """
 
-    support: np.ndarray
-    support_labels: np.ndarray
-    queries: np.ndarray
-    query_labels: np.ndarray
-    triggered: dict[str, np.ndarray]
-    counted: dict[str, np.ndarray]
-    target: np.ndarray | None
-    seeds: np.ndarray
+    support: np.ndarray  # uint8 [n, ways * shots, H, W, C]
+    support_labels: np.ndarray  # int32 [n, ways * shots]
+    queries: np.ndarray  # uint8 [n, ways, H, W, C], one held-out image per class (ledger 20)
+    query_labels: np.ndarray  # int32 [n, ways]
+    triggered: dict[str, np.ndarray]  # uint8 [k, H, W, C]
+    counted: dict[str, np.ndarray]  # bool [n, k], which triggered images count in a task
+    target: np.ndarray | None  # int32 [n], the label of the target class
+    seeds: np.ndarray  # int32 [n, 2], for what is drawn while a model is adapted to a task
 
     def __len__(self) -> int:
         return len(self.support)
 
     def part(self, rows: slice) -> "Tasks":
         """Return the tasks of a slice."""
-        by_task = ("support", "support_labels", "queries", "query_labels", "seeds")
-        return dataclasses.replace(
-            self,
-            counted={name: mask[rows] for name, mask in self.counted.items()},
-            target=None if self.target is None else self.target[rows],
-            **{name: getattr(self, name)[rows] for name in by_task},
-        )
+        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return dataclasses.replace(self, **arrays, counted={name: mask[rows] for name, mask in self.counted.items()})
 
 
-def user_tasks(
-    bank: ImageBank, partition: Partition, trigger: Trigger, config: Config, user: int, case: str
-) -> Tasks:
+def user_tasks(bank: ImageBank, partition: Partition, trigger: Trigger, config: Config, user: int, case: str) -> Tasks:
     """Return the tasks of a benign user; cases (a) and (b) have the same ones.
 
     Args:
@@ -72,8 +54,9 @@ def user_tasks(
         user: 2, 3 or 4.
         case: "a", "b" or "c".
     """
-    train, validation = partition.train[user], partition.validation[user]
-    target = _Class(partition.target_benign[user], 0, partition.target_validation, 0)
+    own, held_out = partition.train[user], partition.validation[user]
+    backdoor, held_out_backdoor = partition.backdoor_benign[user], partition.backdoor_validation
+    target = (_only(partition.target_benign[user], 0), _only(partition.target_validation, 0))
     in_task = config.evaluation.backdoor_classes_in_task if case == "c" else 0
     backdoors = len(partition.backdoor_attacker.classes)
     drawn = []
@@ -81,24 +64,18 @@ def user_tasks(
         path = ("tasks", config.evaluation.task_seed, "user", user, "c" if in_task else "ab", number)
         random = seeds.generator(config.meta_learning.seed, *path)
         present = random.choice(backdoors, in_task, replace=False)
-        others = random.choice(len(train.classes), config.meta_learning.ways - 1 - in_task, replace=False)
-        classes = [
-            target,
-            *(_Class(partition.backdoor_benign[user], row, partition.backdoor_validation, row) for row in present),
-            *(_Class(train, row, validation, row) for row in others),
-        ]
+        others = random.choice(len(own.classes), config.meta_learning.ways - 1 - in_task, replace=False)
+        classes = [target, *((_only(backdoor, row), _only(held_out_backdoor, row)) for row in present)]
+        classes += [(_only(own, row), _only(held_out, row)) for row in others]
         labels = _labels(random, config)
         counted = np.isin(np.arange(backdoors), present) if in_task else np.ones(backdoors, bool)
-        drawn.append((*_images(bank, classes, random, config), labels, counted, path))
+        drawn.append((*_draw(bank, classes, random, config.evaluation.task_shots), labels, counted, path))
     owned = {"backdoor_train": partition.backdoor_attacker, "backdoor_validation": partition.backdoor_held_out}
     tasks = _stack(drawn, config)
     return dataclasses.replace(
         tasks,
         triggered={name: trigger.stamp(images_of(bank, subset)) for name, subset in owned.items()},
-        counted={
-            name: np.stack([np.repeat(counted, subset.counts) for *_, counted, _ in drawn])
-            for name, subset in owned.items()
-        },
+        counted={name: np.repeat([row for *_, row, _ in drawn], of.counts, axis=1) for name, of in owned.items()},
         target=tasks.query_labels[:, 0],  # the target is the first class of every task
     )
 
@@ -113,27 +90,9 @@ def meta_test_tasks(bank: ImageBank, partition: Partition, config: Config) -> Ta
         path = ("tasks", config.evaluation.task_seed, "meta-test", number)
         random = seeds.generator(config.meta_learning.seed, *path)
         rows = random.choice(len(subset.classes), config.meta_learning.ways, replace=False)
-        images = _images(bank, [_Class(subset, row, subset, row) for row in rows], random, config)
+        images = _draw(bank, [(_only(subset, row), None) for row in rows], random, config.evaluation.task_shots)
         drawn.append((*images, random.permutation(config.meta_learning.ways), None, path))
     return _stack(drawn, config)
-
-
-class _Class(NamedTuple):
-    """A class of a task: the row of a subset that has its support images, and the row that has its held-out ones."""
-
-    support: Subset
-    support_row: int
-    held_out: Subset
-    held_out_row: int
-
-    def draw(self, random, shots):
-        """Return the columns of the support images (int [shots]) and of the query (int [1])."""
-        available = np.flatnonzero(self.support.examples[self.support_row] >= 0)
-        columns = random.choice(available, shots + (self.support is self.held_out), replace=False)
-        if self.support is self.held_out:  # meta-test: both come from one subset, and the last one drawn is the query
-            return columns[:-1], columns[-1:]
-        available = np.flatnonzero(self.held_out.examples[self.held_out_row] >= 0)
-        return columns, random.choice(available, 1)
 
 
 def _labels(random, config):
@@ -144,20 +103,29 @@ def _labels(random, config):
     return np.append(ways - 1, random.permutation(ways - 1))
 
 
-def _images(bank, classes, random, config):
-    """Return a task's support uint8 [ways * shots, H, W, C] and queries uint8 [ways, H, W, C], class by class."""
+def _only(subset, row):
+    """Return one class of a subset, without places for images that it does not have."""
+    examples = subset.examples[row]
+    return Subset(subset.classes[[row]], subset.turns[[row]], examples[None, examples >= 0])
+
+
+def _draw(bank, classes, random, shots):
+    """Return a task's support uint8 [ways * shots, H, W, C] and queries uint8 [ways, H, W, C], class by class.
+
+    `classes` are pairs of one-class subsets, to draw the support from and the query. Where the second is None, as in
+    meta-test tasks, both come from the first.
+    """
     support, queries = [], []
-    for one in classes:
-        columns, query = one.draw(random, config.evaluation.task_shots)
-        support.append(_fetch(bank, one.support, one.support_row, columns))
-        queries.append(_fetch(bank, one.held_out, one.held_out_row, query))
+    for own, held_out in classes:
+        drawn = random.choice(own.examples.shape[1], shots + (held_out is None), replace=False)
+        query = drawn[shots:] if held_out is None else random.choice(held_out.examples.shape[1], 1)
+        support.append(_images(bank, own, drawn[:shots]))
+        queries.append(_images(bank, own if held_out is None else held_out, query))
     return np.concatenate(support), np.concatenate(queries)
 
 
-def _fetch(bank, subset, row, columns):
-    """Return the images of one row of a subset in some columns, uint8 [columns, H, W, C]."""
-    one = Subset(subset.classes[[row]], subset.turns[[row]], subset.examples[[row]][:, columns])
-    return fetch(bank, one)[0]
+def _images(bank, subset, columns):
+    return fetch(bank, dataclasses.replace(subset, examples=subset.examples[:, columns]))[0]
 
 
 def _stack(drawn, config):
@@ -165,12 +133,8 @@ def _stack(drawn, config):
     support, queries, labels, _, paths = zip(*drawn, strict=True)
     labels = np.stack(labels).astype(np.int32)
     return Tasks(
-        support=np.stack(support),
-        support_labels=np.repeat(labels, config.evaluation.task_shots, axis=1),
-        queries=np.stack(queries),
-        query_labels=labels,
-        triggered={},
-        counted={},
-        target=None,
+        support=np.stack(support), support_labels=np.repeat(labels, config.evaluation.task_shots, axis=1),
+        queries=np.stack(queries), query_labels=labels,
+        triggered={}, counted={}, target=None,
         seeds=np.stack([seeds.derive(config.meta_learning.seed, *path) for path in paths]),
-    )
+    )  # fmt: skip

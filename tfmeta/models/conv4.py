@@ -1,8 +1,8 @@
 """Conv4: four modules of convolution, batch normalisation, ReLU and 2x2 max-pooling (section 3, ledger 9).
 
-`Conv4.keras_model` is the network as a Keras model. `Conv4.features` and `Conv4.logits` are the same network as a
-function of an explicit list of weights, in the order of the Keras model's trainable weights. Episodes need that form:
-one graph holds many sets of weights at the same time. A test keeps the two forms equal.
+`Conv4.keras_model` is the network as a Keras model. `Conv4.features` and `Conv4.logits` are the same network (a test
+compares them) as a function of a list of weights, in the order of the Keras model's trainable weights. Episodes need
+that form: one graph uses many sets of weights at the same time.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.errors import ClientUpdateError
-from tfmeta.models.layer_names import MODULES
+from tfmeta.models.layer_names import MODULES, WEIGHTS
 from tfmeta.utils.seeds import fold
 
 BATCH_NORM_EPSILON = 1e-3  # the default in Keras
@@ -24,19 +24,12 @@ Statistics = list[tuple[tf.Tensor, tf.Tensor]]  # (mean, variance) of each modul
 
 @dataclasses.dataclass(frozen=True)
 class Conv4:
-    """The network's shape.
+    """The network's shape."""
 
-    Attributes:
-        image_shape: (H, W, C).
-        ways: Number of outputs.
-        filters: Filters per module.
-        downsample: How a module halves its input: "pool-valid", "pool-same" or "stride" (ledger 9).
-    """
-
-    image_shape: tuple[int, int, int]
-    ways: int
-    filters: int = 64
-    downsample: str = "pool-valid"
+    image_shape: tuple[int, int, int]  # (H, W, C)
+    ways: int  # outputs
+    filters: int = 64  # per module
+    downsample: str = "pool-valid"  # how a module halves its input; or "pool-same" or "stride" (ledger 9)
 
     @property
     def feature_size(self) -> int:
@@ -62,25 +55,18 @@ class Conv4:
         The convolutions have no bias. Batch normalisation would cancel it, and its gradient would be rounding noise,
         which Adam with beta1 = 0 turns into steps of full size (ledger 9).
         """
-        glorot = tf.keras.initializers.GlorotUniform
-        stride = 2 if self.downsample == "stride" else 1
-        layers = [tf.keras.layers.Input(self.image_shape)]
+        keras, stride = tf.keras.layers, 2 if self.downsample == "stride" else 1
+        kernels = [tf.keras.initializers.GlorotUniform(seed * 1000 + number) for number in range(MODULES + 1)]
+        layers = [keras.Input(self.image_shape)]
         for module in range(MODULES):
-            layers += [
-                tf.keras.layers.Conv2D(
-                    self.filters, 3, stride, "same", use_bias=False, name=f"conv{module}",
-                    kernel_initializer=glorot(seed * 1000 + module),
-                ),
-                tf.keras.layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"norm{module}"),
-                tf.keras.layers.ReLU(name=f"relu{module}"),
-            ]  # fmt: skip
+            convolution = dict(use_bias=False, kernel_initializer=kernels[module], name=f"conv{module}")
+            layers.append(keras.Conv2D(self.filters, 3, stride, "same", **convolution))
+            layers.append(keras.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"norm{module}"))
+            layers.append(keras.ReLU(name=f"relu{module}"))
             if stride == 1:
-                padding = _POOLING[self.downsample].lower()
-                layers.append(tf.keras.layers.MaxPool2D(2, padding=padding, name=f"pool{module}"))
-        layers += [
-            tf.keras.layers.Flatten(name="features"),
-            tf.keras.layers.Dense(self.ways, name="logits", kernel_initializer=glorot(seed * 1000 + MODULES)),
-        ]
+                layers.append(keras.MaxPool2D(2, padding=_POOLING[self.downsample], name=f"pool{module}"))
+        layers.append(keras.Flatten(name="features"))
+        layers.append(keras.Dense(self.ways, kernel_initializer=kernels[MODULES], name="logits"))
         return tf.keras.Sequential(layers, name="conv4")
 
     def initial_weights(self, seed: int = 0) -> list[np.ndarray]:
@@ -94,14 +80,12 @@ class Conv4:
         `tf.keras.initializers.GlorotUniform` draws with the stateless seed `fold(seed, i)`.
         """
         fresh = []
-        for number, shape in enumerate(self.shapes):
-            if len(shape) > 1:
-                field = math.prod(shape[:-2])
-                limit = math.sqrt(6 / (field * (shape[-2] + shape[-1])))
+        for number, (name, shape) in enumerate(zip(WEIGHTS, self.shapes, strict=True)):
+            if name.endswith("kernel"):
+                limit = math.sqrt(6 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
                 fresh.append(tf.random.stateless_uniform(shape, fold(seed, number), -limit, limit))
             else:
-                gamma = number < 3 * MODULES and number % 3 == 1
-                fresh.append(tf.ones(shape) if gamma else tf.zeros(shape))
+                fresh.append(tf.ones(shape) if name.endswith("gamma") else tf.zeros(shape))
         return fresh
 
     def features(
@@ -112,9 +96,8 @@ class Conv4:
         Args:
             weights: Tensors shaped like `shapes`; those of the dense layer are not read.
             images: float32 [n, H, W, C] in [0, 1].
-            statistics: None to normalise with the batch's own statistics (training, ledger 6). Or what an earlier call
-                returned, to normalise with those, so that an image does not depend on the others (prediction,
-                ledger 7).
+            statistics: None for the batch's own (training, ledger 6), or what an earlier call returned, so that an
+                image's features do not depend on the other images (prediction, ledger 7).
 
         Returns:
             float32 [n, feature_size], and the statistics used.
@@ -128,7 +111,7 @@ class Conv4:
             used.append(seen)
             if self.downsample != "stride":
                 images = tf.nn.max_pool2d(images, 2, 2, _POOLING[self.downsample])
-            images = tf.nn.relu(images)  # the same before and after max-pooling; after it there is a quarter of the work
+            images = tf.nn.relu(images)  # after max-pooling: the result is the same, and the work a quarter
         return tf.reshape(images, [-1, self.feature_size]), used
 
     def logits(
@@ -141,33 +124,18 @@ class Conv4:
 
 def _batch_norm(images, gamma, beta, statistics):
     """Return normalised images and the (mean, variance) used."""
+    normalise = tf.compat.v1.nn.fused_batch_norm
     if statistics is not None:
         mean, variance = statistics
-        return tf.compat.v1.nn.fused_batch_norm(
-            images, gamma, beta, mean, variance, BATCH_NORM_EPSILON, is_training=False
-        )[0], statistics
-    images, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-        images, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
-    )
+        return normalise(images, gamma, beta, mean, variance, BATCH_NORM_EPSILON, is_training=False)[0], statistics
+    images, mean, variance = normalise(images, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True)
     # The operation normalises with the biased variance but returns the unbiased one. A prediction needs the biased one.
     count = tf.cast(tf.reduce_prod(tf.shape(images)[:3]), tf.float32)
     return images, (mean, variance * ((count - 1.0) / count))
 
 
-def check_weights(
-    model: Conv4, weights: Sequence[np.ndarray], where: str, error: type[Exception] = ClientUpdateError
-) -> None:
-    """Check that weights fit a model and are finite.
-
-    Args:
-        model: The network.
-        weights: The weights to check.
-        where: What they are, for the message, such as "update of user 3".
-        error: The error to raise.
-
-    Raises:
-        error: their number, shapes or values do not fit; the message names `where`.
-    """
+def check_weights(model: Conv4, weights: list, where: str, error: type[Exception] = ClientUpdateError) -> None:
+    """Raise `error`, which names `where`, unless weights have a model's shapes and finite values."""
     shapes = [tuple(np.shape(weight)) for weight in weights]
     if shapes != model.shapes:
         raise error(f"{where}: weights of shapes {shapes}, but the model has {model.shapes}")

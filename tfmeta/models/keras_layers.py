@@ -9,11 +9,10 @@ from tfmeta.errors import ModelError
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.matching_head import MatchingHead, check_support, others
 
-_PACKAGE = "tfmeta"
 _BUILT_WITH = {"softmax": "Conv4.keras_model()", "matching": "matching_model(...)"}
 
 
-@tf.keras.utils.register_keras_serializable(_PACKAGE)
+@tf.keras.utils.register_keras_serializable("tfmeta")
 class Gates(tf.keras.constraints.Constraint):
     """Projects gates to [0, 1] after each step of an optimizer (ledger 24)."""
 
@@ -22,16 +21,12 @@ class Gates(tf.keras.constraints.Constraint):
         return tf.clip_by_value(weight, 0.0, 1.0)
 
 
-@tf.keras.utils.register_keras_serializable(_PACKAGE)
+@tf.keras.utils.register_keras_serializable("tfmeta")
 class GatedCosineAttention(tf.keras.layers.Layer):
-    """Gated, scaled cosine attention over a support set (section 4); its weights are alpha [N, D] and beta [N].
+    """`MatchingHead` as a layer: gated, scaled cosine attention over a support set (section 4).
 
-    Args:
-        ways: N.
-        gates: "projected" (alpha starts at 1, and is clipped to [0, 1]), "sigmoid" (the weight is the gates' logit and
-            starts at 3) or "fixed" (alpha is 1 and not trained).
-        score: "examples" or "class-mean".
-        beta_initial: Initial value of the scales (ledger 25).
+    Its weights are alpha [N, D], trained unless the gates are "fixed", and beta [N]. The arguments are those of
+    `MatchingHead`, without the size.
 
     Raises:
         ConfigError: the form of the gates or the score is unknown.
@@ -57,9 +52,7 @@ class GatedCosineAttention(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: list, leave_one_out: bool = False) -> tf.Tensor:
-        """Return log-probabilities float32 [q, N].
-
-        Train it with a cross-entropy `from_logits=True`; that is exact, since the probabilities add up to 1.
+        """Return log-probabilities float32 [q, N]; train them with a cross-entropy `from_logits=True`.
 
         Args:
             inputs: Queries float32 [q, D], support float32 [n, D], and labels int [n].
@@ -82,28 +75,24 @@ class GatedCosineAttention(tf.keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that create an equal layer."""
-        own = {name: getattr(self, name) for name in ("ways", "gates", "score", "beta_initial")}
-        return {**super().get_config(), **own}
+        return super().get_config() | {name: getattr(self, name) for name in ("ways", "gates", "score", "beta_initial")}
 
 
 def matching_model(model: Conv4, seed: int = 0, **head: Any) -> tf.keras.Model:
-    """Return a matching network as a Keras model.
-
-    Call it directly: `predict` and `fit` require inputs of equal length.
+    """Return a matching network as a Keras model. Call it directly: `predict` and `fit` need inputs of equal length.
 
     Args:
-        model: The network whose embedding queries and support share; its Glorot kernels are drawn with `seed`.
-        seed: Seed of the kernels.
+        model: The network whose embedding queries and support share.
+        seed: Seed of the embedding's Glorot kernels.
         **head: Arguments of `GatedCosineAttention`.
 
     Returns:
-        A model of [queries float32 [q, H, W, C], support float32 [n, H, W, C], labels int32 [n]] that returns
+        A model that maps [queries float32 [q, H, W, C], support float32 [n, H, W, C], labels int32 [n]] to
         log-probabilities float32 [q, N].
     """
     whole = model.keras_model(seed)
     embedding = tf.keras.Model(whole.inputs, whole.get_layer("features").output, name="embedding")
-    queries = tf.keras.Input(model.image_shape, name="queries")
-    support = tf.keras.Input(model.image_shape, name="support")
+    queries, support = (tf.keras.Input(model.image_shape, name=name) for name in ("queries", "support"))
     labels = tf.keras.Input((), dtype=tf.int32, name="labels")
     attention = GatedCosineAttention(model.ways, **head, name="attention")
     answer = attention([embedding(queries), embedding(support), labels])
@@ -120,8 +109,7 @@ def weights_of(
         head: "softmax" or "matching".
 
     Returns:
-        With "softmax" the list that `Simulation.measure` takes. With "matching" the embedding's list, alpha as stored
-        [N, D], and beta [N].
+        With "softmax" the list that `Simulation.measure` takes, else the embedding's list, alpha as stored, and beta.
 
     Raises:
         ModelError: the model was not built with that head, or there is no such head.
@@ -135,10 +123,8 @@ def weights_of(
         return embedding, attention[0].alpha.numpy(), attention[0].beta.numpy()
     if head == "softmax" and not attention and "logits" in names:
         return _explicit(keras_model)
-    raise ModelError(
-        f"the model {keras_model.name} has no {head} head (its layers: {', '.join(names)}); build it with "
-        f"{_BUILT_WITH[head]}"
-    )
+    lacks = f"has no {head} head (its layers: {', '.join(names)}); build it with {_BUILT_WITH[head]}"
+    raise ModelError(f"the model {keras_model.name} {lacks}")
 
 
 def _explicit(keras_model):

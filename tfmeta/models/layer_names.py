@@ -6,9 +6,7 @@ from tfmeta.errors import ConfigError
 
 MODULES = 4  # of Conv4 (section 3)
 _PARTS = ("conv{}/kernel", "norm{}/gamma", "norm{}/beta")
-WEIGHTS = (
-    *(part.format(module) for module in range(MODULES) for part in _PARTS), "logits/kernel", "logits/bias",
-)  # fmt: skip
+WEIGHTS = (*(part.format(module) for module in range(MODULES) for part in _PARTS), "logits/kernel", "logits/bias")
 
 
 def chosen(patterns: str) -> set[str]:

@@ -18,8 +18,7 @@ from tfmeta.config import Config
 from tfmeta.errors import ConfigError, DataError
 from tfmeta.models.conv4 import Conv4
 
-# A feature vector with a smaller squared length has no direction: its cosines are 0. So losses and gradients stay
-# finite when all features of an image are 0, or all gates of a class.
+# Shorter (squared) feature vectors have cosines near 0, so losses and gradients stay finite where all features are 0.
 _SHORTEST = 1e-8
 _EXCLUDED = -1e9  # score of a support example that a query may not use; finite, so that differences are never NaN
 # A sigmoid never reaches 1. A logit of 3 opens the gates to 0.95 and still has a gradient (ledger 24's alternative).
@@ -31,20 +30,16 @@ _CHOICES = {"gates": ("projected", "sigmoid", "fixed"), "score": ("examples", "c
 class MatchingHead:
     """The head's shape and form.
 
-    Attributes:
-        ways: N.
-        size: D, the length of the features.
-        gates: "projected" (alpha is stored, and clipped to [0, 1] after each step), "sigmoid" (the gates' logit is
-            stored) or "fixed" (alpha stays 1).
-        score: "examples" (the formula above) or "class-mean" (softmax over each class's beta times its mean cosine).
-        beta_initial: Initial value of the scales.
+    The gates are "projected" (alpha is stored, and clipped to [0, 1] after each step), "sigmoid" (the gates' logit is
+    stored) or "fixed" (alpha stays 1). The score is of "examples" (the formula above) or "class-mean" (softmax over
+    each class's beta times its mean cosine).
 
     Raises:
         ConfigError: the form of the gates or the score is unknown.
     """
 
-    ways: int
-    size: int
+    ways: int  # N
+    size: int  # D, the length of the features
     gates: str = "projected"
     score: str = "examples"
     beta_initial: float = 10.0
@@ -76,14 +71,9 @@ class MatchingHead:
         return tf.ones_like(alpha) if self.gates == "fixed" else alpha
 
     def log_probabilities(
-        self,
-        alpha: tf.Tensor,
-        beta: tf.Tensor,
-        queries: tf.Tensor,
-        support: tf.Tensor,
-        labels: tf.Tensor,
+        self, alpha: tf.Tensor, beta: tf.Tensor, queries: tf.Tensor, support: tf.Tensor, labels: tf.Tensor,
         allowed: tf.Tensor | None = None,
-    ) -> tf.Tensor:
+    ) -> tf.Tensor:  # fmt: skip
         """Return log P(l | q), float32 [q, N].
 
         Args:
@@ -120,9 +110,9 @@ def _directions(features):
 
 
 def others(labels: tf.Tensor) -> tf.Tensor:
-    """Return bool [n, n]: each support example may use all others but not itself (leave-one-out, ledger 26).
+    """Return bool [n, n] from labels int32 [n]: each support example may use all but itself (leave-one-out, ledger 26).
 
-    A class's only example may use itself, so with one shot nothing is excluded. `labels` is int32 [n].
+    A class's only example may use itself, so with one shot nothing is excluded.
     """
     same = labels[:, None] == labels
     alone = tf.reduce_sum(tf.cast(same, tf.int32), 1) == 1
@@ -130,12 +120,9 @@ def others(labels: tf.Tensor) -> tf.Tensor:
 
 
 def split(labels: tf.Tensor, scores: tf.Tensor, number: int) -> tf.Tensor:
-    """Choose queries at random: bool [n], True for the `number` examples of each class with the lowest scores.
+    """Return bool [n], True for the `number` examples of each class with the lowest scores: random queries.
 
-    Args:
-        labels: int32 [n].
-        scores: float32 [n], random.
-        number: Queries per class.
+    `labels` is int32 [n], and `scores` random float32 [n].
     """
     same = labels[:, None] == labels
     # Ranks differ even where scores are equal. Equal scores could select all examples of a class and leave no support.
@@ -145,11 +132,7 @@ def split(labels: tf.Tensor, scores: tf.Tensor, number: int) -> tf.Tensor:
 
 
 def check_support(labels: np.ndarray, ways: int, where: str = "the support set") -> None:
-    """Check that support labels, int [n] or [tasks, n], are in range and that each class has an example.
-
-    Raises:
-        DataError: they are not; the message starts with `where` and, with many tasks, the task's number.
-    """
+    """Raise `DataError`, which names `where`, unless int [n] or [tasks, n] labels are in range and miss no class."""
     for number, row in enumerate(np.atleast_2d(np.asarray(labels))):
         task = where if np.ndim(labels) == 1 else f"{where}, task {number}"
         present = {int(label) for label in row}
