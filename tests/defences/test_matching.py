@@ -9,12 +9,11 @@ import tensorflow as tf
 from core_fixtures import small_config
 
 from tfmeta.defences import matching, noise_mix
-from tfmeta.utils import seeds
 from tfmeta.errors import ConfigError
-from tfmeta.meta_learning import episodes
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.keras_layers import matching_model, weights_of
 from tfmeta.models.matching_head import MatchingHead, split
+from tfmeta.utils import seeds
 
 MODEL = Conv4((16, 16, 1), 3, 8)
 SEED = (4, -9)
@@ -26,18 +25,18 @@ LABELS = np.array([2, 0, 1, 1, 2, 0, 0, 1, 2, 2, 1, 0], np.int32)
 @functools.cache
 def config(**overrides):
     """Rates at which ten steps show, each another, and gates that are pushed out of [0, 1]."""
-    fast = dict(eta=0.01, alpha_learning_rate=0.1, beta_learning_rate=0.5, attention_steps=ALONE, delta=0.6)
+    fast = dict(inner_learning_rate=0.01, alpha_learning_rate=0.1, beta_learning_rate=0.5, attention_steps=ALONE, delta=0.6)
     return small_config(ways=3, task_shots=4, **{**fast, **overrides})
 
 
-def pictures(number, seed):
+def make_images(number, seed):
     """Blots of all shades, no two of one kind."""
     random = np.random.default_rng(seed)
     blots = random.uniform(0, 255, (number, 4, 4, 1)) * random.uniform(0.1, 1, (number, 1, 1, 1))
     return blots.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
 
 
-SUPPORT, QUERIES = pictures(12, 1), (pictures(170, 2), pictures(150, 3) // 2)
+SUPPORT, QUERIES = make_images(12, 1), (make_images(170, 2), make_images(150, 3) // 2)
 ALL = np.concatenate(QUERIES)
 
 
@@ -137,15 +136,15 @@ def by_keras(**overrides):
     "overrides",
     [
         dict(),
-        dict(statistics="queries"),
-        dict(statistics="moving", defence_queries="split"),
+        dict(batch_norm_statistics="queries"),
+        dict(batch_norm_statistics="moving", defence_queries="split"),
         dict(gates="sigmoid", score="class-mean"),
         dict(gates="fixed", beta_initial=3.0, attention_steps=0),
         dict(defence_queries="split", split_queries=2),
     ],
     ids=lambda given: "-".join(map(str, given.values())) or "plain",
 )
-def test_fine_tuning_and_its_answers_are_kerass(overrides):
+def test_fine_tuning_and_its_answers_are_keras(overrides):
     logs, answers = by_keras(**overrides)[0], matching(**overrides)
     assert answers.shape == (5, 320) and answers.dtype == np.int32
     *_, second, best = np.moveaxis(np.sort(logs, -1), -1, 0)
@@ -168,8 +167,8 @@ def test_gates_and_scales_moved():
 def test_it_makes_a_difference_what_is_configured():
     plain = matching((5,))
     for other in (
-        dict(statistics="queries"), dict(statistics="moving"), dict(gates="sigmoid"), dict(gates="fixed"),
-        dict(score="class-mean"), dict(beta_initial=1.0), dict(alpha_learning_rate=0.0), dict(beta_learning_rate=0.0), dict(eta=0.002),
+        dict(batch_norm_statistics="queries"), dict(batch_norm_statistics="moving"), dict(gates="sigmoid"), dict(gates="fixed"),
+        dict(score="class-mean"), dict(beta_initial=1.0), dict(alpha_learning_rate=0.0), dict(beta_learning_rate=0.0), dict(inner_learning_rate=0.002),
         dict(defence_queries="split"), dict(attention_steps=3), dict(delta=0.5), dict(mixed_layers="conv*"),
     ):  # fmt: skip
         assert (matching((5,), **other) != plain).any(), other
@@ -197,13 +196,13 @@ def test_phase_1_leaves_the_embedding_alone():
 def test_phase_1_may_be_all_there_is(steps):
     alone = matching(attention_steps=steps)
     assert (alone[:3] == matching()[:3]).all() and (alone[3:] != matching()[3:]).any(1).all()
-    assert (alone == matching(attention_steps=steps, eta=1.0)).all()
+    assert (alone == matching(attention_steps=steps, inner_learning_rate=1.0)).all()
 
 
 def test_without_phase_1_all_is_trained_from_the_first_step():
     joint = matching(attention_steps=0)
     assert (joint[0] == matching()[0]).all() and (joint[1:] != matching()[1:]).any(1).all()
-    assert (matching((1,), attention_steps=0) != matching((1,), attention_steps=0, eta=1e-6)).any()
+    assert (matching((1,), attention_steps=0) != matching((1,), attention_steps=0, inner_learning_rate=1e-6)).any()
 
 
 def test_fixed_gates_are_fixed():
@@ -270,16 +269,16 @@ def test_the_dense_layer_does_not_count():
 
 @pytest.mark.parametrize("statistics", ["support", "moving", "queries"])
 def test_what_a_querys_answer_depends_on(statistics):
-    of, points = config(statistics=statistics, attention_steps=1), (0, 1, 3)
+    of, points = config(batch_norm_statistics=statistics, attention_steps=1), (0, 1, 3)
     asked = ALL[:40]
     together = run(of, points, groups=[asked])
     order = np.random.default_rng(0).permutation(40)
     found = run(of, points, groups=[asked[order][:9], asked[order][9:], np.full((30, 16, 16, 1), 255, np.uint8)])
-    crowd = run(of, points, groups=[np.concatenate([asked[:1], np.full((30, 16, 16, 1), 255, np.uint8)])])
+    many = run(of, points, groups=[np.concatenate([asked[:1], np.full((30, 16, 16, 1), 255, np.uint8)])])
     if statistics == "queries":
         assert (found[:, :40] != together[:, order]).any()
     else:
-        assert (found[:, :40] == together[:, order]).all() and (crowd[:, 0] == together[:, 0]).all()
+        assert (found[:, :40] == together[:, order]).all() and (many[:, 0] == together[:, 0]).all()
 
 
 def test_another_order_of_the_support_is_the_same_task():
@@ -292,10 +291,10 @@ def test_another_order_of_the_support_is_the_same_task():
 
 
 def striped(of, random):
-    """Stripes of class ``of`` on blots that hide them from an untrained embedding."""
-    picture = random.uniform(0, 180, (4, 4, 1)).repeat(4, axis=0).repeat(4, axis=1)
-    picture[:, :, 0] += 70 * (np.indices((16, 16))[of % 2] // (1 + of // 2) % 2)
-    return picture.astype(np.uint8)
+    """Stripes of class `of` on blots that hide them from an untrained embedding."""
+    image = random.uniform(0, 180, (4, 4, 1)).repeat(4, axis=0).repeat(4, axis=1)
+    image[:, :, 0] += 70 * (np.indices((16, 16))[of % 2] // (1 + of // 2) % 2)
+    return image.astype(np.uint8)
 
 
 @pytest.mark.parametrize("delta", [0.3, 1.0])

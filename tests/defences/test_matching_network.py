@@ -20,19 +20,19 @@ LABELS = np.repeat(np.arange(3, dtype=np.int32), 4)
 
 def config(**overrides):
     return small_config(
-        ways=3, shots=4, triggered_shots=2, target_shots=2, eta=0.01, alpha_learning_rate=0.05, beta_learning_rate=0.5, attention_steps=4,
+        ways=3, shots=4, triggered_shots=2, target_shots=2, inner_learning_rate=0.01, alpha_learning_rate=0.05, beta_learning_rate=0.5, attention_steps=4,
         **overrides,
     )  # fmt: skip
 
 
-def pictures(number, seed):
+def make_images(number, seed):
     """Blots of all shades, no two of one kind."""
     random = np.random.default_rng(seed)
     blots = random.uniform(0, 255, (number, 4, 4, 1)) * random.uniform(0.1, 1, (number, 1, 1, 1))
     return blots.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
 
 
-SUPPORT, QUERIES = pictures(12, 1), pictures(30, 2)
+SUPPORT, QUERIES = make_images(12, 1), make_images(30, 2)
 
 
 @functools.cache

@@ -19,18 +19,18 @@ LABELS = np.repeat(np.arange(3, dtype=np.int32), 4)
 
 
 def config(statistics="support"):
-    return small_config(ways=3, shots=4, triggered_shots=2, target_shots=2, inner_batch_size=5, statistics=statistics,
-                        eta=0.01)  # fmt: skip
+    return small_config(ways=3, shots=4, triggered_shots=2, target_shots=2, inner_batch_size=5, batch_norm_statistics=statistics,
+                        inner_learning_rate=0.01)  # fmt: skip
 
 
-def pictures(number, seed):
+def make_images(number, seed):
     """Blots of all shades, no two of one kind."""
     random = np.random.default_rng(seed)
     blots = random.uniform(0, 255, (number, 4, 4, 1)) * random.uniform(0.1, 1, (number, 1, 1, 1))
     return blots.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
 
 
-SUPPORT, QUERIES = pictures(12, 1), [pictures(20, 2), pictures(15, 3) // 2]
+SUPPORT, QUERIES = make_images(12, 1), [make_images(20, 2), make_images(15, 3) // 2]
 ALL = np.concatenate(QUERIES)
 
 
@@ -107,7 +107,7 @@ def keras_logits():
 
 
 @pytest.mark.parametrize("statistics", ["support", "queries", "moving"])
-def test_fine_tuning_and_its_answers_are_kerass(keras_logits, statistics):
+def test_fine_tuning_and_its_answers_are_keras(keras_logits, statistics):
     logits = keras_logits[statistics]
     answers = supervised(statistics)
     assert answers.shape == (3, 35) and answers.dtype == np.int32

@@ -17,7 +17,7 @@ MODEL = Conv4((16, 16, 1), 3, 8)
 
 
 def config(**overrides):
-    return small_config(ways=3, shots=4, triggered_shots=2, target_shots=2, eta=0.01, **overrides)
+    return small_config(ways=3, shots=4, triggered_shots=2, target_shots=2, inner_learning_rate=0.01, **overrides)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 10, 20, 50, 51, 200, 500, 1000])
@@ -46,12 +46,12 @@ def test_tables_find_their_iterations_among_the_figures():
 
 
 def by_hand():
-    """Two tasks of three queries, with two and one keyed pictures."""
+    """Two tasks of three queries, with two and one triggered images."""
     tasks = Tasks(
         support=np.zeros([2, 1]), support_labels=np.zeros([2, 1]), queries=np.zeros([2, 3]),
         query_labels=np.array([[2, 0, 1], [0, 1, 2]]),
         triggered={"backdoor_train": np.zeros([4, 1]), "backdoor_validation": np.zeros([2, 1])},
-        asked={
+        counted={
             "backdoor_train": np.array([[True] * 4, [False, False, True, True]]),
             "backdoor_validation": np.array([[True, True], [True, False]]),
         },
@@ -73,7 +73,7 @@ def test_accuracies_by_hand():
     assert list(result) == ["main", "backdoor_train", "backdoor_validation"]
     expected = {
         "main": [[1, 1 / 3], [1 / 3, 1], [0, 1 / 3]],
-        # only the pictures asked about count, and only the target's label
+        # only the images asked about count, and only the target's label
         "backdoor_train": [[1, 1 / 2], [1 / 4, 1], [0, 0]],
         "backdoor_validation": [[1, 0], [1 / 2, 1], [0, 0]],
     }
@@ -90,13 +90,13 @@ def test_meta_test_tasks_have_no_backdoor():
 
 
 def easy_tasks(number=7):
-    """Tasks of stripes: class c, whatever its label, has its own; keyed pictures look like the target or another."""
+    """Tasks of stripes: class c, whatever its label, has its own; triggered images look like the target or another."""
     random = np.random.default_rng(0)
 
     def striped(of):
-        picture = random.integers(0, 60, (16, 16, 1))
-        picture[:, :, 0] += 180 * (np.indices((16, 16))[of % 2] // (2 + 3 * (of // 2)) % 2)
-        return picture.astype(np.uint8)
+        image = random.integers(0, 60, (16, 16, 1))
+        image[:, :, 0] += 180 * (np.indices((16, 16))[of % 2] // (2 + 3 * (of // 2)) % 2)
+        return image.astype(np.uint8)
 
     labels = np.stack([random.permutation(3) for _ in range(number)]).astype(np.int32)
     support_labels = np.repeat(labels, 4, axis=1)
@@ -107,7 +107,7 @@ def easy_tasks(number=7):
         queries=np.stack([[striped(of) for of in range(3)] for _ in range(number)]),
         query_labels=labels,
         triggered=triggered,
-        asked={
+        counted={
             "backdoor_train": np.ones([number, 4], bool),
             "backdoor_validation": np.tile([True, True, False, True], (number, 1)),
         },
@@ -122,7 +122,7 @@ def test_fine_tuning_learns_easy_tasks(method, untrained):
     result = evaluation.measure(MODEL, config(), model, tasks, (0, 60), method, done.append)
     assert {name: values.shape for name, values in result.items()} == dict.fromkeys(result, (2, 7))
     assert result["main"][0].mean() <= untrained and result["main"][1].mean() > 0.95
-    # three of four keyed pictures look like the target; the fourth is asked about in the first group only
+    # three of four triggered images look like the target; the fourth is asked about in the first group only
     np.testing.assert_allclose(result["backdoor_train"][1], 0.75, atol=0.11)
     assert result["backdoor_validation"][1].mean() > 0.95
     assert sum(done) == 7 and len(done) == 2  # five at once

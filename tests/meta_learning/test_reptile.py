@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tfmeta.meta_learning import episodes
-from tfmeta.utils import seeds
 from tfmeta.meta_learning.reptile import AdamState, Reptile, adam_step, fresh_adam, inner_loop, local_training
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import layout_of
+from tfmeta.utils import seeds
 
 MODEL = Conv4((16, 16, 1), 3, 4)
 LAYOUT = layout_of(MODEL)
@@ -88,7 +88,7 @@ def naive_training(reptile, weights, velocities, steps, epsilon, first, count):
 
 @pytest.fixture(scope="module")
 def train():
-    """``local_training`` as rounds call it: one graph, whatever the episodes' numbers."""
+    """`local_training` as rounds call it: one graph, whatever the episodes' numbers."""
     graphs = {}
 
     def run(reptile, weights, adam, epsilon, first, count):
@@ -109,10 +109,10 @@ def train():
     return run
 
 
-SMALL = Reptile(meta_batch_size=2, inner_steps=3, inner_batch_size=5, eta=0.002)
+SMALL = Reptile(meta_batch_size=2, inner_steps=3, inner_batch_size=5, inner_learning_rate=0.002)
 
 
-def test_adam_is_kerass():
+def test_adam_is_keras():
     """Also in the middle of a training, and for weights without a gradient."""
     random, eta = np.random.default_rng(0), 0.01
     variable = tf.Variable(random.normal(size=50).astype(np.float32))
@@ -134,7 +134,7 @@ def test_fresh_adam_has_made_no_step():
     assert state.moments.shape == (7,) and not state.moments.numpy().any() and float(state.steps) == 0
 
 
-def test_the_inner_loop_is_kerass_training():
+def test_the_inner_loop_is_keras_training():
     images, labels = sampler(SEED)
     batches = episodes.batch_stream(SEED, 12, 4, 5)
     velocities = [np.random.default_rng(2).uniform(0, 1e-4, part.shape).astype(np.float32) for part in start()]

@@ -24,12 +24,12 @@ def meta_test(**overrides):
     return tasks.meta_test_tasks(bank(), partition(), config(**overrides))
 
 
-def identified(pictures):
-    return [identify(picture) for picture in pictures]
+def identified(images):
+    return [identify(image) for image in images]
 
 
 def classes_of(made, number):
-    """Return {label: (class, turns)} of a task, by its support pictures and again by its queries."""
+    """Return {label: (class, turns)} of a task, by its support images and again by its queries."""
     support, queries = {}, {}
     for found, label in zip(identified(made.support[number]), made.support_labels[number], strict=True):
         assert support.setdefault(int(label), (found[0], found[2])) == (found[0], found[2])
@@ -41,11 +41,11 @@ def classes_of(made, number):
 def allowed(user, case):
     """Return the (class, example) that may be in a task's support, and in its queries."""
     split = partition()
-    support = split.train[user].pictures() | split.target_benign[user].pictures()
-    queries = split.validation[user].pictures() | split.target_validation.pictures()
+    support = split.train[user].images() | split.target_benign[user].images()
+    queries = split.validation[user].images() | split.target_validation.images()
     if case == "c":
-        support |= split.backdoor_benign[user].pictures()
-        queries |= split.backdoor_validation.pictures()
+        support |= split.backdoor_benign[user].images()
+        queries |= split.backdoor_validation.images()
     return support, queries
 
 
@@ -87,32 +87,32 @@ def test_case_c_has_backdoor_classes_under_their_own_labels(backdoor_in_task):
         labels = {label for label, (of, _) in support.items() if of in BACKDOOR}
         assert int(made.target[number]) not in labels  # correctly labelled
         for name in ("backdoor_train", "backdoor_validation"):
-            expected = np.repeat([row in present for row in BACKDOOR], 5)  # five pictures a class, class by class
-            assert made.asked[name][number].tolist() == expected.tolist()
-    assert len({tuple(mask) for mask in made.asked["backdoor_train"]}) > 1 or backdoor_in_task == 4
+            expected = np.repeat([row in present for row in BACKDOOR], 5)  # five images a class, class by class
+            assert made.counted[name][number].tolist() == expected.tolist()
+    assert len({tuple(mask) for mask in made.counted["backdoor_train"]}) > 1 or backdoor_in_task == 4
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
-def test_without_backdoor_classes_in_the_task_all_keyed_pictures_are_asked(case):
+def test_without_backdoor_classes_in_the_task_all_triggered_images_are_asked(case):
     made = user_tasks(case)
-    assert {name: mask.shape for name, mask in made.asked.items()} == {
+    assert {name: mask.shape for name, mask in made.counted.items()} == {
         "backdoor_train": (NUMBER, 20),
         "backdoor_validation": (NUMBER, 20),
     }
-    assert all(mask.dtype == bool and mask.all() for mask in made.asked.values())
+    assert all(mask.dtype == bool and mask.all() for mask in made.counted.values())
 
 
 @pytest.mark.parametrize("case", ["a", "c"])
-def test_keyed_pictures_are_the_attackers_and_others_held_out(case):
+def test_triggered_images_are_the_attackers_and_others_held_out(case):
     made, split = user_tasks(case), partition()
     owners = {"backdoor_train": split.backdoor_attacker, "backdoor_validation": split.backdoor_held_out}
     assert list(made.triggered) == list(owners)
     seen = {}
-    for name, pool in owners.items():
-        pictures = [(of, example) for of, row in zip(pool.classes, pool.examples, strict=True) for example in row]
-        expected = TRIGGER.stamp(bank().images[tuple(np.transpose(pictures))])
+    for name, subset in owners.items():
+        images = [(of, example) for of, row in zip(subset.classes, subset.examples, strict=True) for example in row]
+        expected = TRIGGER.stamp(bank().images[tuple(np.transpose(images))])
         assert made.triggered[name].dtype == np.uint8 and (made.triggered[name] == expected).all()
-        seen[name] = set(pictures)
+        seen[name] = set(images)
     assert seen["backdoor_train"].isdisjoint(seen["backdoor_validation"])
     shown = {found[:2] for row in made.support for found in identified(row)}
     assert shown.isdisjoint(seen["backdoor_train"] | seen["backdoor_validation"])
@@ -120,7 +120,7 @@ def test_keyed_pictures_are_the_attackers_and_others_held_out(case):
 
 def arrays(made):
     names = ("support", "support_labels", "queries", "query_labels", "seeds")
-    return {name: getattr(made, name) for name in names} | made.asked
+    return {name: getattr(made, name) for name in names} | made.counted
 
 
 def same(one, other):
@@ -161,7 +161,7 @@ def test_rotated_classes_are_asked_the_same_way_up():
     assert turns == {0, 1, 2, 3}
 
 
-def test_queries_are_drawn_over_all_held_out_pictures():
+def test_queries_are_drawn_over_all_held_out_images():
     made = user_tasks(tasks=60)
     target = [identify(made.queries[number, list(made.query_labels[number]).index(made.target[number])])[1]
               for number in range(60)]  # fmt: skip
@@ -177,16 +177,16 @@ def test_shots_and_ways():
 
 
 def test_meta_test_tasks_have_classes_that_nobody_trains_on():
-    made, pool = meta_test(), partition().meta_test
+    made, subset = meta_test(), partition().meta_test
     assert made.support.shape == (NUMBER, 25, 28, 28, 1) and made.queries.shape == (NUMBER, 5, 28, 28, 1)
-    assert made.triggered == made.asked == {} and made.target is None
+    assert made.triggered == made.counted == {} and made.target is None
     shown_examples = set()
     for number in range(NUMBER):
         support, queries = classes_of(made, number)
         assert support == queries and len(set(support.values())) == 5 and sorted(support) == list(range(5))
         shown, asked = identified(made.support[number]), identified(made.queries[number])
-        assert {found[:2] for found in (*shown, *asked)} <= pool.pictures()
-        assert len({*shown, *asked}) == 30  # the held-out picture is not in the support
+        assert {found[:2] for found in (*shown, *asked)} <= subset.images()
+        assert len({*shown, *asked}) == 30  # the held-out image is not in the support
         shown_examples |= {example for _, example, _ in asked}
     assert len(shown_examples) > 12  # any of a class's 20 may be held out
     assert not same_support(made, meta_test(task_seed=1)) and same_support(made, meta_test())

@@ -24,8 +24,8 @@ def random_weights(model, seed=0):
     return [part + random.normal(0, 0.5, part.shape).astype(np.float32) * (part.ndim == 1) for part in weights]
 
 
-def pictures(model, number, seed=1):
-    """Noise on paper: a third of each picture is empty, where max-pooling meets ties."""
+def make_images(model, number, seed=1):
+    """Noise on paper: a third of each image is empty, where max-pooling meets ties."""
     noise = np.random.default_rng(seed).uniform(size=(number, *model.image_shape)).astype(np.float32)
     noise[:, :, :10] = 0
     return noise
@@ -49,7 +49,7 @@ def convolutions(keras, images):
 
 
 @every_model
-def test_weights_are_kerass_trainable_ones_in_its_order(model):
+def test_weights_are_keras_trainable_ones_in_its_order(model):
     keras = model.keras_model()
     assert [tuple(weight.shape) for weight in keras.trainable_weights] == model.shapes
     kinds = [weight.name.split("/")[1].split(":")[0] for weight in keras.trainable_weights]
@@ -74,7 +74,7 @@ def test_embeddings_have_the_papers_length(shape, downsample, size):
 
 @every_model
 def test_training_agrees_with_keras_in_loss_and_gradients(model):
-    weights, images, labels = random_weights(model), pictures(model, 8), np.arange(8) % 4
+    weights, images, labels = random_weights(model), make_images(model, 8), np.arange(8) % 4
     keras = keras_with(model, weights)
     with tf.GradientTape() as tape:
         expected = keras(images, training=True)
@@ -95,7 +95,7 @@ def test_training_agrees_with_keras_in_loss_and_gradients(model):
 
 @every_model
 def test_statistics_are_those_of_the_support_set(model):
-    weights, support = random_weights(model), pictures(model, 8)
+    weights, support = random_weights(model), make_images(model, 8)
     _, statistics = model.logits(weights, support)
     for (mean, variance), values in zip(statistics, convolutions(keras_with(model, weights), support), strict=True):
         np.testing.assert_allclose(mean, values.mean((0, 1, 2)), atol=1e-5)
@@ -105,7 +105,7 @@ def test_statistics_are_those_of_the_support_set(model):
 
 @every_model
 def test_prediction_agrees_with_keras_on_the_supports_statistics(model):
-    weights, support, queries = random_weights(model), pictures(model, 6), pictures(model, 7, seed=2)
+    weights, support, queries = random_weights(model), make_images(model, 6), make_images(model, 7, seed=2)
     keras = keras_with(model, weights)
     norms = [layer for layer in keras.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
     for layer, values in zip(norms, convolutions(keras, support), strict=True):
@@ -121,7 +121,7 @@ def test_prediction_agrees_with_keras_on_the_supports_statistics(model):
 
 @every_model
 def test_the_support_set_predicts_itself_as_in_training(model):
-    weights, support = random_weights(model), pictures(model, 5)
+    weights, support = random_weights(model), make_images(model, 5)
     features, statistics = model.features(weights, support)
     again, _ = model.features(weights, support, statistics)
     assert features.shape == (5, model.feature_size)
@@ -130,21 +130,21 @@ def test_the_support_set_predicts_itself_as_in_training(model):
 
 @every_model
 def test_a_querys_answer_does_not_depend_on_the_other_queries(model):
-    weights, support, queries = random_weights(model), pictures(model, 6), pictures(model, 9, seed=2)
+    weights, support, queries = random_weights(model), make_images(model, 6), make_images(model, 9, seed=2)
     _, statistics = model.features(weights, support)
     together, _ = model.logits(weights, queries, statistics)
     alone = np.concatenate([model.logits(weights, queries[i : i + 1], statistics)[0] for i in range(9)])
     np.testing.assert_allclose(alone, together, atol=1e-5)
-    crowd = np.concatenate([queries[:1], np.ones((20, *model.image_shape), np.float32)])
-    np.testing.assert_allclose(model.logits(weights, crowd, statistics)[0][0], together[0], atol=1e-5)
-    assert np.abs(model.logits(weights, crowd)[0][0] - together[0]).max() > 1e-2  # with the batch's own it does
+    many = np.concatenate([queries[:1], np.ones((20, *model.image_shape), np.float32)])
+    np.testing.assert_allclose(model.logits(weights, many, statistics)[0][0], together[0], atol=1e-5)
+    assert np.abs(model.logits(weights, many)[0][0] - together[0]).max() > 1e-2  # with the batch's own it does
 
 
 def test_weights_may_be_many_sets_side_by_side():
     """What Keras models cannot do: one graph, several sets of weights."""
     model = MODELS["pool-valid"]
     sets = [random_weights(model, seed) for seed in range(3)]
-    images = tf.constant(pictures(model, 4))
+    images = tf.constant(make_images(model, 4))
     stacked = [tf.stack(parts) for parts in zip(*sets, strict=True)]
     together = tf.function(lambda parts: tf.map_fn(lambda weights: model.logits(weights, images)[0], parts,
                                                    fn_output_signature=tf.float32))(stacked)  # fmt: skip
@@ -152,7 +152,7 @@ def test_weights_may_be_many_sets_side_by_side():
         np.testing.assert_allclose(logits, model.logits(weights, images)[0], atol=1e-5)
 
 
-def test_initial_weights_are_kerass_and_the_seeds():
+def test_initial_weights_are_keras_and_the_seeds():
     model = Conv4((28, 28, 1), 5, 8)
     weights = model.initial_weights(3)
     assert all(part.dtype == np.float32 for part in weights)
@@ -186,7 +186,7 @@ def fresh(model, seed):
 
 
 @every_model
-def test_fresh_weights_are_what_kerass_glorot_draws(model, monkeypatch):
+def test_fresh_weights_are_what_keras_glorot_draws(model, monkeypatch):
     """Bit for bit: a Keras initializer with seed s draws with the stateless seed [s, 0]."""
     monkeypatch.setattr(conv4, "fold", lambda seed, number: tf.stack([10 * seed[0] + number, 0]))
     for number, (part, shape) in enumerate(zip(fresh(model, (7, 1)), model.shapes, strict=True)):

@@ -15,7 +15,7 @@ FORMS = [("projected", "examples"), ("sigmoid", "class-mean"), ("fixed", "exampl
 every_form = pytest.mark.parametrize(("gates", "score"), FORMS)
 RANDOM = np.random.default_rng(1)
 QUERIES, SUPPORT = RANDOM.normal(size=(5, 6)).astype(np.float32), RANDOM.normal(size=(7, 6)).astype(np.float32)
-PICTURES = [RANDOM.uniform(size=(number, 16, 16, 1)).astype(np.float32) for number in (5, 7)]
+IMAGES = [RANDOM.uniform(size=(number, 16, 16, 1)).astype(np.float32) for number in (5, 7)]
 
 
 def moved(attention, seed=2):
@@ -120,10 +120,10 @@ def test_the_model_embeds_queries_and_support_alike():
     assert all((one == other).all() for one, other in zip(weights, initial[:-2], strict=True))
     for training in (True, False):
         if training:
-            queries, support = (MODEL.features(weights, pictures)[0] for pictures in PICTURES)
+            queries, support = (MODEL.features(weights, images)[0] for images in IMAGES)
         else:  # Keras' moving statistics, as they are before any training
             plain = [(tf.zeros(4), tf.ones(4))] * 4
-            queries, support = (MODEL.features(weights, pictures, plain)[0] for pictures in PICTURES)
+            queries, support = (MODEL.features(weights, images, plain)[0] for images in IMAGES)
         head = MatchingHead(3, MODEL.feature_size, "sigmoid", "class-mean")
         expected = head.log_probabilities(alpha, beta, queries, support, LABELS)
         found = answer(model, training)
@@ -133,7 +133,7 @@ def test_the_model_embeds_queries_and_support_alike():
 
 def answer(model, training=False):
     statistics = [weight.numpy() for weight in model.non_trainable_weights]
-    found = model([*PICTURES, LABELS], training=training).numpy()
+    found = model([*IMAGES, LABELS], training=training).numpy()
     for variable, value in zip(model.non_trainable_weights, statistics, strict=True):
         variable.assign(value)  # training moves them
     return found
