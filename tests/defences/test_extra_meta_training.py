@@ -56,6 +56,7 @@ def before(tmp_path_factory):
     return Scene(tmp_path_factory.mktemp("before"), extra_episodes=4, delta=0.4, extra_order="before-mix")
 
 
+@pytest.mark.slow
 def test_each_task_trains_from_its_own_mixed_weights(after):
     found = trained(after)
     assert found.shape == (2, sum(part.size for part in after.weights)) and found.dtype == np.float32
@@ -67,6 +68,7 @@ def test_each_task_trains_from_its_own_mixed_weights(after):
     assert np.abs(found[0] - found[1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_before_the_mix_each_task_trains_from_the_received_weights(before):
     found = trained(before)
     for seed, vector in zip(SEEDS, found, strict=True):
