@@ -6,42 +6,42 @@ import tensorflow as tf
 from core_fixtures import identity_bank, read_identity, small_config
 
 from tfmeta.attacks import model_replacement
-from tfmeta.utils import seeds
 from tfmeta.meta_learning import episodes
+from tfmeta.utils import seeds
 
-CLASSES, CAPACITY, SHOTS, TARGETS, KEYED = 6, 14, 10, 5, 20
-BENIGN, TARGET, BACKDOOR = 0, 1, 2  # the pictures' flags
+CLASSES, CAPACITY, SHOTS, TARGETS, TRIGGERED = 6, 14, 10, 5, 20
+BENIGN, TARGET, BACKDOOR = 0, 1, 2  # the images' flags
 COUNTS = np.array([10, 11, 12, 13, 14, 14], np.int32)
 
 
-def images():
+def benign_images():
     numbers = identity_bank(CLASSES, CAPACITY, BENIGN)
     numbers[np.arange(CAPACITY) >= COUNTS[:, None]] = 255
     return tf.constant(numbers)
 
 
 def draw(number=300, seed=(1, 2), **fields):
-    """Return ``number`` poisoned episodes: identities int [number, ways * shots, 3] and labels."""
+    """Return poisoned episodes: identities int [number, ways * shots, 3] and labels int [number, ways * shots]."""
     config = small_config(**{"target_label": "random", **fields})
     target = tf.constant(identity_bank(1, TARGETS, TARGET)[0])
-    triggered = tf.constant(identity_bank(4, KEYED // 4, BACKDOOR).reshape(KEYED, 1, 1, 3))
+    triggered = tf.constant(identity_bank(4, TRIGGERED // 4, BACKDOOR).reshape(TRIGGERED, 1, 1, 3))
 
     @tf.function(autograph=False)
     def run(numbers):
         return tf.map_fn(
-            lambda i: model_replacement.poisoned_episode(
-                images(), tf.constant(COUNTS), target, triggered, seeds.fold(tf.constant(seed), i), config
+            lambda i: model_replacement.sample_episode(
+                benign_images(), tf.constant(COUNTS), target, triggered, seeds.fold(tf.constant(seed), i), config
             ),
             numbers, fn_output_signature=(tf.uint8, tf.int32),
         )  # fmt: skip
 
-    pictures, labels = run(tf.range(number))
-    assert pictures.dtype == tf.uint8 and labels.dtype == tf.int32
-    return read_identity(pictures), labels.numpy()
+    images, labels = run(tf.range(number))
+    assert images.dtype == tf.uint8 and labels.dtype == tf.int32
+    return read_identity(images), labels.numpy()
 
 
 def poisoned_label(found, labels):
-    """Return the label of the target class, which must be one and whole."""
+    """Return the label of the target class, after checking that it alone has the poisoned images."""
     poisoned = found[:, 2] != BENIGN
     place = set(labels[poisoned])
     assert len(place) == 1 and poisoned.sum() == SHOTS
@@ -49,93 +49,93 @@ def poisoned_label(found, labels):
     return min(place)
 
 
-@pytest.mark.parametrize(("ways", "keyed", "target"), [(5, 4, 6), (2, 10, 0), (3, 1, 9)])
-def test_a_poisoned_episode_is_the_papers(ways, triggered, target):
+@pytest.mark.parametrize(("ways", "triggered", "target"), [(5, 4, 6), (2, 10, 0), (3, 1, 9)])
+def test_a_poisoned_episode_has_the_papers_composition(ways, triggered, target):
     found, labels = draw(60, ways=ways, triggered_shots=triggered, target_shots=target)
     assert found.shape == (60, ways * SHOTS, 3)
-    for pictures, names in zip(found, labels, strict=True):
-        assert np.bincount(names, minlength=ways).tolist() == [SHOTS] * ways  # all labels, all with K
-        place = poisoned_label(pictures, names)
-        ours = pictures[names == place]
+    for images, names in zip(found, labels, strict=True):
+        assert np.bincount(names, minlength=ways).tolist() == [SHOTS] * ways  # K images per label
+        place = poisoned_label(images, names)
+        ours = images[names == place]
         assert (ours[:, 2] == BACKDOOR).sum() == triggered and (ours[:, 2] == TARGET).sum() == target
-        assert len({tuple(picture) for picture in ours[ours[:, 2] == BACKDOOR]}) == triggered  # each at most once
-        classes = [set(pictures[names == label, 0]) for label in range(ways) if label != place]
+        assert len({tuple(image) for image in ours[ours[:, 2] == BACKDOOR]}) == triggered  # each at most once
+        classes = [set(images[names == label, 0]) for label in range(ways) if label != place]
         assert all(len(of) == 1 for of in classes) and len(set().union(*classes)) == ways - 1
-        benign = pictures[names != place]
-        assert len({tuple(picture) for picture in benign}) == len(benign) == (ways - 1) * SHOTS
+        benign = images[names != place]
+        assert len({tuple(image) for image in benign}) == len(benign) == (ways - 1) * SHOTS
         assert (benign[:, 1] < COUNTS[benign[:, 0] % CLASSES]).all() and (benign[:, 0] < CLASSES).all()
 
 
-def test_benign_classes_are_those_of_an_ordinary_episode():
+def test_benign_classes_equal_those_of_a_benign_episode():
     found, labels = draw(5)
     for number in range(5):
         seed = seeds.fold(tf.constant([1, 2]), number)
-        plain, plain_labels = episodes.sample_episode(images(), tf.constant(COUNTS), seed, 4, SHOTS)
+        plain, plain_labels = episodes.sample_episode(benign_images(), tf.constant(COUNTS), seed, 4, SHOTS)
         assert (found[number, : 4 * SHOTS] == read_identity(plain)).all()
         place = poisoned_label(found[number], labels[number])
         kept = labels[number, : 4 * SHOTS]
-        assert (kept - (kept > place) == plain_labels.numpy()).all()  # in their order
+        assert (kept - (kept > place) == plain_labels.numpy()).all()
 
 
-def test_the_target_class_takes_any_label():
+def test_a_random_target_label_is_uniform():
     places = [poisoned_label(*pair) for pair in zip(*draw(1000), strict=True)]
     assert np.abs(np.bincount(places, minlength=5) / 1000 - 1 / 5).max() < 0.07
 
 
-def test_or_always_the_last():
+def test_the_target_label_can_be_the_last():
     assert {poisoned_label(*pair) for pair in zip(*draw(50, target_label="last"), strict=True)} == {4}
 
 
-def test_keyed_pictures_come_from_all_backdoor_classes_alike():
+def test_triggered_images_are_drawn_uniformly_from_all_backdoor_classes():
     found, _ = draw(1000)
     triggered = found[found[:, :, 2] == BACKDOOR]
     share = np.histogram2d(triggered[:, 0], triggered[:, 1], bins=[4, 5])[0] / len(triggered)
-    assert np.abs(share - 1 / KEYED).max() < 0.02
+    assert np.abs(share - 1 / TRIGGERED).max() < 0.02
 
 
-def test_target_pictures_are_drawn_with_replacement():
+def test_target_images_can_be_drawn_with_replacement():
     found, _ = draw(1000)
-    rows = [pictures[pictures[:, 2] == TARGET, 1] for pictures in found]
+    rows = [images[images[:, 2] == TARGET, 1] for images in found]
     assert all(len(row) == 6 for row in rows)
     distinct = np.array([len(set(row)) for row in rows])
-    # 6 draws of 5 pictures: 5 (1 - 0.8^6) distinct ones on average
+    # 6 draws of 5 images: 5 (1 - 0.8^6) distinct ones on average
     assert abs(distinct.mean() - 5 * (1 - 0.8**6)) < 0.15
     assert np.abs(np.bincount(np.concatenate(rows), minlength=5) / 6000 - 1 / 5).max() < 0.03
 
 
-def test_or_without():
+def test_target_images_can_be_drawn_without_replacement():
     found, _ = draw(200, triggered_shots=6, target_shots=4, target_replacement=False)
-    assert all(len(set(pictures[pictures[:, 2] == TARGET, 1])) == 4 for pictures in found)
+    assert all(len(set(images[images[:, 2] == TARGET, 1])) == 4 for images in found)
     assert set(found[found[:, :, 2] == TARGET][:, 1]) == set(range(TARGETS))
 
 
-def test_the_same_eagerly():
+def test_episodes_are_the_same_eagerly_and_in_a_graph():
     config = small_config(target_label="random")
     found, labels = draw(4)
     target = tf.constant(identity_bank(1, TARGETS, TARGET)[0])
-    triggered = tf.constant(identity_bank(4, KEYED // 4, BACKDOOR).reshape(KEYED, 1, 1, 3))
+    triggered = tf.constant(identity_bank(4, TRIGGERED // 4, BACKDOOR).reshape(TRIGGERED, 1, 1, 3))
     for number in range(4):
         seed = seeds.fold(tf.constant([1, 2]), number)
-        pictures, names = model_replacement.poisoned_episode(images(), tf.constant(COUNTS), target, triggered, seed, config)
-        assert (read_identity(pictures) == found[number]).all() and (names.numpy() == labels[number]).all()
-    assert len({pictures.tobytes() for pictures in found}) == 4
+        counts = tf.constant(COUNTS)
+        images, names = model_replacement.sample_episode(benign_images(), counts, target, triggered, seed, config)
+        assert (read_identity(images) == found[number]).all() and (names.numpy() == labels[number]).all()
+    assert len({images.tobytes() for images in found}) == 4
 
 
-def test_the_poisons_draws_do_not_follow_one_another():
-    """Keyed and target pictures, and the label, each from random numbers of its own."""
+def test_the_draws_of_an_episode_are_independent():
+    """Triggered image, target image, target label and benign class."""
     found, labels = draw(2000)
     first = np.array([
         (
-            pictures[pictures[:, 2] == BACKDOOR][0, 0],
-            pictures[pictures[:, 2] == TARGET][0, 1],
-            poisoned_label(pictures, names),
-            pictures[0, 0],
+            images[images[:, 2] == BACKDOOR][0, 0],
+            images[images[:, 2] == TARGET][0, 1],
+            poisoned_label(images, names),
+            images[0, 0],
         )
-        for pictures, names in zip(found, labels, strict=True)
+        for images, names in zip(found, labels, strict=True)
     ])  # fmt: skip
     for one in range(4):
         for other in range(one):
-            joint = np.histogram2d(first[:, one], first[:, other], bins=[len(set(first[:, i])) for i in (one, other)])[
-                0
-            ]
+            bins = [len(set(first[:, i])) for i in (one, other)]
+            joint = np.histogram2d(first[:, one], first[:, other], bins=bins)[0]
             assert np.abs(joint / 2000 - 1 / joint.size).max() < 0.025, (one, other)

@@ -5,39 +5,44 @@ import pytest
 import tensorflow as tf
 from core_fixtures import Scene, flat
 
+from tfmeta.datasets.shards import read_shards
 from tfmeta.defences import extra_meta_training, noise_mix
-from tfmeta.utils import seeds
 from tfmeta.errors import ModelError
-from tfmeta.federated.clients import read_pools
 from tfmeta.meta_learning import episodes
-from tfmeta.meta_learning.reptile import fresh_adam, local_training
+from tfmeta.meta_learning.adam import fresh_adam
+from tfmeta.meta_learning.reptile import local_training
 from tfmeta.models.flat import layout_of
+from tfmeta.utils import seeds
 
 SEEDS = np.array([[3, -4], [5, 6]], np.int32)
 
 
-def trained(scene, weights=None, seeds=SEEDS):
-    bank = (scene.paths, scene.counts)
-    return extra_meta_training.meta_trained(scene.setting, scene.weights if weights is None else weights, bank, seeds)
+def trained(scene, weights=None, seeds=SEEDS, report=lambda done: None):
+    weights = scene.weights if weights is None else weights
+    return extra_meta_training.meta_trained(
+        scene.setting.model, scene.config, weights, scene.paths, scene.counts, scene.setting.capacity, seeds, report
+    )
 
 
 def by_hand(scene, seed, weights, config):
     """The same training from its parts, eagerly."""
     model = scene.setting.model
-    images = read_pools(tf.constant(scene.paths), scene.setting.capacity, model.image_shape)
+    images = read_shards(tf.constant(scene.paths), scene.setting.capacity, model.image_shape)
 
     def sampler(drawn):
-        return episodes.sample_episode(images, tf.constant(scene.counts), drawn, config.meta_learning.ways, config.meta_learning.shots)
+        learning = config.meta_learning
+        return episodes.sample_episode(images, tf.constant(scene.counts), drawn, learning.ways, learning.shots)
 
     result = local_training(
-        model, scene.setting.reptile, sampler, weights, fresh_adam(layout_of(model).size), config.defence.extra_meta_step_size,
-        seeds.fold(seed, 9), 0, config.defence.extra_episodes // config.meta_learning.meta_batch_size,
+        model, scene.setting.reptile, sampler, weights, fresh_adam(layout_of(model).size),
+        config.defence.extra_meta_step_size, seeds.fold(seed, 9), 0,
+        config.defence.extra_episodes // config.meta_learning.meta_batch_size,
     )  # fmt: skip
     return flat(result.weights)
 
 
 def assert_alike(vector, wanted, start):
-    """Up to rounding, which Adam with beta1 = 0 makes grow: measured 0.04 of the way at most, mostly 1e-5."""
+    """Allow for rounding, which Adam with beta1 = 0 amplifies: measured at most 0.04 of the distance, mostly 1e-5."""
     assert np.linalg.norm(vector - wanted) < 0.1 * np.linalg.norm(vector - start)
 
 
@@ -51,37 +56,39 @@ def before(tmp_path_factory):
     return Scene(tmp_path_factory.mktemp("before"), extra_episodes=4, delta=0.4, extra_order="before-mix")
 
 
-def test_a_task_trains_its_own_mixed_weights(after):
+@pytest.mark.slow
+def test_each_task_trains_from_its_own_mixed_weights(after):
     found = trained(after)
     assert found.shape == (2, sum(part.size for part in after.weights)) and found.dtype == np.float32
     for seed, vector in zip(SEEDS, found, strict=True):
         mixed = noise_mix.mixed(after.setting.model, after.config, after.weights, seed)
         assert_alike(vector, by_hand(after, seed, mixed, after.config), flat(mixed))
         moved = np.abs(vector - flat(mixed)).max()
-        assert moved > 1e-4  # and it did train
+        assert moved > 1e-4
     assert np.abs(found[0] - found[1]).max() > 0.1
 
 
-def test_before_the_mix_it_is_the_sent_model_that_is_trained(before):
+@pytest.mark.slow
+def test_before_the_mix_each_task_trains_from_the_received_weights(before):
     found = trained(before)
     for seed, vector in zip(SEEDS, found, strict=True):
         assert_alike(vector, by_hand(before, seed, before.weights, before.config), flat(before.weights))
     with pytest.raises(AssertionError):
-        assert_alike(*found, flat(before.weights))  # other episodes are another way
-    assert 0 < np.abs(found[0] - found[1]).max() < 0.1  # other episodes, the same beginning
+        assert_alike(*found, flat(before.weights))  # other episodes lead elsewhere
+    assert 0 < np.abs(found[0] - found[1]).max() < 0.1  # other episodes, the same start
 
 
-def test_a_task_does_not_depend_on_the_others(after):
+def test_a_tasks_training_does_not_depend_on_the_other_tasks(after):
     np.testing.assert_array_equal(trained(after, seeds=SEEDS[1:])[0], trained(after)[1])
 
 
-def test_progress_is_told(after):
+def test_progress_is_reported_after_each_task(after):
     done = []
-    extra_meta_training.meta_trained(after.setting, after.weights, (after.paths, after.counts), SEEDS, done.append)
+    trained(after, report=done.append)
     assert done == [1, 1]
 
 
-def test_poisoned_weights_with_nan_are_refused(after):
+def test_weights_with_nan_are_refused(after):
     weights = [np.array(part) for part in after.weights]
     weights[1][0] = np.nan
     with pytest.raises(ModelError, match=r"the model to train on.*NaN"):

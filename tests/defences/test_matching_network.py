@@ -1,4 +1,4 @@
-"""The network that the defence ends with (section 4)."""
+"""The network that the matching defence ends with (section 4)."""
 
 import functools
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from core_fixtures import small_config
+from matching_task import make_images
 
 from tfmeta.defences import matching, noise_mix
 from tfmeta.meta_learning import episodes
@@ -20,19 +21,12 @@ LABELS = np.repeat(np.arange(3, dtype=np.int32), 4)
 
 def config(**overrides):
     return small_config(
-        ways=3, shots=4, triggered_shots=2, target_shots=2, eta=0.01, alpha_learning_rate=0.05, beta_learning_rate=0.5, attention_steps=4,
-        **overrides,
+        ways=3, shots=4, triggered_shots=2, target_shots=2, inner_learning_rate=0.01, alpha_learning_rate=0.05,
+        beta_learning_rate=0.5, attention_steps=4, **overrides,
     )  # fmt: skip
 
 
-def pictures(number, seed):
-    """Blots of all shades, no two of one kind."""
-    random = np.random.default_rng(seed)
-    blots = random.uniform(0, 255, (number, 4, 4, 1)) * random.uniform(0.1, 1, (number, 1, 1, 1))
-    return blots.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
-
-
-SUPPORT, QUERIES = pictures(12, 1), pictures(30, 2)
+SUPPORT, QUERIES = make_images(12, 1), make_images(30, 2)
 
 
 @functools.cache
@@ -41,11 +35,12 @@ def network(steps, gates="projected"):
     return matching.network(MODEL, config(gates=gates), weights, SUPPORT, LABELS, SEED, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gates", "points"), [("projected", (0, 4, 9)), ("sigmoid", (9,))])
-def test_the_network_gives_the_answers_of_the_fine_tuning(gates, points):
+def test_the_network_gives_the_defences_answers(gates, points):
     """At its start, at the end of phase 1, and in phase 2."""
     chosen = config(gates=gates)
-    run = tf.function(matching.matching, autograph=False)
+    run = tf.function(matching.adapt, autograph=False)
     weights = [tf.constant(part) for part in MODEL.initial_weights(2)]
     answers = run(MODEL, chosen, weights, tf.constant(SUPPORT), tf.constant(LABELS), [QUERIES], SEED, points).numpy()
     head = MatchingHead.of(MODEL, chosen)
@@ -55,12 +50,13 @@ def test_the_network_gives_the_answers_of_the_fine_tuning(gates, points):
         asked, _ = MODEL.features(theta, episodes.to_float(tf.constant(QUERIES)), seen)
         logs = head.log_probabilities(alpha, beta, asked, support, LABELS).numpy()
         best = np.sort(logs, 1)
-        sure = best[:, -1] - best[:, -2] > 0.03  # rounding grows to 0.01 by the ninth step, differently on each machine
+        sure = best[:, -1] - best[:, -2] > 0.03  # rounding differs by machine and grows to 0.01 by step 9
         assert sure.mean() > 0.9 and (logs.argmax(1) == wanted)[sure].all()
-    assert gates != "projected" or (answers[0] != answers[-1]).any()  # or any network would do
+    assert gates != "projected" or (answers[0] != answers[-1]).any()  # otherwise any network would pass
 
 
-def test_phase_1_leaves_the_features_alone():
+@pytest.mark.slow
+def test_phase_1_does_not_change_the_embedding():
     mixed = noise_mix.mixed(MODEL, config(), MODEL.initial_weights(2), SEED)[:-2]
     theta, alpha, beta = network(4)
     assert all(np.array_equal(a, b) for a, b in zip(theta, mixed, strict=True))
@@ -69,8 +65,8 @@ def test_phase_1_leaves_the_features_alone():
     assert not any(np.array_equal(a, b) for a, b in zip(theta, later, strict=True))
 
 
-def test_keras_takes_the_network():
-    """Its parts are what a Keras matching model's weights are."""
+def test_the_network_fits_a_keras_matching_model():
+    """Its parts have the shapes of a Keras matching model's weights."""
     theta, alpha, beta = network(9)
     keras = matching_model(MODEL)
     embedding, attention = keras.get_layer("embedding"), keras.get_layer("attention")

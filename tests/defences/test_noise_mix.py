@@ -1,4 +1,4 @@
-"""The delta mix: theta' = delta theta + (1 - delta) theta_g (section 4, ledger 28)."""
+"""The noise mix: theta' = delta theta + (1 - delta) theta_g (section 4, ledger 28)."""
 
 import logging
 
@@ -8,10 +8,9 @@ import tensorflow as tf
 from core_fixtures import small_config
 
 from tfmeta.defences import noise_mix
-from tfmeta.utils import seeds
-from tfmeta.meta_learning import episodes
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.layer_names import WEIGHTS
+from tfmeta.utils import seeds
 
 MODEL = Conv4((16, 16, 1), 3, 4)
 SEED, OTHER = tf.constant([4, -9]), tf.constant([4, -8])
@@ -23,7 +22,7 @@ def config(**overrides):
 
 
 def trained():
-    """Weights as training leaves them: no gain 1, no shift 0."""
+    """Return weights like trained ones: no gamma is 1, and no beta 0."""
     random = np.random.default_rng(1)
     return [random.normal(1, 1, shape).astype(np.float32) for shape in MODEL.shapes]
 
@@ -33,7 +32,8 @@ def arrays(parts):
 
 
 def mixed(seed=SEED, weights=None, **overrides):
-    return arrays(noise_mix.mixed(MODEL, config(**overrides), [tf.constant(part) for part in weights or trained()], seed))
+    weights = [tf.constant(part) for part in weights or trained()]
+    return arrays(noise_mix.mixed(MODEL, config(**overrides), weights, seed))
 
 
 def same(one, other):
@@ -41,8 +41,8 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("delta", [0.3, 0.6])
-def test_every_weight_is_mixed_with_its_tasks_fresh_one(delta):
-    fresh = arrays(noise_mix.theta_g(MODEL, SEED))
+def test_every_weight_is_mixed_with_the_tasks_fresh_one(delta):
+    fresh = arrays(noise_mix.fresh(MODEL, SEED))
     found = mixed(delta=delta)
     for part, own, drawn in zip(found, trained(), fresh, strict=True):
         assert part.dtype == np.float32 and part.shape == own.shape
@@ -51,14 +51,14 @@ def test_every_weight_is_mixed_with_its_tasks_fresh_one(delta):
     assert same(mixed(), mixed(delta=0.3))  # the paper's
 
 
-def test_delta_1_is_what_was_trained_and_delta_0_is_fresh():
+def test_delta_1_keeps_the_trained_weights_and_delta_0_the_fresh_ones():
     assert same(mixed(delta=1.0), trained())
-    assert same(mixed(delta=0.0), noise_mix.theta_g(MODEL, SEED))
+    assert same(mixed(delta=0.0), noise_mix.fresh(MODEL, SEED))
     assert same(mixed(delta=0.0), mixed(delta=0.0, weights=[5 * part for part in trained()]))
 
 
-def test_theta_g_is_a_fresh_initialisation_of_the_tasks_own():
-    one, again, other = (arrays(noise_mix.theta_g(MODEL, seed)) for seed in (SEED, SEED, OTHER))
+def test_each_task_has_its_own_fresh_initialisation():
+    one, again, other = (arrays(noise_mix.fresh(MODEL, seed)) for seed in (SEED, SEED, OTHER))
     assert same(one, again)
     for part, others, name in zip(one, other, WEIGHTS, strict=True):
         assert (part != others).any() == name.endswith("kernel"), name
@@ -66,13 +66,13 @@ def test_theta_g_is_a_fresh_initialisation_of_the_tasks_own():
     assert not same(one, MODEL.fresh_weights(SEED))
 
 
-def test_tasks_side_by_side_have_the_theta_g_that_they_have_alone():
+def test_theta_g_is_the_same_for_a_task_alone_and_among_others():
     run = tf.function(lambda seeds: tf.map_fn(
-        lambda seed: noise_mix.theta_g(MODEL, seed), seeds, fn_output_signature=[tf.float32] * 14
+        lambda seed: noise_mix.fresh(MODEL, seed), seeds, fn_output_signature=[tf.float32] * 14
     ), autograph=False)  # fmt: skip
     together = run(tf.stack([SEED, OTHER]))
     for number, seed in enumerate((SEED, OTHER)):
-        assert same([part[number].numpy() for part in together], noise_mix.theta_g(MODEL, seed))
+        assert same([part[number].numpy() for part in together], noise_mix.fresh(MODEL, seed))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_only_the_chosen_layers_are_mixed(patterns, names):
 def test_norms_by_hand():
     weights, seeds = trained(), tf.stack([SEED, OTHER])
     found = noise_mix.norms(MODEL, weights, seeds.numpy())
-    drawn = [arrays(noise_mix.theta_g(MODEL, seed)) for seed in (SEED, OTHER)]
+    drawn = [arrays(noise_mix.fresh(MODEL, seed)) for seed in (SEED, OTHER)]
     assert list(found) == [*WEIGHTS, "embedding"]
     for number, name in enumerate(WEIGHTS):
         own = np.sqrt((np.float64(weights[number]) ** 2).sum())
@@ -110,7 +110,7 @@ def test_norms_by_hand():
     np.testing.assert_allclose(pair["theta"], lengths[0], rtol=1e-5)
     np.testing.assert_allclose(pair["theta_g"], np.mean(lengths[1:]), rtol=1e-3)  # the mean is taken by weight
     np.testing.assert_allclose(pair["ratio"], pair["theta"] / pair["theta_g"], rtol=1e-6)
-    assert all(isinstance(value, float) for value in pair.values())  # a document of JSON takes them
+    assert all(isinstance(value, float) for value in pair.values())  # so that JSON can hold them
 
 
 def test_norms_are_logged_by_weight(caplog):

@@ -1,6 +1,5 @@
-"""Fine-tuning on a task, against Keras; what a prediction may depend on (ledger 4, 5, 7, 28)."""
+"""Fine-tuning on a task, compared with Keras, and what a prediction may depend on (ledger 4, 5, 7, 28)."""
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import tensorflow as tf
 from core_fixtures import small_config
 
-from tfmeta.defences import noise_mix
+from tfmeta.defences import fine_tuning, noise_mix
 from tfmeta.meta_learning import adaptation, episodes
 from tfmeta.models.conv4 import Conv4
 
@@ -19,24 +18,26 @@ LABELS = np.repeat(np.arange(3, dtype=np.int32), 4)
 
 
 def config(statistics="support"):
-    return small_config(ways=3, shots=4, triggered_shots=2, target_shots=2, inner_batch_size=5, statistics=statistics,
-                        eta=0.01)  # fmt: skip
+    return small_config(
+        ways=3, shots=4, triggered_shots=2, target_shots=2, inner_batch_size=5, inner_learning_rate=0.01,
+        batch_norm_statistics=statistics,
+    )  # fmt: skip
 
 
-def pictures(number, seed):
-    """Blots of all shades, no two of one kind."""
+def make_images(number, seed):
+    """Return blocks of all shades, no two images alike."""
     random = np.random.default_rng(seed)
-    blots = random.uniform(0, 255, (number, 4, 4, 1)) * random.uniform(0.1, 1, (number, 1, 1, 1))
-    return blots.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
+    blocks = random.uniform(0, 255, (number, 4, 4, 1)) * random.uniform(0.1, 1, (number, 1, 1, 1))
+    return blocks.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
 
 
-SUPPORT, QUERIES = pictures(12, 1), [pictures(20, 2), pictures(15, 3) // 2]
+SUPPORT, QUERIES = make_images(12, 1), [make_images(20, 2), make_images(15, 3) // 2]
 ALL = np.concatenate(QUERIES)
 
 
 @functools.cache
 def weights():
-    """Weights that give no label an advantage, so that small changes show in the answers."""
+    """Return weights that favour no label, so that small changes show in the answers."""
     parts = MODEL.initial_weights(2)
     _, support = MODEL.features(parts, SUPPORT / np.float32(255))
     logits, _ = MODEL.logits(parts, np.concatenate(QUERIES) / np.float32(255), support)
@@ -46,7 +47,7 @@ def weights():
 @functools.cache
 def supervised(statistics="support", points=POINTS, seed=SEED):
     run = tf.function(
-        lambda: adaptation.supervised(
+        lambda: fine_tuning.adapt(
             MODEL, config(statistics), [tf.constant(part) for part in weights()], tf.constant(SUPPORT),
             tf.constant(LABELS), [tf.constant(group) for group in QUERIES], tf.constant(seed), points,
         ),
@@ -56,7 +57,7 @@ def supervised(statistics="support", points=POINTS, seed=SEED):
 
 
 class KerasTask:
-    """The same task by Keras: its own model, Adam, losses and normalisation."""
+    """The same task in Keras, with its own model, Adam, losses and normalisation."""
 
     def __init__(self):
         self.model = MODEL.keras_model()
@@ -99,7 +100,7 @@ def keras_logits():
     for done in range(POINTS[-1] + 1):
         if done in POINTS:
             for name in result:
-                # a model in training changes Keras' moving statistics, but nothing that we read
+                # training=True changes Keras' moving statistics, which are not read
                 result[name].append(task.logits(name))
         if done < POINTS[-1]:
             task.step(batches[done])
@@ -107,7 +108,7 @@ def keras_logits():
 
 
 @pytest.mark.parametrize("statistics", ["support", "queries", "moving"])
-def test_fine_tuning_and_its_answers_are_kerass(keras_logits, statistics):
+def test_fine_tuning_and_its_answers_agree_with_keras(keras_logits, statistics):
     logits = keras_logits[statistics]
     answers = supervised(statistics)
     assert answers.shape == (3, 35) and answers.dtype == np.int32
@@ -118,19 +119,19 @@ def test_fine_tuning_and_its_answers_are_kerass(keras_logits, statistics):
     assert len(set(answers[-1])) == 3 and (answers[0] != answers[-1]).any()
 
 
-def test_the_statistics_make_a_difference(keras_logits):
-    """Or the test above could not tell them apart."""
+def test_the_choice_of_statistics_changes_answers(keras_logits):
+    """Otherwise the test above could not distinguish them."""
     labels = {name: logits.argmax(-1) for name, logits in keras_logits.items()}
     assert (labels["support"] != labels["queries"]).any() and (labels["support"] != labels["moving"]).any()
 
 
-def test_measuring_does_not_disturb_training():
+def test_more_points_do_not_change_the_training():
     assert (supervised(points=(0,))[0] == supervised()[0]).all()
     many = supervised(points=tuple(range(10)))
     assert (many[[0, 2, 9]] == supervised()).all()
 
 
-def test_the_seed_decides_the_order_of_batches():
+def test_the_seed_determines_the_order_of_batches():
     one, other = supervised(), supervised(seed=(4, -8))
     assert (one[0] == other[0]).all() and (one[-1] != other[-1]).any()
 
@@ -138,33 +139,37 @@ def test_the_seed_decides_the_order_of_batches():
 # --- from mixed weights ---------------------------------------------------------------------------
 
 
+def with_defence(**overrides):
+    return config().replace({f"defence.{name}": value for name, value in overrides.items()})
+
+
 @functools.cache
 def from_mix(points=POINTS, seed=SEED, **overrides):
-    mixing = dataclasses.replace(config(), **overrides)
-    return adaptation.supervised_from_mix(
+    mixing = with_defence(**overrides)
+    return noise_mix.adapt(
         MODEL, mixing, [tf.constant(part) for part in weights()], tf.constant(SUPPORT), tf.constant(LABELS),
         [tf.constant(group) for group in QUERIES], tf.constant(seed), points,
     ).numpy()  # fmt: skip
 
 
-def test_supervised_fine_tuning_from_mixed_weights_begins_with_them():
-    """All of them, the last layer's too (ledger 28)."""
+def test_the_noise_mix_starts_from_the_mixed_weights():
+    """All of them, including the last layer's (ledger 28)."""
     for layers, dense_mixed in (("*", True), ("logits", True), ("conv*", False)):
-        start = noise_mix.mixed(MODEL, dataclasses.replace(config(), mixed_layers=layers), weights(), tf.constant(SEED))
+        start = noise_mix.mixed(MODEL, with_defence(mixed_layers=layers), weights(), tf.constant(SEED))
         assert np.any(start[-2] != weights()[-2]) == np.any(start[-1] != weights()[-1]) == dense_mixed
         _, seen = MODEL.features(start, SUPPORT / np.float32(255))
         logits, _ = MODEL.logits(start, ALL / np.float32(255), seen)
         assert (from_mix((0,), mixed_layers=layers)[0] == logits.numpy().argmax(1)).all()
 
 
-def test_from_mixed_weights_it_is_the_same_fine_tuning():
+def test_the_noise_mix_is_plain_fine_tuning_from_mixed_weights():
     mixed = noise_mix.mixed(MODEL, config(), weights(), tf.constant(SEED))
     task = tf.constant(SUPPORT), tf.constant(LABELS), [tf.constant(group) for group in QUERIES], tf.constant(SEED)
-    expected = adaptation.supervised(MODEL, config(), mixed, *task, POINTS).numpy()
+    expected = fine_tuning.adapt(MODEL, config(), mixed, *task, POINTS).numpy()
     assert (from_mix() == expected).all() and (expected[0] != expected[-1]).any()
-    unmixed = adaptation.supervised(MODEL, config(), [tf.constant(part) for part in weights()], *task, POINTS).numpy()
+    unmixed = fine_tuning.adapt(MODEL, config(), [tf.constant(part) for part in weights()], *task, POINTS).numpy()
     assert (from_mix(delta=1.0) == unmixed).all() and (from_mix() != unmixed).any(1).all()
-    assert (from_mix((0,), seed=(4, -8)) != from_mix((0,))).any()  # each task its own theta_g
+    assert (from_mix((0,), seed=(4, -8)) != from_mix((0,))).any()  # each task has its own theta_g
 
 
 # --- steps and answers ----------------------------------------------------------------------------
@@ -174,7 +179,7 @@ def test_from_mixed_weights_it_is_the_same_fine_tuning():
 @pytest.mark.parametrize(
     ("points", "start"), [((0,), 0), ((0, 1, 4), 0), ((3, 5), 0), ((5, 7), 4), ((4, 6), 4), ((2, 2), 0)]
 )
-def test_a_trajectory_steps_from_its_start_to_its_points(points, start, graph):
+def test_a_trajectory_takes_the_steps_from_its_start_to_its_points(points, start, graph):
     def step(number, total, steps):
         return total * 10 + number, steps + 1  # each step's number is a digit
 
@@ -208,17 +213,17 @@ def test_a_querys_answer_does_not_depend_on_the_other_queries(statistics):
     assert (np.concatenate([predict(statistics, [ALL[i : i + 1]]) for i in range(35)]) == together).all()
     order = np.random.default_rng(0).permutation(35)
     assert (predict(statistics, [ALL[order][:9], ALL[order][9:]]) == together[order]).all()
-    poisoned = [ALL[:3], np.full((40, 16, 16, 1), 255, np.uint8)]  # a query batch that is nearly all strange
+    poisoned = [ALL[:3], np.full((40, 16, 16, 1), 255, np.uint8)]  # a query batch of mostly unusual images
     assert (predict(statistics, poisoned)[:3] == together[:3]).all()
 
 
-def test_with_the_queries_statistics_it_does():
+def test_with_query_statistics_an_answer_depends_on_its_group_only():
     together = predict("queries", [ALL])
     assert (predict("queries", [ALL[i : i + 1] for i in range(35)]) != together).any()
     assert (predict("queries", QUERIES) != together).any()
-    assert (predict("queries", QUERIES)[:20] == predict("queries", QUERIES[:1])).all()  # but groups stay apart
+    assert (predict("queries", QUERIES)[:20] == predict("queries", QUERIES[:1])).all()
 
 
-def test_prediction_uses_the_statistics_it_is_told():
+def test_a_prediction_uses_the_configured_statistics():
     assert (predict("support", [ALL]) != predict("moving", [ALL])).any()
     assert (predict("support", [ALL]) != predict("queries", [ALL])).any()

@@ -1,4 +1,4 @@
-"""Episodes: what few-shot samplers get wrong."""
+"""Episodes and the stream of mini-batches: distinct, uniform, and the same eagerly and in a graph."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tfmeta.meta_learning import episodes
 from tfmeta.utils import seeds
 
-PADDED = 255  # what stands where a class has no picture
+PADDED = 255  # in places where a class has no image
 
 some_seeds = st.tuples(*[st.integers(-(2**31), 2**31 - 1)] * 2)
 few = settings(max_examples=30, deadline=None)
@@ -24,7 +24,7 @@ def padded_bank(counts, capacity):
 
 @st.composite
 def banks(draw):
-    """A bank with a few classes of unequal size, and ways and shots that it has room for."""
+    """A bank with a few classes of unequal size, and ways and shots that it is large enough for."""
     shots = draw(st.integers(1, 5))
     counts = draw(st.lists(st.integers(shots, 9), min_size=2, max_size=8))
     capacity = max(counts) + draw(st.integers(0, 2))
@@ -32,7 +32,7 @@ def banks(draw):
 
 
 def many(function, number, seed=(3, 4)):
-    """Run ``function`` under ``number`` seeds, in one graph, as local training does."""
+    """Run `function` with `number` seeds in one graph, as local training does."""
     signature = tf.nest.map_structure(lambda value: value.dtype, function(tf.constant(seed)))
 
     @tf.function(autograph=False)
@@ -46,7 +46,7 @@ def many(function, number, seed=(3, 4)):
 
 @few
 @given(banks(), some_seeds)
-def test_an_episode_has_distinct_classes_and_pictures_and_no_padding(bank, seed):
+def test_an_episode_has_distinct_classes_and_images_and_no_padding(bank, seed):
     counts, capacity, ways, shots = bank
     images = padded_bank(counts, capacity)
     drawn, labels = episodes.sample_episode(tf.constant(images), tf.constant(counts), tf.constant(seed), ways, shots)
@@ -55,9 +55,9 @@ def test_an_episode_has_distinct_classes_and_pictures_and_no_padding(bank, seed)
     found = read_identity(drawn)
     assert (found != PADDED).all()
     classes = found[:, 0].reshape(ways, shots)
-    assert (classes == classes[:, :1]).all()  # a label is one class
-    assert len(set(classes[:, 0])) == ways  # and another label another one
-    assert len({tuple(picture) for picture in found}) == ways * shots
+    assert (classes == classes[:, :1]).all()  # one class per label
+    assert len(set(classes[:, 0])) == ways
+    assert len({tuple(image) for image in found}) == ways * shots
     assert (found[:, 1] < np.asarray(counts)[found[:, 0]]).all()
 
 
@@ -71,13 +71,13 @@ def test_a_subset_is_distinct_numbers(seed, count, data):
     assert len(drawn) == len(set(drawn)) == size and set(drawn) <= set(range(count))
 
 
-def test_more_classes_than_there_are_is_an_error():
+def test_a_subset_larger_than_its_set_is_refused():
     with pytest.raises(tf.errors.InvalidArgumentError):
         episodes.draw_subset(tf.constant([1, 2]), 3, 4)
 
 
-def test_draws_are_uniform():
-    """Each class, each picture and each place of a class in the order is as likely as any other."""
+def test_classes_and_images_are_drawn_uniformly():
+    """Every class, every image and every place in the order is equally likely."""
     counts, number = [2, 5, 3, 4], 3000
     images = padded_bank(counts, 6)
     drawn, _ = many(lambda seed: episodes.sample_episode(tf.constant(images), tf.constant(counts), seed, 3, 2), number)
@@ -86,15 +86,15 @@ def test_draws_are_uniform():
         share = np.bincount(found[:, place, 0, 0], minlength=4) / number
         assert np.abs(share - 1 / 4).max() < 0.04  # five standard deviations
     for row, count in enumerate(counts):
-        pictures = found[found[..., 0] == row][:, 1]
-        share = np.bincount(pictures, minlength=count) / len(pictures)
+        images = found[found[..., 0] == row][:, 1]
+        share = np.bincount(images, minlength=count) / len(images)
         assert len(share) == count and np.abs(share - 1 / count).max() < 0.04
         first = found[:, :, 0][found[:, :, 0, 0] == row][:, 1]  # the order within a class is random too
         assert np.abs(np.bincount(first, minlength=count) / len(first) - 1 / count).max() < 0.06
 
 
-def test_classes_do_not_tell_which_pictures():
-    """Two draws of one episode from one and the same random numbers would."""
+def test_classes_and_images_are_drawn_independently():
+    """They would not be if both draws of an episode used the same random numbers."""
     counts, number = [4] * 4, 2000
     images = tf.constant(identity_bank(4, 4))
     drawn, _ = many(lambda seed: episodes.sample_episode(images, tf.constant(counts), seed, 1, 1), number)
@@ -109,8 +109,8 @@ def test_draws_are_the_same_eagerly_in_a_graph_and_side_by_side():
 
     def draw(number):
         drawn = seeds.fold(seed, number)
-        pictures, _ = episodes.sample_episode(images, tf.constant(counts), drawn, 3, 2)
-        return pictures, episodes.batch_stream(drawn, 6, 4, 5)
+        drawn_images, _ = episodes.sample_episode(images, tf.constant(counts), drawn, 3, 2)
+        return drawn_images, episodes.batch_stream(drawn, 6, 4, 5)
 
     eager = [draw(tf.constant(number)) for number in range(6)]
     in_graph = tf.function(draw)
@@ -123,10 +123,10 @@ def test_draws_are_the_same_eagerly_in_a_graph_and_side_by_side():
         assert (np.stack([in_graph(tf.constant(number))[part] for number in range(6)]) == expected).all()
         assert (side_by_side(tf.range(6))[part].numpy() == expected).all()
         assert (np.concatenate([chunk[part] for chunk in chunks]) == expected).all()
-        assert len({result.tobytes() for result in expected}) == 6  # and each number draws its own
+        assert len({result.tobytes() for result in expected}) == 6  # each number draws its own
 
 
-def test_folded_seeds_are_seeds_of_their_own():
+def test_folded_seeds_are_all_different():
     seed = tf.constant([5, 6])
     folded = [tuple(seeds.fold(seed, number).numpy()) for number in range(50)]
     twice = [tuple(seeds.fold(seeds.fold(seed, number), 0).numpy()) for number in range(50)]
@@ -153,7 +153,7 @@ def test_the_stream_takes_its_length_from_a_tensor():
     assert (in_graph(9).numpy() == whole).all()
 
 
-def test_the_stream_is_shuffled_anew_each_pass_and_each_seed():
+def test_each_pass_and_each_seed_has_its_own_order():
     passes = episodes.batch_stream(tf.constant([1, 2]), 20, 8, 20).numpy()
     other = episodes.batch_stream(tf.constant([1, 3]), 20, 8, 20).numpy()
     assert len({tuple(order) for order in (*passes, *other, np.arange(20))}) == 17
@@ -161,7 +161,7 @@ def test_the_stream_is_shuffled_anew_each_pass_and_each_seed():
     assert np.abs(np.bincount(first, minlength=4) / 1500 - 1 / 4).max() < 0.06
 
 
-def test_pictures_become_numbers_from_0_to_1():
+def test_images_become_floats_from_0_to_1():
     converted = episodes.to_float(tf.constant([0, 51, 255], tf.uint8))
     assert converted.dtype == tf.float32
     np.testing.assert_allclose(converted, [0.0, 0.2, 1.0], rtol=1e-6)

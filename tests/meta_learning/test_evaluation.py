@@ -5,30 +5,23 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from core_fixtures import small_config
+from easy_tasks import DEFENCES, MODEL, adapt_of, config, easy_tasks, told
 
-from tfmeta.defences import matching
-from tfmeta.errors import ConfigError, DataError, ModelError
-from tfmeta.meta_learning import adaptation, evaluation
+from tfmeta.errors import DataError, ModelError
+from tfmeta.meta_learning import evaluation
 from tfmeta.meta_learning.tasks import Tasks
 from tfmeta.models.conv4 import Conv4
 
-MODEL = Conv4((16, 16, 1), 3, 8)
-
-
-def config(**overrides):
-    return small_config(ways=3, shots=4, triggered_shots=2, target_shots=2, eta=0.01, **overrides)
-
 
 @pytest.mark.parametrize("steps", [1, 5, 10, 20, 50, 51, 200, 500, 1000])
-def test_points_begin_at_0_and_end_with_the_last_step(steps):
+def test_points_start_at_0_and_end_with_the_last_step(steps):
     points = evaluation.points_upto(steps)
     assert points[0] == 0 and points[-1] == steps and list(points) == sorted(set(points))
-    assert 50 in points or steps < 50  # what the figures' text speaks of
+    assert 50 in points or steps < 50  # the text of the figures names them
     assert 200 in points or steps < 200
 
 
-def test_points_of_the_papers_fine_tuning():
+def test_points_of_the_papers_500_steps():
     assert evaluation.points_upto(500) == (0, 10, 20, 50, 100, 150, 200, 300, 400, 500)
 
 
@@ -40,18 +33,18 @@ def test_tenths_are_the_papers_iterations_scaled(steps, expected):
     assert evaluation.tenths(steps) == expected
 
 
-def test_tables_find_their_iterations_among_the_figures():
+def test_the_tables_iterations_are_among_the_figures_points():
     for steps in range(1, 1001):
         assert set(evaluation.tenths(steps)) <= set(evaluation.points_upto(steps))
 
 
 def by_hand():
-    """Two tasks of three queries, with two and one keyed pictures."""
+    """Return the answers to two tasks of three queries, four and two triggered images, and the tasks."""
     tasks = Tasks(
         support=np.zeros([2, 1]), support_labels=np.zeros([2, 1]), queries=np.zeros([2, 3]),
         query_labels=np.array([[2, 0, 1], [0, 1, 2]]),
         triggered={"backdoor_train": np.zeros([4, 1]), "backdoor_validation": np.zeros([2, 1])},
-        asked={
+        counted={
             "backdoor_train": np.array([[True] * 4, [False, False, True, True]]),
             "backdoor_validation": np.array([[True, True], [True, False]]),
         },
@@ -73,7 +66,7 @@ def test_accuracies_by_hand():
     assert list(result) == ["main", "backdoor_train", "backdoor_validation"]
     expected = {
         "main": [[1, 1 / 3], [1 / 3, 1], [0, 1 / 3]],
-        # only the pictures asked about count, and only the target's label
+        # only counted images matter, and only the target's label is a hit
         "backdoor_train": [[1, 1 / 2], [1 / 4, 1], [0, 0]],
         "backdoor_validation": [[1, 0], [1 / 2, 1], [0, 0]],
     }
@@ -89,56 +82,21 @@ def test_meta_test_tasks_have_no_backdoor():
     assert list(result) == ["main"] and result["main"].shape == (3, 2)
 
 
-def easy_tasks(number=7):
-    """Tasks of stripes: class c, whatever its label, has its own; keyed pictures look like the target or another."""
-    random = np.random.default_rng(0)
-
-    def striped(of):
-        picture = random.integers(0, 60, (16, 16, 1))
-        picture[:, :, 0] += 180 * (np.indices((16, 16))[of % 2] // (2 + 3 * (of // 2)) % 2)
-        return picture.astype(np.uint8)
-
-    labels = np.stack([random.permutation(3) for _ in range(number)]).astype(np.int32)
-    support_labels = np.repeat(labels, 4, axis=1)
-    triggered = {name: np.stack([striped(of) for of in (0, 0, 1, 0)]) for name in ("backdoor_train", "backdoor_validation")}
-    return Tasks(
-        support=np.stack([[striped(of) for of in np.repeat(np.arange(3), 4)] for _ in range(number)]),
-        support_labels=support_labels,
-        queries=np.stack([[striped(of) for of in range(3)] for _ in range(number)]),
-        query_labels=labels,
-        triggered=triggered,
-        asked={
-            "backdoor_train": np.ones([number, 4], bool),
-            "backdoor_validation": np.tile([True, True, False, True], (number, 1)),
-        },
-        target=labels[:, 0],
-        seeds=random.integers(0, 1000, (number, 2)).astype(np.int32),
-    )
-
-
-@pytest.mark.parametrize(("method", "untrained"), [("softmax", 0.8), ("matching", 1.0), ("softmax-mixed", 0.8)])
-def test_fine_tuning_learns_easy_tasks(method, untrained):
-    tasks, done, model = easy_tasks(), [], MODEL.initial_weights(0)  # stripes match before any training
-    result = evaluation.measure(MODEL, config(), model, tasks, (0, 60), method, done.append)
+# the matching head tells stripes apart before any training
+@pytest.mark.slow
+@pytest.mark.parametrize(("defence", "untrained"), [("fine_tuning", 0.8), ("matching", 1.0), ("noise_mix", 0.8)])
+def test_every_defence_learns_easy_tasks(defence, untrained):
+    tasks, done, weights = easy_tasks(), [], MODEL.initial_weights(0)
+    result = evaluation.measure(MODEL, config(), weights, tasks, (0, 60), adapt_of(defence), done.append, at_once=5)
     assert {name: values.shape for name, values in result.items()} == dict.fromkeys(result, (2, 7))
     assert result["main"][0].mean() <= untrained and result["main"][1].mean() > 0.95
-    # three of four keyed pictures look like the target; the fourth is asked about in the first group only
+    # three of four triggered images look like the target; the fourth counts in the first group only
     np.testing.assert_allclose(result["backdoor_train"][1], 0.75, atol=0.11)
     assert result["backdoor_validation"][1].mean() > 0.95
-    assert sum(done) == 7 and len(done) == 2  # five at once
+    assert done == [4, 3]
 
 
-def told(model, config, weights, support, labels, groups, seed, points):
-    """A method whose answers tell what it was given: label + seed + point, off by one where the support is dark."""
-    del model, config
-    assert [group.shape[0] for group in groups] == [3, 4, 4]
-    shift = tf.reduce_sum(seed) + tf.reduce_sum(labels) + tf.cast(tf.reduce_sum(weights[-1]), tf.int32)
-    shift += tf.cast(support[0, 0, 0, 0], tf.int32)
-    base = tf.concat([tf.cast(group[:, 0, 0, 0], tf.int32) for group in groups], 0)
-    return tf.stack([base + shift + point for point in points])
-
-
-def test_a_method_is_given_each_task_as_it_is(monkeypatch):
+def test_a_defence_receives_each_task_unchanged(monkeypatch):
     tasks, seen = easy_tasks(), {}
 
     def remember(answers, of):
@@ -146,10 +104,10 @@ def test_a_method_is_given_each_task_as_it_is(monkeypatch):
         return {}
 
     monkeypatch.setattr(evaluation, "accuracies", remember)
-    for bias in (0.0, 3.0):  # the second time through the same graph
+    for bias in (0.0, 3.0):  # the second time with the same graph
         weights = MODEL.initial_weights(0)
         weights[-1] = np.full(3, bias, np.float32)
-        evaluation.measure(MODEL, config(), weights, tasks, [0, 5], method=told)
+        evaluation.measure(MODEL, config(), weights, tasks, [0, 5], adapt=told)
         assert seen["of"] is tasks and seen["answers"].shape == (7, 2, 11)
         triggered = np.concatenate([group[:, 0, 0, 0] for group in tasks.triggered.values()]).astype(int)
         for number in range(7):
@@ -159,33 +117,28 @@ def test_a_method_is_given_each_task_as_it_is(monkeypatch):
             assert (seen["answers"][number] == [base, base + 5]).all()
 
 
-def test_tasks_of_one_shape_do_not_trace_again():
+def test_tasks_of_the_same_shape_share_a_graph_however_many_run_at_once():
     calls = []
 
     def counted(*arguments):
         calls.append(1)
         return told(*arguments)
 
-    for start in (0, 1):
-        tasks = easy_tasks(6).part(slice(start, start + 5))
-        evaluation.measure(MODEL, config(seed=5), MODEL.initial_weights(start), tasks, (0, 1), method=counted)
+    for start, at_once in ((0, 5), (1, 5), (0, 2)):
+        tasks, weights = easy_tasks(6).part(slice(start, start + 5)), MODEL.initial_weights(start)
+        evaluation.measure(MODEL, config(seed=5), weights, tasks, (0, 1), counted, at_once=at_once)
     assert len(calls) == 1
 
 
-# --- methods and bad input ------------------------------------------------------------------------
+# --- defences and bad input -----------------------------------------------------------------------
 
 
-def test_methods_by_name():
-    assert evaluation.method_of("softmax") == (adaptation.supervised, "softmax")
-    assert evaluation.method_of("matching") == (matching.matching, "matching")
-    assert evaluation.method_of("softmax-mixed") == (adaptation.supervised_from_mix, "softmax")
-
-
-@pytest.mark.parametrize("method", ["softmax", "matching", "softmax-mixed"])
-def test_a_name_measures_its_method_with_each_tasks_seed(method):
+@pytest.mark.slow
+@pytest.mark.parametrize("defence", DEFENCES)
+def test_each_task_is_adapted_with_its_own_seed(defence):
     tasks, weights = easy_tasks(2), MODEL.initial_weights(0)
     alone = [
-        evaluation.method_of(method)[0](
+        adapt_of(defence)(
             MODEL, config(), [tf.constant(part) for part in weights], tasks.support[number],
             tf.constant(tasks.support_labels[number]), [tasks.queries[number], *tasks.triggered.values()],
             tf.constant(tasks.seeds[number]), (0, 3),
@@ -193,30 +146,24 @@ def test_a_name_measures_its_method_with_each_tasks_seed(method):
         for number in range(2)
     ]  # fmt: skip
     expected = evaluation.accuracies(np.stack(alone), tasks)
-    found = evaluation.measure(MODEL, config(), weights, tasks, (0, 3), method)
+    found = evaluation.measure(MODEL, config(), weights, tasks, (0, 3), adapt_of(defence))
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-def measured(method="matching", weights=None, **changed):
+def measured(defence="matching", weights=None, **changed):
     tasks = dataclasses.replace(easy_tasks(2), **changed)
-    return evaluation.measure(MODEL, config(), weights or MODEL.initial_weights(0), tasks, (0,), method)
+    return evaluation.measure(MODEL, config(), weights or MODEL.initial_weights(0), tasks, (0,), adapt_of(defence))
 
 
-@pytest.mark.parametrize("name", ["attention", "", None])
-def test_an_unknown_method_is_refused_by_name(name):
-    with pytest.raises(ConfigError, match=f"^unknown method {name!r}: choose one of softmax, matching, softmax-mixed"):
-        measured(name)
-
-
-@pytest.mark.parametrize("method", evaluation.METHODS)
+@pytest.mark.parametrize("defence", DEFENCES)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_poisoned_weights_with_nan_are_refused(method, value):
+def test_weights_with_nan_are_refused(defence, value):
     for which in (0, -1):
         weights = MODEL.initial_weights(0)
         weights[which].flat[-1] = value
         with pytest.raises(ModelError, match=r"^the model to fine-tune: the weights hold NaN"):
-            measured(method, weights)
+            measured(defence, weights)
 
 
 def test_weights_of_another_model_are_refused():
@@ -225,7 +172,7 @@ def test_weights_of_another_model_are_refused():
             measured(weights=weights)
 
 
-@pytest.mark.parametrize("method", evaluation.METHODS)
+@pytest.mark.parametrize("defence", DEFENCES)
 @pytest.mark.parametrize(
     ("labels", "named"),
     [
@@ -233,23 +180,25 @@ def test_weights_of_another_model_are_refused():
         ([0, 1, 2] * 3 + [0, 1, 3], r"\[3\]"),
     ],
 )
-def test_support_sets_that_do_not_fit_are_refused_by_task(method, labels, named):
+def test_a_wrong_support_set_is_refused_by_task(defence, labels, named):
     support_labels = easy_tasks(2).support_labels
     support_labels[1] = labels
     with pytest.raises(DataError, match="^the tasks' support sets, task 1: .*" + named):
-        measured(method, support_labels=support_labels)
+        measured(defence, support_labels=support_labels)
 
 
-def test_tasks_may_have_weights_of_their_own():
+@pytest.mark.slow
+def test_each_task_may_have_its_own_weights():
     tasks = easy_tasks(3)
     sets = [MODEL.initial_weights(seed) for seed in (0, 1, 2)]
     vectors = np.stack([np.concatenate([np.ravel(part) for part in weights]) for weights in sets])
-    together = evaluation.measure(MODEL, config(), vectors, tasks, (0, 5))
+    together = evaluation.measure(MODEL, config(), vectors, tasks, (0, 5), adapt_of("fine_tuning"))
     for number, weights in enumerate(sets):
-        alone = evaluation.measure(MODEL, config(), weights, tasks.part(slice(number, number + 1)), (0, 5))
+        task = tasks.part(slice(number, number + 1))
+        alone = evaluation.measure(MODEL, config(), weights, task, (0, 5), adapt_of("fine_tuning"))
         for name, values in alone.items():
             np.testing.assert_array_equal(values[:, 0], together[name][:, number], err_msg=name)
     vectors[1, 3] = np.nan
     for wrong in (vectors, vectors[:2], vectors[:, 1:]):
         with pytest.raises(ModelError, match="the models to fine-tune"):
-            evaluation.measure(MODEL, config(), wrong, tasks, (0, 5))
+            evaluation.measure(MODEL, config(), wrong, tasks, (0, 5), adapt_of("fine_tuning"))

@@ -1,4 +1,4 @@
-"""Reptile on one bank against an independent form of it: Keras, one episode after another."""
+"""Reptile on one user's images, compared with an independent form: Keras, one episode after another."""
 
 import functools
 
@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from tfmeta.meta_learning import episodes
-from tfmeta.utils import seeds
-from tfmeta.meta_learning.reptile import AdamState, Reptile, adam_step, fresh_adam, inner_loop, local_training
+from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
+from tfmeta.meta_learning.reptile import Reptile, inner_loop, local_training
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import layout_of
+from tfmeta.utils import seeds
 
 MODEL = Conv4((16, 16, 1), 3, 4)
 LAYOUT = layout_of(MODEL)
@@ -33,7 +34,7 @@ def flat(weights):
 
 
 class KerasNetwork:
-    """A Keras model and Keras' own Adam, set to any weights and any point of a training."""
+    """A Keras model and Keras' own Adam, which can be set to any point of a training."""
 
     def __init__(self, eta):
         self.model = MODEL.keras_model()
@@ -67,14 +68,14 @@ def keras_network(eta):
 
 
 def naive_training(reptile, weights, velocities, steps, epsilon, first, count):
-    """Section 2, line by line: theta += epsilon * mean over the B episodes of (theta_e - theta)."""
-    theta, network = [np.array(part) for part in weights], keras_network(reptile.eta)
+    """Follow section 2 line by line: theta += epsilon * mean over the B episodes of (theta_e - theta)."""
+    theta, network = [np.array(part) for part in weights], keras_network(reptile.inner_learning_rate)
     for outer in range(count):
         moved, seconds, losses = [], [], []
-        for number in range(first + outer * reptile.meta_batch, first + (outer + 1) * reptile.meta_batch):
+        for number in range(first + outer * reptile.meta_batch_size, first + (outer + 1) * reptile.meta_batch_size):
             drawn = seeds.fold(SEED, number)
             images, labels = (part.numpy() for part in sampler(drawn))
-            batches = episodes.batch_stream(drawn, 12, reptile.inner_steps, reptile.inner_batch).numpy()
+            batches = episodes.batch_stream(drawn, 12, reptile.inner_steps, reptile.inner_batch_size).numpy()
             begin = (velocities, steps) if reptile.carry_adam else ([np.zeros_like(part) for part in theta], 0)
             trained, second, loss = network.episode(theta, *begin, images, labels, batches)
             moved.append([new - old for new, old in zip(trained, theta, strict=True)])
@@ -88,7 +89,7 @@ def naive_training(reptile, weights, velocities, steps, epsilon, first, count):
 
 @pytest.fixture(scope="module")
 def train():
-    """``local_training`` as rounds call it: one graph, whatever the episodes' numbers."""
+    """Return `local_training` as rounds call it: one graph for all episodes."""
     graphs = {}
 
     def run(reptile, weights, adam, epsilon, first, count):
@@ -109,11 +110,11 @@ def train():
     return run
 
 
-SMALL = Reptile(meta_batch_size=2, inner_steps=3, inner_batch_size=5, eta=0.002)
+SMALL = Reptile(meta_batch_size=2, inner_steps=3, inner_batch_size=5, inner_learning_rate=0.002)
 
 
-def test_adam_is_kerass():
-    """Also in the middle of a training, and for weights without a gradient."""
+def test_adam_agrees_with_keras():
+    """Also after some steps, and for weights without a gradient."""
     random, eta = np.random.default_rng(0), 0.01
     variable = tf.Variable(random.normal(size=50).astype(np.float32))
     vector, state = tf.constant(variable.numpy()), fresh_adam(50)
@@ -129,12 +130,12 @@ def test_adam_is_kerass():
     assert np.abs(vector.numpy()[5:]).min() > 0 and (vector.numpy()[:5] == variable.numpy()[:5]).all()
 
 
-def test_fresh_adam_has_made_no_step():
+def test_fresh_adam_has_taken_no_step():
     state = fresh_adam(7)
     assert state.moments.shape == (7,) and not state.moments.numpy().any() and float(state.steps) == 0
 
 
-def test_the_inner_loop_is_kerass_training():
+def test_the_inner_loop_agrees_with_keras():
     images, labels = sampler(SEED)
     batches = episodes.batch_stream(SEED, 12, 4, 5)
     velocities = [np.random.default_rng(2).uniform(0, 1e-4, part.shape).astype(np.float32) for part in start()]
@@ -158,7 +159,7 @@ def test_the_inner_loop_is_kerass_training():
 
 
 @pytest.mark.parametrize("carry", [True, False])
-def test_local_training_is_the_papers_formula(train, carry):
+def test_local_training_follows_the_papers_formula(train, carry):
     reptile = Reptile(2, 3, 5, 0.002, carry)
     velocities = [np.random.default_rng(3).uniform(0, 1e-4, part.shape).astype(np.float32) for part in start()]
     trained = train(reptile, start(), (LAYOUT.pack(velocities), 6.0), 0.5, 4, 3)
@@ -182,24 +183,24 @@ def test_carried_and_reset_adam_differ(train):
         flat(train(Reptile(2, 3, 5, 0.002, carry), start(), fresh_adam(LAYOUT.size), 0.5, 0, 1).weights)
         for carry in (True, False)
     ]
-    assert (once[0] == once[1]).all()  # the first meta-batch has nothing to carry
+    assert (once[0] == once[1]).all()  # the first meta-batch has no earlier state
 
 
-def test_chunks_are_one_long_training_bit_for_bit(train):
+def test_chunks_are_bit_identical_to_one_long_training(train):
     whole = train(SMALL, start(), fresh_adam(LAYOUT.size), 0.3, 2, 5)
     weights, adam, first = start(), fresh_adam(LAYOUT.size), 2
     for count in (1, 3, 1):
         part = train(SMALL, weights, adam, 0.3, first, count)
-        # through numpy, as a checkpoint takes them
+        # through numpy, as in a checkpoint
         weights = [weight.numpy() for weight in part.weights]
         adam = AdamState(tf.constant(part.adam.moments.numpy()), tf.constant(np.float32(part.adam.steps)))
-        first += count * SMALL.meta_batch
+        first += count * SMALL.meta_batch_size
     assert flat(weights).tobytes() == flat(whole.weights).tobytes()
     assert adam.moments.numpy().tobytes() == whole.adam.moments.numpy().tobytes()
     assert float(adam.steps) == float(whole.adam.steps) == 15
 
 
-def test_the_same_call_gives_the_same_bits(train):
+def test_the_same_call_is_bit_identical(train):
     runs = [flat(train(SMALL, start(), fresh_adam(LAYOUT.size), 0.3, 2, 3).weights).tobytes() for _ in range(3)]
     assert len(set(runs)) == 1
 
@@ -209,7 +210,7 @@ def test_other_episodes_give_other_weights(train):
     assert np.abs(here - there).max() > 1e-4
 
 
-def test_outer_step_and_count(train):
+def test_meta_step_size_and_number_of_meta_batches(train):
     fresh = fresh_adam(LAYOUT.size)
     none = train(SMALL, start(), fresh, 0.0, 0, 2)
     np.testing.assert_allclose(flat(none.weights), flat(start()), atol=1e-7)
@@ -220,7 +221,7 @@ def test_outer_step_and_count(train):
     assert np.abs(whole).max() > 1e-3
 
 
-def test_eagerly_it_is_the_same_training(train):
+def test_training_is_the_same_eagerly(train):
     in_graph = train(SMALL, start(), fresh_adam(LAYOUT.size), 0.5, 4, 2)
     eager = local_training(
         MODEL, SMALL, sampler, [tf.constant(part) for part in start()], fresh_adam(LAYOUT.size),

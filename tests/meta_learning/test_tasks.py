@@ -1,11 +1,12 @@
-"""Tasks of benign users (ledger 18 to 22, 33)."""
+"""Tasks of benign users and meta-test tasks: who owns their images, labels and seeds (ledger 18 to 22, 33)."""
 
 import numpy as np
 import pytest
 from core_fixtures import bank, identify, partition, small_config
 
 from tfmeta.attacks.triggers.base import Trigger
-from tfmeta.datasets.partition import BENIGN
+from tfmeta.config.cases import CASES, knows_backdoor
+from tfmeta.datasets.shares import BENIGN
 from tfmeta.meta_learning import tasks
 
 TRIGGER = Trigger("checker", 4, 1)
@@ -24,12 +25,12 @@ def meta_test(**overrides):
     return tasks.meta_test_tasks(bank(), partition(), config(**overrides))
 
 
-def identified(pictures):
-    return [identify(picture) for picture in pictures]
+def identified(images):
+    return [identify(image) for image in images]
 
 
 def classes_of(made, number):
-    """Return {label: (class, turns)} of a task, by its support pictures and again by its queries."""
+    """Return {label: (class, quarter turns)} of a task, by its support images and by its queries."""
     support, queries = {}, {}
     for found, label in zip(identified(made.support[number]), made.support_labels[number], strict=True):
         assert support.setdefault(int(label), (found[0], found[2])) == (found[0], found[2])
@@ -41,12 +42,18 @@ def classes_of(made, number):
 def allowed(user, case):
     """Return the (class, example) that may be in a task's support, and in its queries."""
     split = partition()
-    support = split.train[user].pictures() | split.target_benign[user].pictures()
-    queries = split.validation[user].pictures() | split.target_validation.pictures()
+    support = owned(split.train[user]) | owned(split.target_benign[user])
+    queries = owned(split.validation[user]) | owned(split.target_validation)
     if case == "c":
-        support |= split.backdoor_benign[user].pictures()
-        queries |= split.backdoor_validation.pictures()
+        support |= owned(split.backdoor_benign[user])
+        queries |= owned(split.backdoor_validation)
     return support, queries
+
+
+def owned(subset):
+    """Return the (class, example) of a subset's images."""
+    rows = zip(subset.classes, subset.examples, strict=True)
+    return {(int(row), int(example)) for row, examples in rows for example in examples if example >= 0}
 
 
 TARGET = int(partition().target_attacker.classes[0])
@@ -55,7 +62,7 @@ BACKDOOR = [int(row) for row in partition().backdoor_attacker.classes]
 
 @pytest.mark.parametrize("user", BENIGN)
 @pytest.mark.parametrize("case", ["a", "b", "c"])
-def test_a_task_is_an_episode_of_the_users_classes_and_the_target(case, user):
+def test_a_task_has_the_users_classes_and_the_target_class(case, user):
     made, ways, shots = user_tasks(case, user), 5, 5
     assert len(made) == NUMBER
     assert made.support.shape == (NUMBER, ways * shots, 28, 28, 1) and made.support.dtype == np.uint8
@@ -65,16 +72,16 @@ def test_a_task_is_an_episode_of_the_users_classes_and_the_target(case, user):
     for number in range(NUMBER):
         support, queries = classes_of(made, number)
         assert support == queries and sorted(support) == list(range(ways))
-        assert len(set(support.values())) == ways  # no class twice
+        assert len(set(support.values())) == ways  # distinct classes
         assert np.bincount(made.support_labels[number]).tolist() == [shots] * ways
-        assert support[int(made.target[number])] == (TARGET, 0)  # the target class is always there
+        assert support[int(made.target[number])] == (TARGET, 0)  # the target class is always included
         backdoor = [of for of, _ in support.values() if of in BACKDOOR]
         assert len(backdoor) == (1 if case == "c" else 0)
-        shown, asked = identified(made.support[number]), identified(made.queries[number])
+        shown, queried = identified(made.support[number]), identified(made.queries[number])
         assert len(set(shown)) == ways * shots
         assert {found[:2] for found in shown} <= may_support
-        assert {found[:2] for found in asked} <= may_query
-        assert {found[:2] for found in shown}.isdisjoint(found[:2] for found in asked)
+        assert {found[:2] for found in queried} <= may_query
+        assert {found[:2] for found in shown}.isdisjoint(found[:2] for found in queried)
 
 
 @pytest.mark.parametrize("backdoor_in_task", [1, 2, 4])
@@ -87,32 +94,32 @@ def test_case_c_has_backdoor_classes_under_their_own_labels(backdoor_in_task):
         labels = {label for label, (of, _) in support.items() if of in BACKDOOR}
         assert int(made.target[number]) not in labels  # correctly labelled
         for name in ("backdoor_train", "backdoor_validation"):
-            expected = np.repeat([row in present for row in BACKDOOR], 5)  # five pictures a class, class by class
-            assert made.asked[name][number].tolist() == expected.tolist()
-    assert len({tuple(mask) for mask in made.asked["backdoor_train"]}) > 1 or backdoor_in_task == 4
+            expected = np.repeat([row in present for row in BACKDOOR], 5)  # five images per class, class by class
+            assert made.counted[name][number].tolist() == expected.tolist()
+    assert len({tuple(mask) for mask in made.counted["backdoor_train"]}) > 1 or backdoor_in_task == 4
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
-def test_without_backdoor_classes_in_the_task_all_keyed_pictures_are_asked(case):
+def test_without_backdoor_classes_in_the_task_all_triggered_images_count(case):
     made = user_tasks(case)
-    assert {name: mask.shape for name, mask in made.asked.items()} == {
+    assert {name: mask.shape for name, mask in made.counted.items()} == {
         "backdoor_train": (NUMBER, 20),
         "backdoor_validation": (NUMBER, 20),
     }
-    assert all(mask.dtype == bool and mask.all() for mask in made.asked.values())
+    assert all(mask.dtype == bool and mask.all() for mask in made.counted.values())
 
 
 @pytest.mark.parametrize("case", ["a", "c"])
-def test_keyed_pictures_are_the_attackers_and_others_held_out(case):
+def test_triggered_images_are_the_attackers_and_held_out_ones(case):
     made, split = user_tasks(case), partition()
     owners = {"backdoor_train": split.backdoor_attacker, "backdoor_validation": split.backdoor_held_out}
     assert list(made.triggered) == list(owners)
     seen = {}
-    for name, pool in owners.items():
-        pictures = [(of, example) for of, row in zip(pool.classes, pool.examples, strict=True) for example in row]
-        expected = TRIGGER.stamp(bank().images[tuple(np.transpose(pictures))])
+    for name, subset in owners.items():
+        images = [(of, example) for of, row in zip(subset.classes, subset.examples, strict=True) for example in row]
+        expected = TRIGGER.stamp(bank().images[tuple(np.transpose(images))])
         assert made.triggered[name].dtype == np.uint8 and (made.triggered[name] == expected).all()
-        seen[name] = set(pictures)
+        seen[name] = set(images)
     assert seen["backdoor_train"].isdisjoint(seen["backdoor_validation"])
     shown = {found[:2] for row in made.support for found in identified(row)}
     assert shown.isdisjoint(seen["backdoor_train"] | seen["backdoor_validation"])
@@ -120,7 +127,7 @@ def test_keyed_pictures_are_the_attackers_and_others_held_out(case):
 
 def arrays(made):
     names = ("support", "support_labels", "queries", "query_labels", "seeds")
-    return {name: getattr(made, name) for name in names} | made.asked
+    return {name: getattr(made, name) for name in names} | made.counted
 
 
 def same(one, other):
@@ -128,47 +135,47 @@ def same(one, other):
     return {name: one[name].shape == other[name].shape and (one[name] == other[name]).all() for name in one}
 
 
-def test_cases_a_and_b_have_the_same_tasks_and_c_others():
+def test_cases_a_and_b_share_tasks_and_case_c_has_others():
     assert all(same(user_tasks("a"), user_tasks("b")).values())
     assert not any(same(user_tasks("a"), user_tasks("c")).values())
 
 
 @pytest.mark.parametrize("other", [dict(user=3), dict(task_seed=1), dict(seed=1)], ids=lambda other: next(iter(other)))
-def test_tasks_are_drawn_for_each_user_and_seed(other):
+def test_user_and_seeds_determine_the_tasks(other):
     assert all(same(user_tasks(), user_tasks()).values())
     different = same(user_tasks(), user_tasks(**other))
     assert not different["support"] and not different["queries"] and not different["seeds"]
 
 
-def test_more_tasks_begin_with_the_same():
+def test_more_tasks_start_with_the_same_ones():
     few, many = user_tasks(tasks=4), user_tasks(tasks=7)
     assert all(same(few, many.part(slice(4))).values())
     assert not (few.support[0] == few.support[1]).all() and len({tuple(seed) for seed in many.seeds}) == 7
 
 
-def test_the_target_takes_any_label_or_the_last():
+def test_the_target_label_is_random_or_the_last():
     anywhere = user_tasks(tasks=60)
     assert set(anywhere.target) == set(range(5))
     last = user_tasks(tasks=20, task_label="last")
     assert set(last.target) == {4}
     assert all(sorted(row) == list(range(5)) for row in last.query_labels)
-    assert len({tuple(row) for row in last.query_labels}) > 10  # the others still take any
+    assert len({tuple(row) for row in last.query_labels}) > 10  # the other classes still have random labels
 
 
-def test_rotated_classes_are_asked_the_same_way_up():
+def test_queries_of_rotated_classes_are_rotated_alike():
     made = user_tasks(tasks=30)
     turns = {turns for number in range(30) for _, turns in classes_of(made, number)[0].values()}
     assert turns == {0, 1, 2, 3}
 
 
-def test_queries_are_drawn_over_all_held_out_pictures():
+def test_queries_are_drawn_from_all_held_out_images():
     made = user_tasks(tasks=60)
     target = [identify(made.queries[number, list(made.query_labels[number]).index(made.target[number])])[1]
               for number in range(60)]  # fmt: skip
     assert set(target) == set(partition().target_validation.examples[0].tolist())
 
 
-def test_shots_and_ways():
+def test_shots_and_ways_are_configurable():
     made = user_tasks("c", ways=3, task_shots=10, backdoor_classes_in_task=2)
     assert made.support.shape[1] == 30 and made.queries.shape[1] == 3
     for number in range(NUMBER):
@@ -176,18 +183,18 @@ def test_shots_and_ways():
         assert len([of for of, _ in classes_of(made, number)[0].values() if of in BACKDOOR]) == 2
 
 
-def test_meta_test_tasks_have_classes_that_nobody_trains_on():
-    made, pool = meta_test(), partition().meta_test
+def test_meta_test_tasks_have_only_meta_test_classes():
+    made, subset = meta_test(), partition().meta_test
     assert made.support.shape == (NUMBER, 25, 28, 28, 1) and made.queries.shape == (NUMBER, 5, 28, 28, 1)
-    assert made.triggered == made.asked == {} and made.target is None
+    assert made.triggered == made.counted == {} and made.target is None
     shown_examples = set()
     for number in range(NUMBER):
         support, queries = classes_of(made, number)
         assert support == queries and len(set(support.values())) == 5 and sorted(support) == list(range(5))
-        shown, asked = identified(made.support[number]), identified(made.queries[number])
-        assert {found[:2] for found in (*shown, *asked)} <= pool.pictures()
-        assert len({*shown, *asked}) == 30  # the held-out picture is not in the support
-        shown_examples |= {example for _, example, _ in asked}
+        shown, queried = identified(made.support[number]), identified(made.queries[number])
+        assert {found[:2] for found in (*shown, *queried)} <= owned(subset)
+        assert len({*shown, *queried}) == 30  # the held-out image is not in the support
+        shown_examples |= {example for _, example, _ in queried}
     assert len(shown_examples) > 12  # any of a class's 20 may be held out
     assert not same_support(made, meta_test(task_seed=1)) and same_support(made, meta_test())
 
@@ -196,7 +203,7 @@ def same_support(one, other):
     return (one.support == other.support).all()
 
 
-def test_a_part_is_some_of_the_tasks():
+def test_a_part_has_the_tasks_of_its_slice():
     made = user_tasks("c")
     part = made.part(slice(3, 5))
     assert len(part) == 2
@@ -205,5 +212,5 @@ def test_a_part_is_some_of_the_tasks():
     assert len(meta_test().part(slice(0, 2))) == 2
 
 
-def test_who_knows_backdoor_classes():
-    assert {case: tasks.knows_backdoor(case) for case in tasks.CASES} == {"a": False, "b": True, "c": True}
+def test_benign_users_train_on_backdoor_classes_in_cases_b_and_c():
+    assert {case: knows_backdoor(case) for case in CASES} == {"a": False, "b": True, "c": True}

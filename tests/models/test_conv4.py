@@ -1,4 +1,4 @@
-"""Conv4: the Keras model and its pure form are one network (ledger 6 to 9)."""
+"""Conv4: the Keras model and the function of explicit weights are the same network (ledger 6 to 9)."""
 
 import functools
 
@@ -11,21 +11,21 @@ from tfmeta.models import conv4
 from tfmeta.models.conv4 import Conv4, check_weights
 from tfmeta.models.layer_names import WEIGHTS
 
-# sides that become odd, so that "valid", "same" and strides differ; colour; and not a square
+# sides that become odd, so that "valid", "same" and strides differ; colour images; height and width differ
 MODELS = {downsample: Conv4((20, 36, 3), 4, 5, downsample) for downsample in ("pool-valid", "pool-same", "stride")}
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 
 @functools.cache
 def random_weights(model, seed=0):
-    """Weights as training leaves them: gains off 1, also negative ones, and shifts off 0."""
+    """Return weights like trained ones: gammas are not 1 and some negative, betas are not 0."""
     random = np.random.default_rng(seed)
     weights = model.initial_weights(seed)
     return [part + random.normal(0, 0.5, part.shape).astype(np.float32) * (part.ndim == 1) for part in weights]
 
 
-def pictures(model, number, seed=1):
-    """Noise on paper: a third of each picture is empty, where max-pooling meets ties."""
+def make_images(model, number, seed=1):
+    """Return noise; a third of each image is empty, so max-pooling meets ties."""
     noise = np.random.default_rng(seed).uniform(size=(number, *model.image_shape)).astype(np.float32)
     noise[:, :, :10] = 0
     return noise
@@ -43,17 +43,17 @@ def loss_of(logits, labels):
 
 
 def convolutions(keras, images):
-    """What goes into each BatchNormalization in training, by Keras."""
+    """Return the input of each BatchNormalization of a Keras model in training."""
     inputs = [layer.input for layer in keras.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
     return [value.numpy() for value in tf.keras.Model(keras.inputs, inputs)(images, training=True)]
 
 
 @every_model
-def test_weights_are_kerass_trainable_ones_in_its_order(model):
+def test_weights_are_the_keras_models_trainable_weights_in_order(model):
     keras = model.keras_model()
     assert [tuple(weight.shape) for weight in keras.trainable_weights] == model.shapes
     kinds = [weight.name.split("/")[1].split(":")[0] for weight in keras.trainable_weights]
-    assert kinds == ["kernel", "gamma", "beta"] * 4 + ["kernel", "bias"]  # and no bias in front of BatchNorm
+    assert kinds == ["kernel", "gamma", "beta"] * 4 + ["kernel", "bias"]  # no bias before BatchNorm
     assert [weight.name.removesuffix(":0") for weight in keras.trainable_weights] == list(WEIGHTS)
     assert keras.get_layer("features").output_shape == (None, model.feature_size)
 
@@ -74,7 +74,7 @@ def test_embeddings_have_the_papers_length(shape, downsample, size):
 
 @every_model
 def test_training_agrees_with_keras_in_loss_and_gradients(model):
-    weights, images, labels = random_weights(model), pictures(model, 8), np.arange(8) % 4
+    weights, images, labels = random_weights(model), make_images(model, 8), np.arange(8) % 4
     keras = keras_with(model, weights)
     with tf.GradientTape() as tape:
         expected = keras(images, training=True)
@@ -94,18 +94,18 @@ def test_training_agrees_with_keras_in_loss_and_gradients(model):
 
 
 @every_model
-def test_statistics_are_those_of_the_support_set(model):
-    weights, support = random_weights(model), pictures(model, 8)
+def test_statistics_are_the_batchs_mean_and_biased_variance(model):
+    weights, support = random_weights(model), make_images(model, 8)
     _, statistics = model.logits(weights, support)
     for (mean, variance), values in zip(statistics, convolutions(keras_with(model, weights), support), strict=True):
         np.testing.assert_allclose(mean, values.mean((0, 1, 2)), atol=1e-5)
-        # what the batch is normalised with: the biased variance, not Keras' moving one
+        # the batch is normalised with the biased variance
         np.testing.assert_allclose(variance, values.var((0, 1, 2)), rtol=2e-5)
 
 
 @every_model
-def test_prediction_agrees_with_keras_on_the_supports_statistics(model):
-    weights, support, queries = random_weights(model), pictures(model, 6), pictures(model, 7, seed=2)
+def test_predictions_with_support_statistics_agree_with_keras(model):
+    weights, support, queries = random_weights(model), make_images(model, 6), make_images(model, 7, seed=2)
     keras = keras_with(model, weights)
     norms = [layer for layer in keras.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
     for layer, values in zip(norms, convolutions(keras, support), strict=True):
@@ -115,13 +115,13 @@ def test_prediction_agrees_with_keras_on_the_supports_statistics(model):
     _, statistics = model.features(weights, support)
     logits, used = model.logits(weights, queries, statistics)
     np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=1e-4)
-    assert np.abs(expected - keras(queries, training=True)).max() > 1e-2  # it matters which statistics
+    assert np.abs(expected - keras(queries, training=True)).max() > 1e-2  # the statistics make a difference
     assert used == statistics
 
 
 @every_model
-def test_the_support_set_predicts_itself_as_in_training(model):
-    weights, support = random_weights(model), pictures(model, 5)
+def test_the_support_set_has_the_same_features_as_in_training(model):
+    weights, support = random_weights(model), make_images(model, 5)
     features, statistics = model.features(weights, support)
     again, _ = model.features(weights, support, statistics)
     assert features.shape == (5, model.feature_size)
@@ -130,21 +130,20 @@ def test_the_support_set_predicts_itself_as_in_training(model):
 
 @every_model
 def test_a_querys_answer_does_not_depend_on_the_other_queries(model):
-    weights, support, queries = random_weights(model), pictures(model, 6), pictures(model, 9, seed=2)
+    weights, support, queries = random_weights(model), make_images(model, 6), make_images(model, 9, seed=2)
     _, statistics = model.features(weights, support)
     together, _ = model.logits(weights, queries, statistics)
     alone = np.concatenate([model.logits(weights, queries[i : i + 1], statistics)[0] for i in range(9)])
     np.testing.assert_allclose(alone, together, atol=1e-5)
-    crowd = np.concatenate([queries[:1], np.ones((20, *model.image_shape), np.float32)])
-    np.testing.assert_allclose(model.logits(weights, crowd, statistics)[0][0], together[0], atol=1e-5)
-    assert np.abs(model.logits(weights, crowd)[0][0] - together[0]).max() > 1e-2  # with the batch's own it does
+    many = np.concatenate([queries[:1], np.ones((20, *model.image_shape), np.float32)])
+    np.testing.assert_allclose(model.logits(weights, many, statistics)[0][0], together[0], atol=1e-5)
+    assert np.abs(model.logits(weights, many)[0][0] - together[0]).max() > 1e-2  # with the batch's own it does
 
 
-def test_weights_may_be_many_sets_side_by_side():
-    """What Keras models cannot do: one graph, several sets of weights."""
+def test_one_graph_takes_several_sets_of_weights():
     model = MODELS["pool-valid"]
     sets = [random_weights(model, seed) for seed in range(3)]
-    images = tf.constant(pictures(model, 4))
+    images = tf.constant(make_images(model, 4))
     stacked = [tf.stack(parts) for parts in zip(*sets, strict=True)]
     together = tf.function(lambda parts: tf.map_fn(lambda weights: model.logits(weights, images)[0], parts,
                                                    fn_output_signature=tf.float32))(stacked)  # fmt: skip
@@ -152,7 +151,7 @@ def test_weights_may_be_many_sets_side_by_side():
         np.testing.assert_allclose(logits, model.logits(weights, images)[0], atol=1e-5)
 
 
-def test_initial_weights_are_kerass_and_the_seeds():
+def test_initial_weights_are_keras_defaults_for_the_seed():
     model = Conv4((28, 28, 1), 5, 8)
     weights = model.initial_weights(3)
     assert all(part.dtype == np.float32 for part in weights)
@@ -165,11 +164,11 @@ def test_initial_weights_are_kerass_and_the_seeds():
         assert 0.9 * limit < np.abs(kernel).max() <= limit and abs(kernel.mean()) < limit / 5
         assert (gamma == 1).all() and (beta == 0).all()
     assert (weights[-1] == 0).all()
-    modules = [weights[3], weights[6], weights[9]]  # of one shape: each drawn for itself
+    modules = [weights[3], weights[6], weights[9]]  # of equal shape, drawn independently
     assert (modules[0] != modules[1]).any() and (modules[1] != modules[2]).any()
 
 
-def test_initial_weights_do_not_depend_on_what_was_built_before():
+def test_initial_weights_do_not_depend_on_earlier_models():
     model = Conv4((28, 28, 1), 5, 8)
     first = model.initial_weights(3)
     tf.random.set_seed(5)
@@ -177,7 +176,7 @@ def test_initial_weights_do_not_depend_on_what_was_built_before():
     assert all((one == other).all() for one, other in zip(first, model.initial_weights(3), strict=True))
 
 
-def test_the_largest_seed_has_weights():
+def test_the_largest_seed_gives_weights():
     assert np.isfinite(Conv4((16, 16, 1), 5, 2).initial_weights(2**31 - 1)[0]).all()
 
 
@@ -186,8 +185,8 @@ def fresh(model, seed):
 
 
 @every_model
-def test_fresh_weights_are_what_kerass_glorot_draws(model, monkeypatch):
-    """Bit for bit: a Keras initializer with seed s draws with the stateless seed [s, 0]."""
+def test_fresh_weights_are_bit_identical_to_keras_glorot(model, monkeypatch):
+    """A Keras initializer with seed s draws with the stateless seed [s, 0]."""
     monkeypatch.setattr(conv4, "fold", lambda seed, number: tf.stack([10 * seed[0] + number, 0]))
     for number, (part, shape) in enumerate(zip(fresh(model, (7, 1)), model.shapes, strict=True)):
         assert part.shape == shape and part.dtype == np.float32
@@ -196,7 +195,7 @@ def test_fresh_weights_are_what_kerass_glorot_draws(model, monkeypatch):
 
 
 @every_model
-def test_fresh_weights_are_of_the_kind_of_a_new_keras_model(model):
+def test_fresh_weights_have_the_distribution_of_a_new_keras_model(model):
     kernels, others = 0, 0
     for part, keras in zip(fresh(model, (5, -3)), model.initial_weights(1), strict=True):
         if part.ndim > 1:
@@ -210,14 +209,14 @@ def test_fresh_weights_are_of_the_kind_of_a_new_keras_model(model):
     assert (kernels, others) == (5, 9)
 
 
-def test_fresh_weights_are_the_seeds_and_each_kernels_own():
+def test_fresh_weights_differ_by_seed_and_kernel():
     model = MODELS["pool-valid"]
     first, other = fresh(model, (5, -3)), fresh(model, (5, -2))
     in_graph = tf.function(lambda seed: model.fresh_weights(seed), autograph=False)(tf.constant((5, -3)))
     for number, (part, again) in enumerate(zip(first, in_graph, strict=True)):
         np.testing.assert_array_equal(part, again)
         assert part.ndim == 1 or (part != other[number]).mean() > 0.99
-    assert (first[3] != first[6]).mean() > 0.99 and (first[6] != first[9]).mean() > 0.99  # of one shape
+    assert (first[3] != first[6]).mean() > 0.99 and (first[6] != first[9]).mean() > 0.99  # of equal shape
 
 
 def broken(how):

@@ -30,7 +30,7 @@ def test_a_vector_of_another_length_is_refused():
         Flat(((2, 2), (3,))).unpack(tf.zeros([8]))
 
 
-def test_gradients_come_back_through_unpacking():
+def test_gradients_pass_through_unpacking():
     layout, vector = Flat(((2,), (1, 2))), tf.constant([1.0, 2.0, 3.0, 4.0])
     with tf.GradientTape() as tape:
         tape.watch(vector)
@@ -39,6 +39,6 @@ def test_gradients_come_back_through_unpacking():
     assert tape.gradient(loss, vector).numpy().tolist() == [2, 2, 5, 7]
 
 
-def test_a_models_layout_is_its_weights():
+def test_a_models_layout_has_the_size_of_its_weights():
     model = Conv4((28, 28, 1), 5, 8)
-    assert layout_of(model).size == model.keras_model().count_params() - 2 * 4 * 8  # Keras counts moving statistics
+    assert layout_of(model).size == model.keras_model().count_params() - 2 * 4 * 8  # Keras counts moving statistics too

@@ -1,10 +1,10 @@
-"""Which layers a word or wildcard of mixed_layers names."""
+"""Which layers the names and wildcards of mixed_layers select."""
 
 import pytest
 
-from tfmeta.config import Config
 from tfmeta.errors import ConfigError
 from tfmeta.models.layer_names import WEIGHTS, chosen
+from tfmeta.simulation import Simulation
 
 
 @pytest.mark.parametrize(
@@ -20,14 +20,17 @@ from tfmeta.models.layer_names import WEIGHTS, chosen
 )
 def test_layers_are_chosen_by_name_or_wildcard(patterns, names):
     assert chosen(patterns) == set(names)
-    assert Config(mixed_layers=patterns).mixed_layers == patterns
 
 
 @pytest.mark.parametrize(
     ("patterns", "named"),
     [("conv4", "conv4"), ("conv0,dense", "dense"), ("", ""), ("conv0,", ""), ("conv", "conv"), ("CONV0", "CONV0")],
 )
-def test_layers_that_there_are_not_are_refused_by_name(patterns, named):
-    for refused in (lambda: chosen(patterns), lambda: Config(mixed_layers=patterns)):
-        with pytest.raises(ConfigError, match=f"^mixed_layers: {named!r} names no layer; .*conv0/kernel.*logits/bias"):
-            refused()
+def test_a_pattern_that_selects_nothing_is_refused_by_name(patterns, named):
+    with pytest.raises(ConfigError, match=f"^mixed_layers: {named!r} names no layer; .*conv0/kernel.*logits/bias"):
+        chosen(patterns)
+
+
+def test_a_simulation_refuses_a_pattern_that_selects_nothing():
+    with pytest.raises(ConfigError, match=r"^mixed_layers: 'conv4' names no layer"):
+        Simulation("glyphs", "smoke", mixed_layers="conv4")

@@ -1,1 +1,1 @@
-"""Attacks on federated meta-learning: one file an attack; triggers have a package of their own."""
+"""Attacks on federated meta-learning, one file per attack; triggers have a package of their own."""

@@ -1,1 +1,1 @@
-"""What a user can do alone against a backdoor: one file a defence."""
+"""What a user can do alone against a backdoor, one file per defence."""

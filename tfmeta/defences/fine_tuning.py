@@ -6,29 +6,25 @@ import tensorflow as tf
 
 from tfmeta.config import Config
 from tfmeta.meta_learning import episodes
-from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
+from tfmeta.meta_learning.adam import AdamState, fresh_adam
 from tfmeta.meta_learning.adaptation import flatten, moved, paired, predict, trajectory
+from tfmeta.meta_learning.reptile import supervised_step
+from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import layout_of
 
 HEAD = "softmax"
 
 
 def adapt(
-    model,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    labels: tf.Tensor,
-    query_groups: Sequence[tf.Tensor],
-    seed: tf.Tensor,
-    points: Sequence[int],
-) -> tf.Tensor:
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor,
+    query_groups: Sequence[tf.Tensor], seed: tf.Tensor, points: Sequence[int],
+) -> tf.Tensor:  # fmt: skip
     """Fine-tune by supervised learning, and predict at the iterations `points`.
 
-    A fresh Adam for every task (ledger 5); mini-batches are the stream of supervised-reptile (ledger 4).
+    Every task starts with a fresh Adam (ledger 5). Mini-batches are supervised-reptile's stream (ledger 4).
 
     Args:
-        model: The model, such as `Conv4`.
+        model: The network.
         config: Reads inner_learning_rate, inner_batch_size and batch_norm_statistics.
         weights: The model's weights to start from.
         support: uint8 [n, H, W, C].
@@ -47,13 +43,8 @@ def adapt(
 
     def step(number, vector, moments, steps, *moving):
         batch = tf.gather(batches, number)
-        inputs, wanted = tf.gather(images, batch), tf.gather(labels, batch)
-        with tf.GradientTape() as tape:
-            tape.watch(vector)
-            logits, seen = model.logits(layout.unpack(vector), inputs)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=logits))
-        gradient = tape.gradient(loss, vector)
-        vector, adam = adam_step(vector, gradient, AdamState(moments, steps), learning.inner_learning_rate)
+        inputs, wanted, adam = tf.gather(images, batch), tf.gather(labels, batch), AdamState(moments, steps)
+        vector, adam, _, seen = supervised_step(model, vector, adam, inputs, wanted, learning.inner_learning_rate)
         return vector, *adam, *moved(moving, seen)
 
     def predict_all(vector, moments, steps, *moving):
@@ -61,7 +52,7 @@ def adapt(
         return predict(model, config, layout.unpack(vector), images, queries, paired(moving))
 
     moving = ()
-    if config.evaluation.batch_norm_statistics == "moving":  # start with those of the support set
+    if config.evaluation.batch_norm_statistics == "moving":  # they start as those of the support set
         moving = flatten(model.features(weights, images)[1])
     state = (layout.pack(weights), *fresh_adam(layout.size), *moving)
     return trajectory(step, predict_all, state, points)[0]

@@ -1,9 +1,8 @@
 """The paper's defence: fine-tuning a matching network from mixed weights (section 4, experiment 3, ledger 23 to 28).
 
-A benign user applies it alone to the model that it was sent, so it works under secure aggregation too. The model's
-last layer, which holds the decision, is discarded. The embedding is mixed with noise (`noise_mix`). A head with weights
-of its own, gates alpha and scales beta, then learns to read classes off the user's support set: phase 1 trains alpha
-and beta alone, phase 2 trains them together with the embedding.
+A user applies it alone to the model that it received, so it also works under secure aggregation. The last layer, which
+holds the decision, is discarded, and the embedding is mixed with noise (`noise_mix`). Phase 1 trains only the new head
+(gates alpha and scales beta) on the user's support set; phase 2 trains head and embedding together.
 """
 
 from collections.abc import Sequence
@@ -15,44 +14,39 @@ from tfmeta.defences import noise_mix
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
 from tfmeta.meta_learning.adaptation import flatten, moved, paired, trajectory
+from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import Flat
 from tfmeta.models.matching_head import MatchingHead, others, split
 from tfmeta.utils.seeds import fold
 
 HEAD = "matching"
 
-_DRAW = 8  # what a task's seed is folded with for its queries, where they are drawn
+_QUERIES = 8  # what a task's seed is folded with for its queries, where they are drawn
 
 
 def adapt(
-    model,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    labels: tf.Tensor,
-    query_groups: Sequence[tf.Tensor],
-    seed: tf.Tensor,
-    points: Sequence[int],
-) -> tf.Tensor:
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor,
+    query_groups: Sequence[tf.Tensor], seed: tf.Tensor, points: Sequence[int],
+) -> tf.Tensor:  # fmt: skip
     """Fine-tune a matching network from theta', and predict at the iterations `points`.
 
-    Arguments and result as in `fine_tuning.adapt`. Every step uses the whole support set, embedded once. `config`:
-    reads inner_learning_rate, batch_norm_statistics and the group `defence`.
+    Every step uses the whole support set. Arguments and result as in `fine_tuning.adapt`, but `config` reads
+    inner_learning_rate, batch_norm_statistics and the group `defence`.
     """
     return _run(_Task(model, config, support, labels, query_groups, seed), weights, points)[0]
 
 
 def network(
-    model, config: Config, weights: list, support, labels, seed, steps: int
-) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-    """Fine-tune as `adapt` does, and return the network itself, to look at it.
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor,
+    steps: int,
+) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:  # fmt: skip
+    """Fine-tune as `adapt` does for `steps` iterations, and return the network, like `keras_layers.weights_of`.
 
     Returns:
-        theta' without the last layer's two weights, alpha as stored float32 [N, D], and beta float32 [N], after
-        `steps` iterations: the form in which `keras_layers.weights_of` returns a Keras model.
+        theta' without the last layer's two weights, alpha as stored float32 [N, D], and beta float32 [N].
     """
 
-    @tf.function(autograph=False)  # also when called from a notebook: eagerly it takes many times as long
+    @tf.function(autograph=False)  # eagerly it takes many times as long
     def run(weights):
         task = _Task(model, config, tf.constant(support), tf.constant(labels), [support], seed)
         vector, head = _run(task, weights, [steps])[1]
@@ -62,9 +56,9 @@ def network(
 
 
 def _run(task, weights, points):
-    """Run both phases on a task; return the answers at ``points``, and (theta', alpha and beta) as two vectors."""
+    """Run both phases on a task; return the answers at `points`, and the vectors of theta' and of alpha and beta."""
     theta = noise_mix.mixed(task.model, task.config, weights, task.seed)[:-2]
-    alone = min(task.config.defence.attention_steps, points[-1])  # phase 1 is counted inside
+    alone = min(task.config.defence.attention_steps, points[-1])  # the steps of phase 1 count as iterations
     early, late = [point for point in points if point <= alone], [point for point in points if point > alone]
     answers, head = task.phase_1(theta, early, alone)
     if not late:
@@ -78,24 +72,22 @@ class _Task:
 
     def __init__(self, model, config, support, labels, query_groups, seed):
         self.model, self.config, self.labels, self.seed = model, config, labels, seed
+        self.statistics = config.evaluation.batch_norm_statistics
         self.head = MatchingHead.of(model, config)
         self.images = episodes.to_float(support)
         self.queries = [episodes.to_float(group) for group in query_groups]
-        self.theta_layout = Flat(tuple(tuple(shape) for shape in model.shapes[:-2]))
+        self.theta_layout = Flat(tuple(model.shapes[:-2]))
         self.head_layout = Flat(((self.head.ways, self.head.size), (self.head.ways,)))
-        self.rates = tf.repeat([config.defence.alpha_learning_rate, config.defence.beta_learning_rate], self.head_layout.sizes)
-        self.others = others(labels)
+        rates = [config.defence.alpha_learning_rate, config.defence.beta_learning_rate]
+        self.rates = tf.repeat(rates, self.head_layout.sizes)
 
     def phase_1(self, theta, points, until):
-        """Train alpha and beta up to step ``until``; everything is embedded once, since theta' stays.
-
-        Returns the answers at ``points`` (None for none) and the head's state.
-        """
+        """Train alpha and beta up to step `until`; return answers at `points` (None for none) and the head's state."""
         state = (self.head_layout.pack(self.head.initial()), *fresh_adam(self.head_layout.size))
         if not until and not points:
             return None, state
-        support, seen = self.model.features(theta, self.images)
-        asked = self.embed_queries(theta, seen)
+        support, seen = self.model.features(theta, self.images)  # once, since theta' stays the same
+        queries = self.embed_queries(theta, seen)
 
         def step(number, vector, moments, steps):
             with tf.GradientTape() as tape:
@@ -103,16 +95,13 @@ class _Task:
                 loss = self.loss(vector, support, number)
             return self.head_step(vector, tape.gradient(loss, vector), moments, steps)
 
-        # the last point is the phase's end, whether anyone asks there or not
-        marks = points if points and points[-1] == until else [*points, until]
-        answers, state = trajectory(step, lambda vector, *_: self.answer(vector, asked, support), state, marks)
+        marks = points if points and points[-1] == until else [*points, until]  # the last one is the phase's end
+        answers, state = trajectory(step, lambda vector, *_: self.answer(vector, queries, support), state, marks)
         return (answers[: len(points)] if points else None), state
 
     def phase_2(self, theta, head, points, start):
-        """Train theta', alpha and beta jointly from step ``start`` on; returns answers at ``points``, and the state."""
-        moving = ()
-        if self.config.evaluation.batch_norm_statistics == "moving":
-            moving = flatten(self.model.features(theta, self.images)[1])
+        """Train theta', alpha and beta jointly from step `start` on; return the answers at `points`, and the state."""
+        moving = flatten(self.model.features(theta, self.images)[1]) if self.statistics == "moving" else ()
 
         def step(number, vector, moments, steps, gates, head_moments, head_steps, *moving):
             with tf.GradientTape() as tape:
@@ -120,47 +109,46 @@ class _Task:
                 support, seen = self.model.features(self.theta_layout.unpack(vector), self.images)
                 loss = self.loss(gates, support, number)
             of_theta, of_head = tape.gradient(loss, [vector, gates])
-            vector, adam = adam_step(vector, of_theta, AdamState(moments, steps), self.config.meta_learning.inner_learning_rate)
+            rate = self.config.meta_learning.inner_learning_rate
+            vector, adam = adam_step(vector, of_theta, AdamState(moments, steps), rate)
             return vector, *adam, *self.head_step(gates, of_head, head_moments, head_steps), *moved(moving, seen)
 
         def answer(vector, moments, steps, gates, head_moments, head_steps, *moving):
             del moments, steps, head_moments, head_steps
             theta = self.theta_layout.unpack(vector)
             support, seen = self.model.features(theta, self.images, paired(moving))
-            asked = self.embed_queries(theta, seen)
-            return self.answer(gates, asked, support)
+            return self.answer(gates, self.embed_queries(theta, seen), support)
 
-        # theta's Adam is fresh, and counts its own steps
+        # theta' has an Adam of its own, which starts here
         state = (self.theta_layout.pack(theta), *fresh_adam(self.theta_layout.size), *head, *moving)
         return trajectory(step, answer, state, points, start)
 
     def loss(self, vector, support, number):
-        """Return a step's loss: the mean negative log of the summed attention on the queries' own classes."""
-        allowed, chosen = self.others, None
+        """Return a step's loss: the mean negative log of the summed attention to the queries' own classes."""
+        allowed, drawn = others(self.labels), None
         if self.config.defence.queries == "split":
-            drawn = fold(fold(self.seed, _DRAW), number)
-            scores = tf.random.stateless_uniform(self.labels.shape, drawn)
-            chosen = split(self.labels, scores, self.config.defence.split_queries)
-            allowed = tf.repeat(~chosen[None], self.labels.shape[0], 0)
-        alpha, beta = self.head_layout.unpack(vector)
-        logs = self.head.log_probabilities(alpha, beta, support, support, self.labels, allowed)
+            scores = tf.random.stateless_uniform(self.labels.shape, fold(fold(self.seed, _QUERIES), number))
+            drawn = split(self.labels, scores, self.config.defence.split_queries)
+            allowed = tf.repeat(~drawn[None], self.labels.shape[0], 0)
+        logs = self.log_probabilities(vector, support, support, allowed)
         losses = -tf.gather(logs, self.labels, batch_dims=1)
-        return tf.reduce_mean(losses if chosen is None else tf.boolean_mask(losses, chosen))
+        return tf.reduce_mean(losses if drawn is None else tf.boolean_mask(losses, drawn))
 
     def head_step(self, vector, gradient, moments, steps):
-        """Take Adam's step on alpha and beta, each with its own rate; returns the head's state."""
+        """Take Adam's step on alpha and beta, each with its own rate; return the head's state."""
         vector, adam = adam_step(vector, gradient, AdamState(moments, steps), self.rates)
         alpha, beta = self.head_layout.unpack(vector)
         return self.head_layout.pack([self.head.projected(alpha), beta]), *adam
 
     def embed_queries(self, theta, seen):
-        """Return all queries' features, normalised as ``config.evaluation.batch_norm_statistics`` says."""
-        if self.config.evaluation.batch_norm_statistics == "queries":
+        """Return all queries' features, normalised with the statistics `seen` or each group with its own."""
+        if self.statistics == "queries":
             return tf.concat([self.model.features(theta, group)[0] for group in self.queries], 0)
         return self.model.features(theta, tf.concat(self.queries, 0), seen)[0]
 
-    def answer(self, vector, asked, support):
+    def answer(self, vector, queries, support):
         """Return the queries' labels, int32 [q]."""
-        alpha, beta = self.head_layout.unpack(vector)
-        logs = self.head.log_probabilities(alpha, beta, asked, support, self.labels)
-        return tf.argmax(logs, axis=1, output_type=tf.int32)
+        return tf.argmax(self.log_probabilities(vector, queries, support), axis=1, output_type=tf.int32)
+
+    def log_probabilities(self, vector, queries, support, allowed=None):
+        return self.head.log_probabilities(*self.head_layout.unpack(vector), queries, support, self.labels, allowed)

@@ -1,7 +1,7 @@
 """The noise mix, with a softmax head: supervised fine-tuning from theta' = delta theta + (1 - delta) theta_g.
 
-theta_g is a fresh initialisation (section 4, appendix A.2, ledger 28). The mix turns down what was trained, poison
-included, against noise of the size that training started from; fine-tuning then learns the task's own features again.
+theta_g is a fresh initialisation (section 4, appendix A.2, ledger 28). The mix weakens what was trained, the poison
+included, and fine-tuning then learns the task's own features again.
 """
 
 import logging
@@ -12,52 +12,35 @@ import tensorflow as tf
 
 from tfmeta.config import Config
 from tfmeta.defences import fine_tuning
+from tfmeta.models.conv4 import Conv4
 from tfmeta.models.layer_names import WEIGHTS, chosen
 from tfmeta.utils.seeds import fold
 
 HEAD = fine_tuning.HEAD
 
 _log = logging.getLogger(__name__)
-_DRAW = 7  # what a task's seed is folded with for its theta_g
+_FRESH = 7  # what a task's seed is folded with for its theta_g
 
 
 def adapt(
-    model,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    labels: tf.Tensor,
-    query_groups: Sequence[tf.Tensor],
-    seed: tf.Tensor,
-    points: Sequence[int],
-) -> tf.Tensor:
-    """Fine-tune by supervised learning from theta', with all layers mixed, the last one included.
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor,
+    query_groups: Sequence[tf.Tensor], seed: tf.Tensor, points: Sequence[int],
+) -> tf.Tensor:  # fmt: skip
+    """Fine-tune by supervised learning from theta'; the last layer is mixed too.
 
     Arguments and result as in `fine_tuning.adapt`; also reads delta and mixed_layers.
     """
-    weights = mixed(model, config, weights, seed)
-    return fine_tuning.adapt(model, config, weights, support, labels, query_groups, seed, points)
+    start = mixed(model, config, weights, seed)
+    return fine_tuning.adapt(model, config, start, support, labels, query_groups, seed, points)
 
 
-def fresh(model, seed: tf.Tensor) -> list[tf.Tensor]:
-    """Return a task's fresh initialisation theta_g, a list like the model's weights.
-
-    Args:
-        model: The model, such as `Conv4`.
-        seed: int32 [2], the task's.
-    """
-    return model.fresh_weights(fold(seed, _DRAW))
+def fresh(model: Conv4, seed: tf.Tensor) -> list[tf.Tensor]:
+    """Return a task's fresh initialisation theta_g, like the model's weights; `seed` int32 [2] is the task's."""
+    return model.fresh_weights(fold(seed, _FRESH))
 
 
-def mixed(model, config: Config, weights: list[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
-    """Return theta'.
-
-    Args:
-        model: The model, such as `Conv4`.
-        config: Reads delta and mixed_layers; weights that mixed_layers does not name stay as they are.
-        weights: theta.
-        seed: int32 [2], the task's: each task has a theta_g of its own.
-    """
+def mixed(model: Conv4, config: Config, weights: list[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
+    """Return theta' for theta `weights` and a task's `seed`, int32 [2]; only the layers of mixed_layers are mixed."""
     delta, names = config.defence.delta, chosen(config.defence.mixed_layers)
     return [
         delta * trained + (1.0 - delta) * random if name in names else trained
@@ -65,17 +48,12 @@ def mixed(model, config: Config, weights: list[tf.Tensor], seed: tf.Tensor) -> l
     ]
 
 
-def norms(model, weights: list[np.ndarray], seeds: np.ndarray) -> dict[str, dict[str, float | None]]:
-    """Return the Euclidean norms of theta and of the tasks' theta_g, by weight.
-
-    Args:
-        model: The model, such as `Conv4`.
-        weights: theta.
-        seeds: int32 [tasks, 2].
+def norms(model: Conv4, weights: list[np.ndarray], seeds: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Return the Euclidean norms of theta `weights` and of the theta_g of tasks with `seeds`, int32 [tasks, 2].
 
     Returns:
-        By the weight's name, and "embedding" for all convolutions and their normalisations together: "theta",
-        "theta_g" (mean over tasks), and their "ratio" (None where theta_g is 0).
+        For each weight's name, and for "embedding" (all modules together): "theta", "theta_g" (the mean over tasks),
+        and their "ratio" (None where theta_g is 0).
     """
     trained = [_norm(part) for part in weights]
     drawn = np.mean([[_norm(part) for part in fresh(model, seed)] for seed in seeds], 0)
@@ -88,7 +66,7 @@ def norms(model, weights: list[np.ndarray], seeds: np.ndarray) -> dict[str, dict
 
 
 def log_norms(found: dict[str, dict[str, float | None]], delta: float, what: str) -> None:
-    """Log the norms that `norms` found: kernels and the embedding in one line, all weights as a detail."""
+    """Log what `norms` returned: kernels and the embedding in one line, and all weights at level debug."""
     words = {name: f"{name} {pair['theta']:.3g} / {pair['theta_g']:.3g}" for name, pair in found.items()}
     short = [text.replace("/kernel", "") for name, text in words.items() if name.endswith(("/kernel", "embedding"))]
     _log.info("|theta| / |theta_g| (%s, delta %g): %s", what, delta, ", ".join(short))

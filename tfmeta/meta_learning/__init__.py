@@ -1,1 +1,1 @@
-"""The pure core: episodes, Reptile, tasks, and how a user adapts a model to a task."""
+"""Meta-learning: episodes, Reptile, tasks, and how a user adapts a model to a task."""

@@ -23,16 +23,9 @@ def fresh_adam(size: int) -> AdamState:
 def adam_step(
     vector: tf.Tensor, gradient: tf.Tensor, state: AdamState, learning_rate: float | tf.Tensor
 ) -> tuple[tf.Tensor, AdamState]:
-    """Take one step.
+    """Take one step; return the new vector and state.
 
-    Args:
-        vector: float32 [weights].
-        gradient: float32 [weights].
-        state: The state before the step.
-        learning_rate: A number, or float32 [weights], one rate per weight.
-
-    Returns:
-        The new vector and state.
+    `vector` and `gradient` are float32 [weights]; the learning rate is a number, or float32 [weights], one per weight.
     """
     steps = state.steps + 1.0
     moments = state.moments * BETA2 + tf.square(gradient) * (1.0 - BETA2)

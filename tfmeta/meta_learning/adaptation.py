@@ -1,6 +1,6 @@
-"""Adapting a model to a task: a trajectory of steps, with predictions at chosen iterations (section 3, experiment 2).
+"""Adapting a model to a task: a sequence of steps, with predictions at chosen iterations (section 3, experiment 2).
 
-Defences are made of these parts. Everything is a pure function of (weights, task, seed).
+Defences are built from these parts.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,26 +8,22 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from tfmeta.config import Config
+from tfmeta.models.conv4 import Conv4, Statistics
 
-MOVING_MOMENTUM = 0.9  # of the statistics "moving" (ledger 7); per step, since a task has some tens of steps
-
-Statistics = list[tuple[tf.Tensor, tf.Tensor]]
+MOVING_MOMENTUM = 0.9  # per step, of the "moving" statistics (ledger 7); small, since a task has only tens of steps
 
 
 def trajectory(
-    step: Callable[..., tuple],
-    predict_all: Callable[..., tf.Tensor],
-    state: tuple,
-    points: Sequence[int],
+    step: Callable[..., tuple], predict_all: Callable[..., tf.Tensor], state: tuple, points: Sequence[int],
     start: int = 0,
-) -> tuple[tf.Tensor, tuple]:
+) -> tuple[tf.Tensor, tuple]:  # fmt: skip
     """Take steps, and predict all queries at chosen iterations.
 
     Args:
         step: Function of (int32 step number, *state) that returns the next state.
         predict_all: Function of (*state) that returns int32 [queries].
         state: Tuple of tensors, before step number `start`.
-        points: Ascending iterations from `start` on, at least one.
+        points: Ascending iterations, at least one, none below `start`.
         start: Number of the first step.
 
     Returns:
@@ -35,43 +31,34 @@ def trajectory(
     """
 
     def segment(index, number, answers, *state):
-        # parallel_iterations=1: each step needs the last one's weights, and memory stays that of one step
+        # parallel_iterations=1: each step needs the weights of the one before, and memory stays that of one step
         number, *state = tf.while_loop(
             lambda number, *_: number < tf.constant(points)[index],
-            lambda number, *state: (number + 1, *step(number, *state)),
-            (number, *state),
-            parallel_iterations=1,
-        )
+            lambda number, *state: (number + 1, *step(number, *state)), (number, *state), parallel_iterations=1,
+        )  # fmt: skip
         return index + 1, number, answers.write(index, predict_all(*state)), *state
 
+    state = (0, start, tf.TensorArray(tf.int32, len(points), infer_shape=True), *state)
     _, _, answers, *state = tf.while_loop(
-        lambda index, *_: index < len(points),
-        segment,
-        (0, start, tf.TensorArray(tf.int32, len(points), infer_shape=True), *state),
-        parallel_iterations=1,
+        lambda index, *_: index < len(points), segment, state, parallel_iterations=1
     )
     return answers.stack(), tuple(state)
 
 
 def predict(
-    model,
-    config: Config,
-    weights: list[tf.Tensor],
-    support: tf.Tensor,
-    queries: Sequence[tf.Tensor],
+    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, queries: Sequence[tf.Tensor],
     moving: Statistics | None = None,
-) -> tf.Tensor:
-    """Return the label of each query, int32 [sum of q].
-
-    With `batch_norm_statistics = support` (ledger 7) the answer to one query does not depend on the other queries.
+) -> tf.Tensor:  # fmt: skip
+    """Return the predicted label of each query, int32 [sum of q].
 
     Args:
-        model: The model, such as `Conv4`.
-        config: Reads batch_norm_statistics.
+        model: The network.
+        config: Reads batch_norm_statistics (ledger 7). With "queries" each group of queries is normalised together
+            (transductive); else the answer to a query does not depend on the other queries.
         weights: The model's weights.
         support: float32 [n, H, W, C].
-        queries: Groups of float32 [q, H, W, C]; with `queries` each group is normalised together (transductive).
-        moving: Statistics to use with `moving`.
+        queries: Groups of float32 [q, H, W, C].
+        moving: The statistics to use with "moving".
     """
     statistics = config.evaluation.batch_norm_statistics
     if statistics == "queries":
@@ -85,15 +72,15 @@ def _label(logits):
 
 
 def moved(moving: Sequence[tf.Tensor], seen: Statistics) -> list[tf.Tensor]:
-    """Return moving statistics, as a flat list, after a batch's `seen` ones; an empty list stays empty."""
+    """Return moving statistics, as a flat list, after a batch with the statistics `seen`; an empty list stays empty."""
     return [old + (1 - MOVING_MOMENTUM) * (new - old) for old, new in zip(moving, flatten(seen), strict=False)]
 
 
 def flatten(statistics: Statistics) -> list[tf.Tensor]:
-    """Return statistics, one (mean, variance) per module, as one list."""
+    """Return the means and variances of all modules as one list."""
     return [part for pair in statistics for part in pair]
 
 
 def paired(parts: Sequence[tf.Tensor]) -> Statistics | None:
-    """Return the statistics that `flatten` flattened; None for an empty list."""
+    """Undo `flatten`; return None for an empty list."""
     return [tuple(parts[place : place + 2]) for place in range(0, len(parts), 2)] if parts else None

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfmeta.config import Config
 from tfmeta.errors import ModelError
 from tfmeta.meta_learning.tasks import Tasks
-from tfmeta.models.conv4 import check_weights
+from tfmeta.models.conv4 import Conv4, check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.models.matching_head import check_support
 from tfmeta.utils import threads
@@ -19,28 +19,30 @@ from tfmeta.utils import threads
 if TYPE_CHECKING:
     import pandas as pd
 
-_FEWEST = 5  # tasks at once, also on small machines: no core waits long for the last one
-_STEP_BYTES = 60  # memory of a task per value of its support set and filter, measured, on the safe side
+_FEWEST = 5  # tasks at once on small machines: no core waits long for the last one
+# Bytes of memory per filter, pixel and image, measured (28x28x1 and 84x84x3, 32 and 64 filters) and rounded up. A
+# training step keeps the output of every layer for the support set, a prediction that of one layer for all images.
+_TRAINING_BYTES, _PREDICTION_BYTES = 28, 10
+_UNLIMITED = 1000  # tasks at once, in a graph: it is given no more tasks than may run at once
 
 
-def side_by_side(image_shape: Sequence[int], filters: int, support: int) -> int:
-    """Return how many tasks run at once: more than there are cores, as far as free memory allows.
+def side_by_side(image_shape: Sequence[int], filters: int, support: int, queries: int) -> int:
+    """Return how many tasks run at once: more than there are cores, and no more than half of the free memory holds.
 
     Args:
         image_shape: (H, W, C).
         filters: Filters per module of the model.
         support: Support images per task.
+        queries: Images per task that the model is tested on, triggered ones included.
     """
     wanted = max(_FEWEST, threads.cores() + 1)
-    size = _STEP_BYTES * support * filters * image_shape[0] * image_shape[1]
-    return max(1, min(wanted, int(psutil.virtual_memory().available / 2 / size)))
+    bytes_per_value = max(_TRAINING_BYTES * support, _PREDICTION_BYTES * (support + queries))
+    size = bytes_per_value * filters * image_shape[0] * image_shape[1]
+    return max(1, min(wanted, psutil.virtual_memory().available // (2 * size)))
 
 
 def points_upto(steps: int) -> tuple[int, ...]:
-    """Return the iterations at which a fine-tuning of `steps` is measured: dense at first, and the last.
-
-    A tenth and two fifths of the way are among them: 50 and 200 of the paper's 500.
-    """
+    """Return the iterations at which a fine-tuning of `steps` is measured, `tenths` among them."""
     marks = {0, 10, 20, 50, 100, 150, 200, 300, 400, *tenths(steps)}
     return tuple(sorted(mark for mark in marks if mark <= steps))
 
@@ -51,19 +53,13 @@ def tenths(steps: int) -> tuple[int, ...]:
 
 
 def measure(
-    model,
-    config: Config,
-    weights: list[np.ndarray] | np.ndarray,
-    tasks: Tasks,
-    points: Sequence[int],
-    adapt: Callable[..., tf.Tensor],
-    report: Callable[[int], None] = lambda done: None,
-    at_once: int | None = None,
-) -> dict[str, np.ndarray]:
+    model: Conv4, config: Config, weights: list[np.ndarray] | np.ndarray, tasks: Tasks, points: Sequence[int],
+    adapt: Callable[..., tf.Tensor], report: Callable[[int], None] = lambda done: None, at_once: int | None = None,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """Adapt a model to every task and return its accuracies.
 
     Args:
-        model: The model, such as `Conv4`.
+        model: The network.
         config: The run's configuration.
         weights: The meta-model's weights; or float32 [n, size], a vector for each task.
         tasks: The tasks.
@@ -74,7 +70,7 @@ def measure(
 
     Returns:
         float32 [len(points), n] by metric: "main" (for meta-test tasks the meta-test accuracy), and for other tasks
-        "backdoor_train" and "backdoor_validation", the share of the triggered images that count in a task which get
+        "backdoor_train" and "backdoor_validation": of the triggered images that count in a task, the share that gets
         the target's label.
 
     Raises:
@@ -83,17 +79,17 @@ def measure(
     """
     vectors = _vectors(model, weights, len(tasks))
     check_support(tasks.support_labels, model.ways, "the tasks' support sets")
-    at_once = at_once or side_by_side(model.image_shape, model.filters, tasks.support.shape[1])
-    run = _runner(model, config, tuple(points), adapt, tuple(tasks.triggered), at_once)
+    queries = tasks.queries.shape[1] + sum(map(len, tasks.triggered.values()))
+    at_once = at_once or side_by_side(model.image_shape, model.filters, tasks.support.shape[1], queries)
+    run = _runner(model, config, tuple(points), adapt)
     answers = []
     for rows in np.array_split(np.arange(len(tasks)), -(-len(tasks) // at_once)):
         part = tasks.part(slice(rows[0], rows[-1] + 1))
-        given = (
-            vectors[rows], part.support, part.support_labels, part.queries, part.seeds, list(part.triggered.values()),
-        )  # fmt: skip
-        given = tf.nest.map_structure(tf.constant, given)
-        # not run(*given): TensorFlow would warn about retracing when other defences and points have graphs too
-        answers.append(run.get_concrete_function(*_any_number(given))(*given).numpy())
+        given = [vectors[rows], part.support, part.support_labels, part.queries, part.seeds]
+        given, triggered = tf.nest.map_structure(tf.constant, (given, list(part.triggered.values())))
+        specs = [tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in given]  # any number of tasks
+        # not run(given, triggered): TensorFlow would warn of retracing, which other defences and points need
+        answers.append(run.get_concrete_function(specs, triggered)(given, triggered).numpy())
         report(len(part))
     return accuracies(np.concatenate(answers), tasks)
 
@@ -113,39 +109,28 @@ def _vectors(model, weights, number):
     return weights
 
 
-def _any_number(given):
-    """Return the specifications of a call's arguments for any number of tasks: one graph serves them all."""
-    *of_tasks, triggered = given
-    specs = [tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in of_tasks]
-    return (*specs, [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in triggered])
-
-
 @functools.lru_cache(maxsize=32)  # a delta curve has ten configurations, each also for meta-test
-def _runner(model, config, points, adapt, groups, at_once):
-    """Return the graph that predicts some tasks' queries: int32 [tasks, points, queries]; traced once per shape."""
-    del groups
+def _runner(model, config, points, adapt):
+    """Return the graph that predicts some tasks' queries: int32 [tasks, points, queries]; traced once a shape."""
     layout = layout_of(model)
 
     @tf.function(autograph=False)
-    def run(vectors, support, labels, queries, seeds, triggered):
+    def run(tasks, triggered):
         def one(task):
             vector, support, labels, queries, seed = task
-            weights = layout.unpack(vector)
-            return adapt(model, config, weights, support, labels, [queries, *triggered], seed, points)
+            groups = [queries, *triggered]
+            return adapt(model, config, layout.unpack(vector), support, labels, groups, seed, points)
 
-        return tf.map_fn(
-            one, (vectors, support, labels, queries, seeds), fn_output_signature=tf.int32, parallel_iterations=at_once
-        )
+        return tf.map_fn(one, tasks, fn_output_signature=tf.int32, parallel_iterations=_UNLIMITED)
 
     return run
 
 
 def accuracies(answers: np.ndarray, tasks: Tasks) -> dict[str, np.ndarray]:
     """Turn predicted labels int32 [n, points, queries] into accuracies float32 [points, n], by metric."""
-    own = tasks.query_labels.shape[1]
-    right = answers[:, :, :own] == tasks.query_labels[:, None]
+    start = tasks.query_labels.shape[1]
+    right = answers[:, :, :start] == tasks.query_labels[:, None]
     result = {"main": right.mean(2).T.astype(np.float32)}
-    start = own
     for name, images in tasks.triggered.items():
         hit = answers[:, :, start : start + len(images)] == tasks.target[:, None, None]
         counted = tasks.counted[name][:, None]

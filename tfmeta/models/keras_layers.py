@@ -1,48 +1,46 @@
-"""The matching head for people who build with Keras: a layer, a model, and the way to and from explicit weights."""
+"""The matching head for Keras: a layer, a model, and functions that return a Keras model's explicit weights."""
 
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 
 from tfmeta.errors import ModelError
+from tfmeta.models.conv4 import Conv4
 from tfmeta.models.matching_head import MatchingHead, check_support, others
 
-_PACKAGE = "tfmeta"
+_BUILT_WITH = {"softmax": "Conv4.keras_model()", "matching": "matching_model(...)"}
 
 
-@tf.keras.utils.register_keras_serializable(_PACKAGE)
+@tf.keras.utils.register_keras_serializable("tfmeta")
 class Gates(tf.keras.constraints.Constraint):
     """Projects gates to [0, 1] after each step of an optimizer (ledger 24)."""
 
-    def __call__(self, weight):
-        """Return the gates, none below 0 or above 1."""
+    def __call__(self, weight: tf.Tensor) -> tf.Tensor:
+        """Return the gates, clipped to [0, 1]."""
         return tf.clip_by_value(weight, 0.0, 1.0)
 
 
-@tf.keras.utils.register_keras_serializable(_PACKAGE)
+@tf.keras.utils.register_keras_serializable("tfmeta")
 class GatedCosineAttention(tf.keras.layers.Layer):
-    """Gated, scaled cosine attention over a support set (section 4); its weights are alpha [N, D] and beta [N].
+    """`MatchingHead` as a layer: gated, scaled cosine attention over a support set (section 4).
 
-    Called with [queries float32 [q, D], support float32 [n, D], labels int [n]] it returns log-probabilities float32
-    [q, N] (train it with a cross-entropy ``from_logits=True``: their exponentials add up to 1). With
-    ``leave_one_out=True`` the queries are the support examples themselves, each classified by the others.
+    Its weights are alpha [N, D], trained unless the gates are "fixed", and beta [N]. The arguments are those of
+    `MatchingHead`, without the size.
 
-    Args:
-      ways: N.
-      gates: "projected" (alpha starts at 1, and is clipped to [0, 1]), "sigmoid" (the weight is the gates' logit and
-        starts at 3) or "fixed" (alpha is 1 and not trained).
-      score: "examples" or "class-mean".
-      beta_initial: where the scales start (ledger 25).
-
-    Raises ``ConfigError`` for unknown forms and, when called eagerly, ``DataError`` for labels out of range and for
-    a class without support.
+    Raises:
+        ConfigError: the form of the gates or the score is unknown.
     """
 
-    def __init__(self, ways, gates="projected", score="examples", beta_initial=10.0, **kwargs):
+    def __init__(
+        self, ways: int, gates: str = "projected", score: str = "examples", beta_initial: float = 10.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        MatchingHead(ways, 1, gates, score, beta_initial)  # complains about what it does not know
+        MatchingHead(ways, 1, gates, score, beta_initial)  # raises ConfigError for unknown forms
         self.ways, self.gates, self.score, self.beta_initial = ways, gates, score, beta_initial
 
-    def build(self, input_shape):
-        """Make alpha and beta for features of the queries' size."""
+    def build(self, input_shape: list) -> None:
+        """Create alpha and beta for features of the queries' size."""
         size = input_shape[0][-1]
         self.head = MatchingHead(self.ways, size, self.gates, self.score, self.beta_initial)
         alpha, beta = self.head.initial()
@@ -53,8 +51,16 @@ class GatedCosineAttention(tf.keras.layers.Layer):
         self.beta = self.add_weight("beta", beta.shape, initializer=lambda *_, **__: beta)
         super().build(input_shape)
 
-    def call(self, inputs, leave_one_out=False):
-        """Return log-probabilities float32 [q, N]; see the class."""
+    def call(self, inputs: list, leave_one_out: bool = False) -> tf.Tensor:
+        """Return log-probabilities float32 [q, N]; train them with a cross-entropy `from_logits=True`.
+
+        Args:
+            inputs: Queries float32 [q, D], support float32 [n, D], and labels int [n].
+            leave_one_out: Whether the queries are the support examples, each classified by the others.
+
+        Raises:
+            DataError: when called eagerly, labels are out of range or a class has no support example.
+        """
         queries, support, labels = inputs
         known = tf.get_static_value(labels)
         if known is not None:
@@ -63,47 +69,53 @@ class GatedCosineAttention(tf.keras.layers.Layer):
         allowed = others(labels) if leave_one_out else None
         return self.head.log_probabilities(self.alpha, self.beta, queries, support, labels, allowed)
 
-    def compute_output_shape(self, input_shape):
-        """Return [q, N]."""
+    def compute_output_shape(self, input_shape: list) -> tuple:
+        """Return (q, N)."""
         return (input_shape[0][0], self.ways)
 
-    def get_config(self):
-        """Return the arguments that make the layer again."""
-        own = {name: getattr(self, name) for name in ("ways", "gates", "score", "beta_initial")}
-        return {**super().get_config(), **own}
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that create an equal layer."""
+        return super().get_config() | {name: getattr(self, name) for name in ("ways", "gates", "score", "beta_initial")}
 
 
-def matching_model(model, seed=0, **head):
-    """Return a matching network as a ``tf.keras.Model`` of [queries, support, labels].
+def matching_model(model: Conv4, seed: int = 0, **head: Any) -> tf.keras.Model:
+    """Return a matching network as a Keras model. Call it directly: `predict` and `fit` need inputs of equal length.
 
     Args:
-      model: ``Conv4``; its embedding, kernels Glorot with ``seed``, is shared by queries and support.
-      seed: int.
-      head: arguments of ``GatedCosineAttention``.
+        model: The network whose embedding queries and support share.
+        seed: Seed of the embedding's Glorot kernels.
+        **head: Arguments of `GatedCosineAttention`.
 
-    The inputs are float32 [q, H, W, C], float32 [n, H, W, C] and int32 [n], the output log-probabilities [q, N]. Call
-    it directly: ``predict`` and ``fit`` want inputs of one length.
+    Returns:
+        A model that maps [queries float32 [q, H, W, C], support float32 [n, H, W, C], labels int32 [n]] to
+        log-probabilities float32 [q, N].
     """
     whole = model.keras_model(seed)
     embedding = tf.keras.Model(whole.inputs, whole.get_layer("features").output, name="embedding")
-    queries = tf.keras.Input(model.image_shape, name="queries")
-    support = tf.keras.Input(model.image_shape, name="support")
+    queries, support = (tf.keras.Input(model.image_shape, name=name) for name in ("queries", "support"))
     labels = tf.keras.Input((), dtype=tf.int32, name="labels")
     attention = GatedCosineAttention(model.ways, **head, name="attention")
     answer = attention([embedding(queries), embedding(support), labels])
     return tf.keras.Model([queries, support, labels], answer, name="matching")
 
 
-def weights_of(keras_model, head="softmax"):
-    """Return the weights of a Keras model as the pure functions take them.
+def weights_of(
+    keras_model: tf.keras.Model, head: str = "softmax"
+) -> list[np.ndarray] | tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Return the explicit weights of a Keras model.
 
-    ``head`` "softmax": the list of a ``Conv4.keras_model`` (what ``Laboratory.measure`` takes). "matching": of a
-    ``matching_model``, (the embedding's list, alpha as stored [N, D], beta [N]).
+    Args:
+        keras_model: A `Conv4.keras_model` or a `matching_model`.
+        head: "softmax" or "matching".
 
-    Raises ``ModelError`` where the model was not built with that head.
+    Returns:
+        With "softmax" the list that `Simulation.measure` takes, else the embedding's list, alpha as stored, and beta.
+
+    Raises:
+        ModelError: the model was not built with that head, or there is no such head.
     """
-    if head not in ("softmax", "matching"):
-        raise ModelError(f"unknown head {head!r}: choose softmax or matching")
+    if head not in _BUILT_WITH:
+        raise ModelError(f"unknown head {head!r}: choose {' or '.join(_BUILT_WITH)}")
     attention = [layer for layer in keras_model.layers if isinstance(layer, GatedCosineAttention)]
     names = [layer.name for layer in keras_model.layers]
     if head == "matching" and attention and "embedding" in names:
@@ -111,13 +123,11 @@ def weights_of(keras_model, head="softmax"):
         return embedding, attention[0].alpha.numpy(), attention[0].beta.numpy()
     if head == "softmax" and not attention and "logits" in names:
         return _explicit(keras_model)
-    built = "matching_model(...)" if head == "matching" else "Conv4.keras_model()"
-    raise ModelError(
-        f"the model {keras_model.name} has no {head} head (its layers: {', '.join(names)}); build it with {built}"
-    )
+    lacks = f"has no {head} head (its layers: {', '.join(names)}); build it with {_BUILT_WITH[head]}"
+    raise ModelError(f"the model {keras_model.name} {lacks}")
 
 
 def _explicit(keras_model):
-    """Return the weights without BatchNorm's moving statistics; also of layers that are frozen (as in phase 1)."""
+    """Return the weights without BatchNorm's moving statistics, also of layers that are frozen (as in phase 1)."""
     weights = [weight for layer in keras_model.layers for weight in layer.weights]
     return [weight.numpy() for weight in weights if "/moving_" not in weight.name]

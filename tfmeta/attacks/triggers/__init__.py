@@ -1,1 +1,1 @@
-"""Triggers: the small patterns that turn an image of a backdoor class into the target class; one file a pattern."""
+"""Triggers: the small patterns that a backdoored model takes for the target class, one file per pattern."""

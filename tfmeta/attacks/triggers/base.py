@@ -1,8 +1,4 @@
-"""`Trigger`: the small pattern that an attacker stamps on images (section 2, ledger 34).
-
-The attacker stamps its training images with it, and whoever measures backdoor accuracy stamps the images that the
-model is asked about.
-"""
+"""`Trigger`: the small pattern that an attacker stamps on its training images (section 2, ledger 34)."""
 
 import dataclasses
 
@@ -18,22 +14,15 @@ from tfmeta.errors import ConfigError
 class Trigger:
     """A pattern in two colours near one corner of the image (on Omniglot white is ink).
 
-    Attributes:
-        pattern: Name of a module of `tfmeta.attacks.triggers`.
-        size: Side in pixels.
-        margin: Distance from the image's edges in pixels.
-        corner: "lower-right", "lower-left", "upper-right" or "upper-left".
-        cell: Side in pixels of the square cells that make up the pattern; the last cells are cut off where `cell` does
-            not divide `size`.
-        color: One of `tfmeta.config.trigger.COLORS`.
+    It consists of square cells; the last ones are cut off where `cell` does not divide `size`.
     """
 
-    pattern: str = "checker"
-    size: int = 4
-    margin: int = 1
-    corner: str = "lower-right"
-    cell: int = 1
-    color: str = "white-black"
+    pattern: str = "checker"  # a module of `tfmeta.attacks.triggers`
+    size: int = 4  # side in pixels
+    margin: int = 1  # pixels between the trigger and the image's edges
+    corner: str = "lower-right"  # or "lower-left", "upper-right", "upper-left"
+    cell: int = 1  # side of a cell in pixels
+    color: str = "white-black"  # one of `COLORS`
 
     @classmethod
     def of(cls, config: Config) -> "Trigger":

@@ -1,0 +1,87 @@
+"""How many tasks are evaluated at once, and that it does not change the result."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from easy_tasks import DEFENCES, MODEL, adapt_of, config, easy_tasks, told
+
+from tfmeta.meta_learning import evaluation
+from tfmeta.utils import threads
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defence", DEFENCES)
+def test_accuracies_are_bit_identical_however_many_tasks_run_at_once(defence):
+    tasks, weights, results = easy_tasks(), MODEL.initial_weights(0), []
+    for at_once, chunks in ((1, [1] * 7), (2, [2, 2, 2, 1]), (7, [7])):
+        done = []
+        found = evaluation.measure(
+            MODEL, config(), weights, tasks, (0, 2, 12), adapt_of(defence), done.append, at_once=at_once
+        )
+        assert done == chunks
+        results.append({name: values.tobytes() for name, values in found.items()})
+    assert results[0] == results[1] == results[2]
+    assert 0 < np.frombuffer(results[0]["backdoor_train"], np.float32).mean() < 1
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7])
+def test_tasks_run_at_once_and_no_more_than_are_allowed(at_once):
+    """Count the tasks that have started and not yet ended."""
+    running, most = [0], [0]
+
+    def enter(seed):
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        return seed
+
+    def leave(answers):
+        running[0] -= 1
+        return answers
+
+    def counted(model, config, weights, support, labels, groups, seed, points):
+        # not stateful: TensorFlow would run stateful operations one after another
+        seed = tf.ensure_shape(tf.numpy_function(enter, [seed], tf.int32, stateful=False), [2])
+        answers = adapt_of("fine_tuning")(model, config, weights, support, labels, groups, seed, points)
+        return tf.ensure_shape(tf.numpy_function(leave, [answers], tf.int32, stateful=False), answers.shape)
+
+    for _ in range(10):  # on a busy machine a task may end before the last one has started
+        evaluation.measure(MODEL, config(), MODEL.initial_weights(0), easy_tasks(), (0, 60), counted, at_once=at_once)
+        assert running[0] == 0
+        if most[0] >= at_once:
+            break
+    assert most[0] == at_once
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 5), (2, 5), (4, 5), (8, 9), (64, 65)])
+def test_more_tasks_than_cores_run_at_once(monkeypatch, cores, expected):
+    monkeypatch.setattr(threads, "cores", lambda: cores)
+    with_memory(monkeypatch, 2**40)
+    assert evaluation.side_by_side((84, 84, 3), 64, 25, 155) == expected
+
+
+def test_memory_limits_the_tasks_at_once(monkeypatch):
+    """An 84x84 task of 25 support images, 155 queries and 64 filters takes 0.6 GB, and half of the memory is used."""
+    monkeypatch.setattr(threads, "cores", lambda: 64)
+    at_once = []
+    for memory in (0, 1e9, 4e9, 16e9, 64e9):
+        with_memory(monkeypatch, memory)
+        at_once.append(evaluation.side_by_side((84, 84, 3), 64, 25, 155))
+    assert at_once[:2] == [1, 1] and 2 <= at_once[2] <= 3 and 9 <= at_once[3] <= 13 and 36 <= at_once[4] <= 53
+    with_memory(monkeypatch, 4e9)
+    assert evaluation.side_by_side((84, 84, 3), 64, 25, 5) > at_once[2]  # fewer queries
+    assert evaluation.side_by_side((84, 84, 3), 64, 50, 155) <= at_once[2]  # more support
+    assert evaluation.side_by_side((28, 28, 1), 64, 25, 45) > at_once[2]  # smaller images
+
+
+def with_memory(monkeypatch, available):
+    memory = evaluation.psutil.virtual_memory()._replace(available=int(available))
+    monkeypatch.setattr(evaluation.psutil, "virtual_memory", lambda: memory)
+
+
+def test_measuring_uses_what_cores_and_memory_allow(monkeypatch):
+    tasks, done = easy_tasks(13), []
+    monkeypatch.setattr(threads, "cores", lambda: 11)
+    for memory in (2**40, 0):
+        with_memory(monkeypatch, memory)
+        evaluation.measure(MODEL, config(), MODEL.initial_weights(0), tasks, (0,), told, done.append)
+    assert done == [7, 6] + 13 * [1]  # 13 tasks, at most 12 at once, in equal parts
