@@ -1,20 +1,23 @@
-"""What the tests of the core share: a bank of random pictures that can be told apart, and a small configuration.
+"""What the tests share: a bank of random images that can be told apart, a small configuration, and small clients.
 
-Plain cached functions and no fixtures, so that property tests can call them too. Nobody may change what they return.
+These are plain cached functions, not fixtures, so that property tests can call them too. Do not change what they
+return.
 """
 
 import functools
 
 import numpy as np
 
-from tfmeta.config import make_config
+from tfmeta.config import make_config, resolve_all
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.partition import CLASSES, EXAMPLES, make_partition
+from tfmeta.datasets.partition import make_partition
+
+CLASSES, EXAMPLES = 1623, 20  # Omniglot's
 
 
 @functools.cache
 def bank():
-    """A bank of Omniglot's shape; each picture is noise of its own, so it names its class and example."""
+    """Return a bank of Omniglot's shape. Each image is different noise, so it identifies its class and example."""
     images = np.random.default_rng(1).integers(0, 256, (CLASSES, EXAMPLES, 28, 28, 1), np.uint8)
     images.setflags(write=False)
     names = tuple(f"class{number}" for number in range(CLASSES))
@@ -29,47 +32,51 @@ def partition(split_seed=0):
 @functools.cache
 def _catalogue():
     images = bank().images.reshape(-1, 28 * 28)
-    return {picture.tobytes(): divmod(number, EXAMPLES) for number, picture in enumerate(images)}
+    return {image.tobytes(): divmod(number, EXAMPLES) for number, image in enumerate(images)}
 
 
-def identify(picture):
-    """Return (class, example, quarter turns) of a picture of the bank, or None for any other picture."""
+def identify(image):
+    """Return (class, example, quarter turns) of an image of the bank, or None for any other image."""
     for turns in range(4):
-        found = _catalogue().get(np.rot90(picture, -turns).tobytes())
+        found = _catalogue().get(np.rot90(image, -turns).tobytes())
         if found is not None:
             return (*found, turns)
     return None
 
 
 def small_config(**overrides):
-    """A configuration of few steps on tiny networks."""
-    small = dict(filters=4, inner_steps=3, attack_inner_steps=2, meta_batch_size=2, attack_checkpoint_episodes=4, attack_episodes=8)
-    return make_config("omniglot", "smoke", **{**small, **overrides})
+    """Return a configuration of few steps on tiny networks; `overrides` as for `make_config`."""
+    small = dict(
+        filters=4, meta_learning_inner_steps=3, attack_inner_steps=2, meta_batch_size=2, attack_episodes=8,
+        attack_checkpoint_episodes=4,
+    )  # fmt: skip
+    return make_config("omniglot", "smoke", **{**resolve_all(small), **resolve_all(overrides)})
 
 
 def identity_bank(classes, capacity, flag=0):
-    """Pictures of 1 x 1 x 3 whose values are (class, example, flag): uint8 [classes, capacity, 1, 1, 3]."""
+    """Return images of 1 x 1 x 3 whose values are (class, example, flag): uint8 [classes, capacity, 1, 1, 3]."""
     numbers = np.stack(np.broadcast_arrays(*np.ogrid[:classes, :capacity], flag), -1)
     return numbers.astype(np.uint8)[:, :, None, None, :]
 
 
-def read_identity(pictures):
-    """Return int [..., 3] from pictures of ``identity_bank``."""
-    return np.asarray(pictures)[..., 0, 0, :].astype(int)
+def read_identity(images):
+    """Return int [..., 3], the numbers in images of `identity_bank`."""
+    return np.asarray(images)[..., 0, 0, :].astype(int)
 
 
 class Scene:
-    """Clients small enough to be recomputed by hand: 3-way 4-shot episodes of 16 x 16 pictures, a tiny Conv4.
+    """Clients small enough to be recomputed by hand: 3-way 4-shot episodes of 16 x 16 images, and a tiny Conv4.
 
-    ``images`` uint8 [7, 6, 16, 16, 1] and ``counts``: a bank in two files, with noise where a class has no picture.
+    `images` uint8 [7, 6, 16, 16, 1] and `counts` int32 [7] are a client's data, in the two shards `paths`. Places
+    where a class has no image hold noise.
     """
 
     def __init__(self, folder, **overrides):
-        from tfmeta.federated.clients import Setting  # here, so that tests without TensorFlow stay without
+        from tfmeta.federated.clients import Setting  # here, so that tests without TensorFlow stay without it
         from tfmeta.models.conv4 import Conv4
 
         small = dict(ways=3, shots=4, inner_batch_size=5, triggered_shots=2, target_shots=2, target_label="random")
-        self.config = small_config(**{**small, **overrides})
+        self.config = small_config(**{**resolve_all(small), **resolve_all(overrides)})
         self.setting = Setting(Conv4((16, 16, 1), 3, 4), 6, self.config)
         self.weights = self.setting.model.initial_weights(3)
         random = np.random.default_rng(2)
@@ -81,31 +88,30 @@ class Scene:
         self.paths = np.array([self.file(self.images[:5]), self.file(self.images[5:])])
 
     def file(self, array):
-        """Write an array raw; return the path."""
+        """Write an array (or bytes) raw to a new file; return its path."""
         path = self.folder / f"{len(list(self.folder.iterdir()))}.raw"
         path.write_bytes(array if isinstance(array, bytes) else array.tobytes())
         return str(path)
 
     def job(self, **given):
-        """Return a benign user's ``Job``."""
-        from tfmeta.federated.clients import Job
+        """Return a benign user's job; `given` are fields of `Job`."""
+        from tfmeta.federated.jobs import make_job
 
         plain = dict(
-            user="user 2", paths=self.paths, counts=self.counts, seed=np.array([5, -6], np.int32),
-            epsilon=np.float32(0.5), first=np.int32(0), meta_batches=np.int32(2), alpha=np.float32(self.config.federation.alpha),
-            boost=np.float32(1), prepared="", target="", triggered="",
+            user="user 2", shards=self.paths, counts=self.counts, seed=[5, -6], meta_step_size=0.5, meta_batches=2,
+            alpha=self.config.federation.alpha,
         )  # fmt: skip
-        return Job(**{**plain, **given})
+        return make_job(**{**plain, **given})
 
     def prepared_job(self, vector, **given):
         """Return the job of a client that sends weights trained beforehand: float32 [size], or bytes."""
-        nothing = dict(paths=np.array([], str), counts=np.array([], np.int32), meta_batches=np.int32(0))
-        return self.job(**{"user": "user 1", **nothing, "prepared": self.file(vector), **given})
+        plain = dict(user="user 1", shards=[], counts=[], meta_batches=0, prepared=self.file(vector))
+        return self.job(**{**plain, **given})
 
-    def chunk_job(self, first, meta_batches):
+    def chunk_job(self, first_episode, meta_batches):
         """Return the attacker's job for a chunk of its training."""
         return self.job(
-            user="user 1", first=np.int32(first), meta_batches=np.int32(meta_batches),
+            user="user 1", first_episode=first_episode, meta_batches=meta_batches,
             target=self.file(self.target), triggered=self.file(self.triggered),
         )  # fmt: skip
 

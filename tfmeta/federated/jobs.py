@@ -1,6 +1,6 @@
 """Jobs: what a client is told for one round (section 2; ledger 16, 17, 19).
 
-A job names the files that hold the client's images, so the same few numbers go to this process or to TFF's worker.
+A job names the files that hold the client's images, so it stays small wherever the client runs.
 """
 
 import collections
@@ -33,15 +33,15 @@ _FIELDS = {
 Job = collections.namedtuple("Job", _FIELDS)
 Job.__doc__ = "One client's work in one round: " + "; ".join(f"`{name}`: {row[3]}" for name, row in _FIELDS.items())
 
-# name -> (numpy type, shape): what a job is made of in a graph, and in TFF
+# name -> (numpy type, shape): the type of a job in a graph and in TFF
 JOB_TYPES = {name: row[:2] for name, row in _FIELDS.items()}
 
 
 def make_job(**given: Any) -> Job:
-    """Return a job of arrays in their types, from the fields that are given and the defaults of the others."""
+    """Return a job of arrays in their types; fields that are not given get their defaults."""
     unknown = given.keys() - _FIELDS.keys()
     if unknown:
-        raise TypeError(f"a job has no fields {sorted(unknown)}")
+        raise TypeError(f"a job has no fields {sorted(unknown)}; choose from {', '.join(_FIELDS)}")
     values = {name: given.get(name, default) for name, (_, _, default, _) in _FIELDS.items()}
     return Job(**{name: _typed(values[name], kind, shape) for name, (kind, shape, _, _) in _FIELDS.items()})
 
@@ -65,13 +65,12 @@ def benign_job(
         episodes: Episodes to train on (E in the paper).
     """
     shards, counts = data.benign(user, knows_backdoor)
-    pretraining = stage == "pretraining"
+    learning, pretraining = config.meta_learning, stage == "pretraining"
     return _job(
-        config, user,
-        shards=shards, counts=counts,
-        seed=seeds.derive(config.meta_learning.seed, stage, "round", number, "user", user),
-        meta_step_size=meta_step_size(config, number) if pretraining else config.meta_learning.meta_step_size_final,
-        meta_batches=episodes // config.meta_learning.meta_batch_size,
+        config, user, shards=shards, counts=counts,
+        seed=seeds.derive(learning.seed, stage, "round", number, "user", user),
+        meta_step_size=meta_step_size(config, number) if pretraining else learning.meta_step_size_final,
+        meta_batches=episodes // learning.meta_batch_size,
     )  # fmt: skip
 
 
@@ -80,10 +79,8 @@ def attacker_chunk_job(data: ClientData, config: Config, first: int) -> Job:
     shards, counts, target, triggered = data.attacker()
     episodes = min(config.attack.checkpoint_episodes, config.attack.episodes - first)
     return _job(
-        config, ATTACKER,
-        shards=shards, counts=counts, target=target, triggered=triggered,
+        config, ATTACKER, shards=shards, counts=counts, target=target, triggered=triggered, first_episode=first,
         seed=seeds.derive(config.meta_learning.seed, "attack"),
-        first_episode=first,
         meta_step_size=config.attack.meta_step_size,
         meta_batches=episodes // config.meta_learning.meta_batch_size,
     )  # fmt: skip

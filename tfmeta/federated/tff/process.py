@@ -1,10 +1,10 @@
 """The federation as a TFF learning process: broadcast, client work, boosted aggregation, finalizer.
 
-Thin on purpose: what a client computes is in ``tfmeta.federated.clients``, and a test shows that a round through TFF equals
-the same functions and numpy.
+There is little here on purpose: `tfmeta.federated.clients` holds what a client computes.
 """
 
 import collections
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,39 +21,47 @@ JOB_TYPE = tff.to_type(
 )
 
 
-def weights_type(setting):
+def weights_type(setting: clients.Setting) -> tff.Type:
     """Return the TFF type of the model's weights: trainable ones only (ledger 8)."""
     trainable = [tff.TensorType(np.float32, shape) for shape in setting.model.shapes]
     return tff.to_type(tff.learning.models.ModelWeights(trainable, []))
 
 
-def build_process(setting, initial_weights, inner=None):
-    """Return the ``tff.learning.templates.LearningProcess`` of a run.
+def build_process(
+    setting: clients.Setting,
+    initial_weights: Sequence[np.ndarray],
+    aggregation: tff.aggregators.UnweightedAggregationFactory | None = None,
+) -> tff.learning.templates.LearningProcess:
+    """Return the learning process of a run; `TffFederation` runs it.
+
+    Its `next` takes one sequence per client, of one job (an `OrderedDict` of the fields of `Job`).
 
     Args:
-      setting: ``client.Setting``.
-      initial_weights: list of arrays, theta_G of the first round.
-      inner: an unweighted ``tff.aggregators`` factory for the boosted aggregation to wrap; by default the one
-        that the configuration names.
-
-    ``next(state, clients)`` takes one sequence a client, of one job each (``client.Job`` as a dict).
+        setting: What all clients share.
+        initial_weights: theta_G of the first round, float32 arrays.
+        aggregation: The unweighted factory for the boosted aggregation to wrap; by default the one that
+            `federation.aggregation` names.
     """
-    theta_type = weights_type(setting)
+    theta_type, federation = weights_type(setting), setting.config.federation
+    if aggregation is None:
+        aggregation = registry.load("aggregations", federation.aggregation).tff_factory(setting.config)
 
     @tff.tensorflow.computation
     def initial():
         return tff.learning.models.ModelWeights([tf.constant(weight) for weight in initial_weights], [])
 
-    aggregator = BoostedFactory(
-        registry.load("aggregations", setting.config.federation.aggregation).tff_factory(setting.config) if inner is None else inner, alpha=setting.config.federation.alpha
-    ).create(theta_type.trainable, WEIGHT_TYPE)
     return tff.learning.templates.compose_learning_process(
         initial,
         tff.learning.templates.build_broadcast_process(theta_type),
         _client_work(setting, theta_type),
-        aggregator,
+        BoostedFactory(aggregation, federation.alpha).create(theta_type.trainable, WEIGHT_TYPE),
         _finalizer(theta_type),
     )
+
+
+@tff.federated_computation
+def _no_state():
+    return tff.federated_value((), tff.SERVER)
 
 
 def _client_work(setting, theta_type):
@@ -64,12 +72,8 @@ def _client_work(setting, theta_type):
         weight = collections.OrderedDict(alpha=job.alpha, boost=job.boost)
         return tff.learning.templates.ClientResult(update.delta, weight), update.loss
 
-    @tff.federated_computation
-    def initialize():
-        return tff.federated_value((), tff.SERVER)
-
     @tff.federated_computation(
-        initialize.type_signature.result,
+        _no_state.type_signature.result,
         tff.FederatedType(theta_type, tff.CLIENTS),
         tff.FederatedType(tff.SequenceType(JOB_TYPE), tff.CLIENTS),
     )
@@ -78,44 +82,36 @@ def _client_work(setting, theta_type):
         measured = tff.federated_zip(collections.OrderedDict(loss=tff.federated_mean(loss)))
         return tff.templates.MeasuredProcessOutput(state, result, measured)
 
-    return tff.learning.templates.ClientWorkProcess(initialize, next_fn)
+    return tff.learning.templates.ClientWorkProcess(_no_state, next_fn)
 
 
 def _finalizer(theta_type):
     @tff.tensorflow.computation(theta_type, theta_type.trainable)
     def add(theta, total):
-        return tff.learning.models.ModelWeights(
-            [weight + part for weight, part in zip(theta.trainable, total, strict=True)], []
-        )
-
-    @tff.federated_computation
-    def initialize():
-        return tff.federated_value((), tff.SERVER)
+        summed = [weight + part for weight, part in zip(theta.trainable, total, strict=True)]
+        return tff.learning.models.ModelWeights(summed, [])
 
     @tff.federated_computation(
-        initialize.type_signature.result,
+        _no_state.type_signature.result,
         tff.FederatedType(theta_type, tff.SERVER),
         tff.FederatedType(theta_type.trainable, tff.SERVER),
     )
     def next_fn(state, theta, total):
-        return tff.templates.MeasuredProcessOutput(
-            state, tff.federated_map(add, (theta, total)), tff.federated_value((), tff.SERVER)
-        )
+        added = tff.federated_map(add, (theta, total))
+        return tff.templates.MeasuredProcessOutput(state, added, tff.federated_value((), tff.SERVER))
 
-    return tff.learning.templates.FinalizerProcess(initialize, next_fn)
+    return tff.learning.templates.FinalizerProcess(_no_state, next_fn)
 
 
-def build_attack_chunk(setting):
-    """Return a computation that runs ``client.attack_chunk`` at one client, the attacker."""
-    size = layout_of(setting.model).size
-    work_type = tff.to_type(
-        collections.OrderedDict(
-            weights=weights_type(setting).trainable,
-            moments=tff.TensorType(np.float32, [size]),
-            steps=np.float32,
-            job=JOB_TYPE,
-        )
+def build_attack_chunk(setting: clients.Setting) -> tff.Computation:
+    """Return a computation that runs `clients.attack_chunk` at one client, the attacker."""
+    fields = collections.OrderedDict(
+        weights=weights_type(setting).trainable,
+        moments=tff.TensorType(np.float32, [layout_of(setting.model).size]),
+        steps=np.float32,
+        job=JOB_TYPE,
     )
+    work_type = tff.to_type(fields)
 
     @tff.tensorflow.computation(work_type)
     def chunk(work):

@@ -1,11 +1,9 @@
-"""Puts a Unix socket of ours where TFF's worker wants to listen on the network.
+"""Puts a private Unix socket where TFF's worker wants to listen on the network.
 
-The worker knows one address, ``[::]:port``: every network interface, without authentication, while it runs any
-TensorFlow graph, reads and writes of files included, as its user. So `launch` makes its ``listen`` system call
-wait for us (seccomp user notification). We put a listening Unix socket in the place of the network socket, under
-the same descriptor number, and answer that ``listen`` succeeded. gRPC in the worker goes on and serves the Unix
-socket; the network socket, which never listened, is closed. This needs no privilege, user namespace or relay, but
-Linux 5.9.
+The worker can only listen on `[::]:port`, that is on every network interface. So `launch` makes its `listen` system
+call wait for us (seccomp user notification). We then put our Unix socket in the place of the network socket, under the
+same descriptor number, and answer that `listen` succeeded. The network socket never listened and is closed. This needs
+no privilege and no relay, but Linux 5.9. No Python library wraps these calls.
 """
 
 import array
@@ -22,7 +20,7 @@ ADD_AT_NUMBER = 1  # SECCOMP_ADDFD_FLAG_SETFD
 
 
 def listening_socket(path: str) -> socket.socket:
-    """A non-blocking Unix socket that listens at ``path`` (gRPC wants its listeners non-blocking). Raises OSError."""
+    """Return a Unix socket that listens at `path`, non-blocking as gRPC wants it; raises `OSError`."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(path)
@@ -35,19 +33,17 @@ def listening_socket(path: str) -> socket.socket:
 
 
 def answer_listen(notification: int, listener: socket.socket) -> None:
-    """Answer the ``listen`` that waits at descriptor ``notification`` by putting ``listener`` in its socket's place.
+    """Answer the `listen` call that waits at the descriptor `notification`: put `listener` in its socket's place.
 
-    Blocks until there is one. Raises OSError if the kernel cannot (before 5.9) or the caller is gone.
+    Raises:
+        OSError: The kernel cannot do it (before Linux 5.9), or the caller is gone.
     """
     request = array.array("B", bytes(NOTIF_SIZE))
     fcntl.ioctl(notification, NOTIF_RECEIVE, request)
     # struct seccomp_notif {u64 id; u32 pid, flags; struct seccomp_data {int nr; u32 arch; u64 ip, args[6]}}
     identity, _pid, _flags, _number, _arch, _pointer, network_socket = struct.unpack_from("QIIiIQQ", request)
     # struct seccomp_notif_addfd {u64 id; u32 flags, srcfd, newfd, newfd_flags}
-    fcntl.ioctl(
-        notification,
-        NOTIF_ADD_DESCRIPTOR,
-        struct.pack("QIIII", identity, ADD_AT_NUMBER, listener.fileno(), network_socket, os.O_CLOEXEC),
-    )
+    added = struct.pack("QIIII", identity, ADD_AT_NUMBER, listener.fileno(), network_socket, os.O_CLOEXEC)
+    fcntl.ioctl(notification, NOTIF_ADD_DESCRIPTOR, added)
     # struct seccomp_notif_resp {u64 id; s64 val; s32 error; u32 flags}: listen returns 0
     fcntl.ioctl(notification, NOTIF_SEND, struct.pack("QqiI", identity, 0, 0, 0))

@@ -1,7 +1,8 @@
-"""The log file of TFF's worker: appended to by each worker, quoted when one dies."""
+"""The log file of TFF's worker: each worker appends to it, and the error about a dead worker quotes it."""
 
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from tfmeta.errors import StorageError
 
@@ -10,30 +11,29 @@ TAIL_BYTES = 16_384
 
 
 class WorkerLog:
-    """One worker's part of the file at ``path``. ``with log.open() as stream`` gives what its output goes to."""
+    """One worker's part of the log file at `path`."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
         self._start = 0
 
-    def open(self):
-        """Open for appending, with a line that says when. Raises StorageError naming the file."""
+    def open(self) -> BinaryIO:
+        """Open the file for appending, with a line that says when.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            stream = self.path.open("ab")
-            try:
-                stream.write(f"--- tfmeta starts a worker, {time.strftime('%Y-%m-%d %H:%M:%S %z')}\n".encode())
-                stream.flush()
-            except BaseException:
-                stream.close()
-                raise
+            stream = self.path.open("ab", buffering=0)
+            stream.write(f"--- tfmeta starts a worker, {time.strftime('%Y-%m-%d %H:%M:%S %z')}\n".encode())
         except OSError as error:
-            raise StorageError(f"{self.path}: the log of TFF's worker cannot be written ({error.strerror})") from error
+            raise StorageError(f"{self.path}: cannot write the log of TFF's worker ({error.strerror})") from error
         self._start = stream.tell()
         return stream
 
     def tail(self) -> str:
-        """Where the log is and this worker's last lines, for an error message."""
+        """Return where the log is and this worker's last lines (no library reads a tail from a given start)."""
         try:
             with self.path.open("rb") as stream:
                 stream.seek(max(self._start, self.path.stat().st_size - TAIL_BYTES))

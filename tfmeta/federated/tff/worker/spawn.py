@@ -1,7 +1,7 @@
-"""Starts `launch`, which becomes TFF's worker, and hears from it whether that worked.
+"""Starts `launch`, the program that becomes TFF's worker.
 
-Linux sends a child its parent-death signal when the *thread* that started it ends, not the process. So the launcher
-is never started by the thread that asks for a worker, which may end before it does, but by one that lasts.
+Linux sends a child its parent-death signal when the *thread* that started it ends, not the process. So a thread that
+lasts as long as the process starts every launcher.
 """
 
 import os
@@ -11,8 +11,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import BinaryIO
 
 from tfmeta.errors import WorkerError
 
@@ -24,76 +26,63 @@ class IsolationError(Exception):
     """The kernel or a sandbox does not let us replace the worker's network socket, so the worker was not run."""
 
 
-class Launched:
-    """A launcher (``process``) on its way to become what it was told to, and our end of its control socket."""
+def launch(
+    command: Sequence[str], intercept_listen: bool, environment: dict[str, str], output: BinaryIO, deadline: float
+) -> tuple[subprocess.Popen, int]:
+    """Start a command whose life is tied to this process.
 
-    def __init__(self, process: subprocess.Popen, control: socket.socket):
-        self.process = process
-        self._control = control
+    Args:
+        command: A path and its arguments.
+        intercept_listen: Whether its `listen` system calls wait for us.
+        environment: Its environment variables.
+        output: The file for its output.
+        deadline: Time of the monotonic clock at which to give up.
 
-    def handshake(self, deadline: float) -> int:
-        """Wait until the command is executed; return the descriptor that its ``listen`` notifies, or -1 if it does not.
+    Returns:
+        The process, and the descriptor that its `listen` notifies (-1 without).
 
-        Raises IsolationError, or WorkerError if it cannot be executed.
-        """
-        descriptor = -1
-        try:
-            with self._control as control:
-                control.settimeout(max(deadline - time.monotonic(), 0.01))
-                message, descriptors, _flags, _address = socket.recv_fds(control, 4096, 1)
-                if descriptors:
-                    (descriptor,) = descriptors
-                if message == b"ready":
-                    message = control.recv(4096) or b"executed"
-            _check(message.decode(errors="replace"))
-        except BaseException as error:
-            if descriptor >= 0:
-                os.close(descriptor)
-            if isinstance(error, TimeoutError):
-                raise WorkerError("TFF's worker could not be started in time") from None
-            raise
-        return descriptor
-
-
-def _check(message: str) -> None:
-    what, _, why = message.partition(": ")
-    if what == "unavailable":
-        raise IsolationError(f"seccomp filter: {why}")
-    if what != "executed":
-        raise WorkerError(f"TFF's worker could not be started: {why or 'the launcher ended early'}")
-
-
-def launch(command: list[str], intercept_listen: bool, environment: dict[str, str], output) -> Launched:
-    """Start ``command`` with its life tied to this process, its output in the file ``output``, and no input."""
+    Raises:
+        IsolationError: `listen` cannot be intercepted here.
+        WorkerError: The launcher does not start, or not in time.
+    """
     ours, theirs = socket.socketpair()
-    mode = "socket" if intercept_listen else "port"
-    launcher = [str(Path(__file__).with_name("launch.py")), str(os.getpid()), str(theirs.fileno()), mode]
+    with ours, theirs:
+        control = theirs.fileno() if intercept_listen else -1
+        launcher = [str(Path(__file__).with_name("launch.py")), str(os.getpid()), str(control)]
+        process = _popen(
+            args=[sys.executable, "-I", "-S", *launcher, *command], env=environment,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[theirs.fileno()],
+            start_new_session=True,  # Ctrl-C in the terminal is ours to handle, not the worker's
+        )  # fmt: skip
+        theirs.close()  # so that the end of the launcher is the end of the stream
+        try:
+            return process, _receive(ours, deadline) if intercept_listen else -1
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+
+
+def _receive(control, deadline):
+    """Return the descriptor that the launcher sends."""
+    control.settimeout(max(deadline - time.monotonic(), 0.01))
     try:
-        with theirs:
-            process = _popen(
-                args=[sys.executable, "-I", "-S", *launcher, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C in the terminal is ours to handle, not the worker's
-            )
-        return Launched(process, ours)
-    except OSError as error:
-        ours.close()
-        raise WorkerError(f"{sys.executable}: cannot be started to launch TFF's worker ({error})") from error
-    except BaseException:
-        ours.close()
-        raise
+        message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
+    except TimeoutError:
+        raise WorkerError("TFF's worker could not be started in time") from None
+    if not descriptors:
+        raise IsolationError(f"seccomp filter: {message.decode(errors='replace') or 'the launcher ended early'}")
+    return descriptors[0]
 
 
 def _popen(**arguments) -> subprocess.Popen:
-    """``subprocess.Popen(**arguments)`` by the thread that lasts. If the wait is interrupted, the child is killed."""
+    """Call `subprocess.Popen` in the thread that lasts. If the wait is interrupted, the child is killed."""
     future = Future()
     _queue().put((future, arguments))
     try:
         return future.result()
+    except OSError as error:
+        raise WorkerError(f"{sys.executable}: cannot be started to launch TFF's worker ({error})") from error
     except BaseException:
         future.add_done_callback(_kill)
         raise
@@ -121,9 +110,8 @@ def _serve(requests):
 
 def _kill(future):
     if future.exception() is None:
-        process = future.result()
-        process.kill()
-        process.wait()
+        future.result().kill()
+        future.result().wait()
 
 
 def _forget():
