@@ -60,8 +60,7 @@ def benign_update(setting: Setting, weights: list[tf.Tensor], job: Job) -> Updat
         job: The user's job, as tensors. If it names a prepared update, that is read and nothing is trained.
 
     Raises:
-        tf.errors.InvalidArgumentError: The update holds NaN or infinity, or a prepared file has the wrong size; the
-            message contains `REFUSED` and the user's name.
+        tf.errors.InvalidArgumentError: The update holds NaN or infinity, or has another size; names the user.
     """
     trained, loss = tf.cond(
         tf.equal(job.prepared, ""),
@@ -77,10 +76,9 @@ def benign_update(setting: Setting, weights: list[tf.Tensor], job: Job) -> Updat
 
 
 def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, job: Job) -> Trained:
-    """Train the attacker's model for some meta-batches of poisoned episodes.
+    """Train the attacker's model on poisoned episodes, from the weights and Adam's state of the previous chunk.
 
-    Several chunks in a row equal one long training: the seed of episode i depends on i alone, and Adam's state is
-    passed on. `benign_update` explains the arguments; `adam` is the state that the previous chunk returned.
+    Several chunks in a row equal one long training, since the seed of episode i depends on i alone.
     """
     config, shape = setting.config, setting.model.image_shape
     images = read_shards(job.shards, setting.capacity, shape)
@@ -96,9 +94,7 @@ def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, jo
 def refusal(error: Exception) -> ClientUpdateError | None:
     """Return the `ClientUpdateError` that an error from inside a client's graph stands for, or None."""
     found = re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error))
-    if found is None:
-        return None
-    return ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged")
+    return found and ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged")
 
 
 @contextlib.contextmanager
@@ -107,10 +103,9 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        refused = refusal(error)
-        if refused is None:
-            raise
-        raise refused from error
+        if refused := refusal(error):
+            raise refused from error
+        raise
 
 
 def _train(setting, weights, job):
@@ -120,8 +115,7 @@ def _train(setting, weights, job):
     def sampler(seed):
         return episodes.sample_episode(images, job.counts, seed, learning.ways, learning.shots)
 
-    adam = fresh_adam(layout_of(setting.model).size)
-    trained = _train_on(sampler, setting, setting.reptile, weights, adam, job)
+    trained = _train_on(sampler, setting, setting.reptile, weights, fresh_adam(layout_of(setting.model).size), job)
     return trained.weights, trained.loss
 
 

@@ -1,5 +1,6 @@
 """The federation without TFF: the same rounds in this process, which may use a GPU (TFF's worker cannot)."""
 
+import contextlib
 import functools
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from tfmeta.models.conv4 import check_weights
 from tfmeta.models.flat import layout_of
 
 
-class InProcessFederation:
+class InProcessFederation(contextlib.AbstractContextManager):
     """Rounds in this process, with the methods of `TffFederation`; use it in a `with` statement, or call `close`.
 
     The server's state is a value (here theta_G as a list of arrays). No method changes the state that it is given, so
@@ -31,9 +32,6 @@ class InProcessFederation:
 
         self._update = graph(clients.benign_update, clients.JOB_SPEC)
         self._chunk = graph(clients.attack_chunk, adam, clients.JOB_SPEC)
-
-    def __enter__(self) -> "InProcessFederation":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -55,8 +53,7 @@ class InProcessFederation:
                 update = self._update(_tensors(state), clients.Job(*_tensors(job)))
             delta = [part.numpy() for part in update.delta]
             check_weights(self._setting.model, delta, f"update of {job.user}")
-            boosted = [part * np.float32(job.boost) for part in delta]
-            added = aggregation.numpy_rule(boosted, config)
+            added = aggregation.numpy_rule([part * np.float32(job.boost) for part in delta], config)
             total = [done + part for done, part in zip(total, added, strict=True)]
             losses.append(float(update.loss))
         alpha = np.float32(config.federation.alpha)

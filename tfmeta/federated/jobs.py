@@ -39,15 +39,10 @@ JOB_TYPES = {name: row[:2] for name, row in _FIELDS.items()}
 
 def make_job(**given: Any) -> Job:
     """Return a job of arrays in their types; fields that are not given get their defaults."""
-    unknown = given.keys() - _FIELDS.keys()
-    if unknown:
+    if unknown := given.keys() - _FIELDS.keys():
         raise TypeError(f"a job has no fields {sorted(unknown)}; choose from {', '.join(_FIELDS)}")
-    values = {name: given.get(name, default) for name, (_, _, default, _) in _FIELDS.items()}
-    return Job(**{name: _typed(values[name], kind, shape) for name, (kind, shape, _, _) in _FIELDS.items()})
-
-
-def _typed(value, kind, shape):
-    return np.asarray(value, kind) if shape else kind(value)
+    values = [(given.get(name, default), kind, shape) for name, (kind, shape, default, _) in _FIELDS.items()]
+    return Job(*(np.asarray(value, kind) if shape else kind(value) for value, kind, shape in values))
 
 
 def benign_job(

@@ -1,6 +1,7 @@
 """The federation through TFF: rounds and the attacker's chunks as calls into TFF's worker."""
 
 import collections
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tfmeta.federated.tff.runtime import TffRuntime
 State = tff.learning.templates.LearningAlgorithmState
 
 
-class TffFederation:
+class TffFederation(contextlib.AbstractContextManager):
     """Rounds of a TFF learning process in a worker of our own, with the methods of `InProcessFederation`.
 
         with TffFederation(setting, "worker.log", aggregation=tff.aggregators.SumFactory()) as federation:
@@ -42,9 +43,6 @@ class TffFederation:
         self._chunk = build_attack_chunk(setting)
         self._runtime = TffRuntime(log_path, threads)
         self._blank = None
-
-    def __enter__(self) -> "TffFederation":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

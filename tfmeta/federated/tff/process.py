@@ -16,9 +16,8 @@ from tfmeta.federated.jobs import JOB_TYPES, Job
 from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory
 from tfmeta.models.flat import layout_of
 
-JOB_TYPE = tff.to_type(
-    collections.OrderedDict((name, tff.TensorType(kind, shape)) for name, (kind, shape) in JOB_TYPES.items())
-)
+_FIELDS = ((name, tff.TensorType(kind, shape)) for name, (kind, shape) in JOB_TYPES.items())
+JOB_TYPE = tff.to_type(collections.OrderedDict(_FIELDS))
 
 
 def weights_type(setting: clients.Setting) -> tff.Type:
@@ -34,17 +33,16 @@ def build_process(
 ) -> tff.learning.templates.LearningProcess:
     """Return the learning process of a run; `TffFederation` runs it.
 
-    Its `next` takes one sequence per client, of one job (an `OrderedDict` of the fields of `Job`).
+    Its `next` takes a sequence of one job per client (as a dict of the fields of `Job`).
 
     Args:
         setting: What all clients share.
         initial_weights: theta_G of the first round, float32 arrays.
-        aggregation: The unweighted factory for the boosted aggregation to wrap; by default the one that
-            `federation.aggregation` names.
+        aggregation: The factory for the boosted aggregation to wrap; by default the one that the configuration names.
     """
-    theta_type, federation = weights_type(setting), setting.config.federation
+    theta_type, config = weights_type(setting), setting.config
     if aggregation is None:
-        aggregation = registry.load("aggregations", federation.aggregation).tff_factory(setting.config)
+        aggregation = registry.load("aggregations", config.federation.aggregation).tff_factory(config)
 
     @tff.tensorflow.computation
     def initial():
@@ -54,7 +52,7 @@ def build_process(
         initial,
         tff.learning.templates.build_broadcast_process(theta_type),
         _client_work(setting, theta_type),
-        BoostedFactory(aggregation, federation.alpha).create(theta_type.trainable, WEIGHT_TYPE),
+        BoostedFactory(aggregation, config.federation.alpha).create(theta_type.trainable, WEIGHT_TYPE),
         _finalizer(theta_type),
     )
 
@@ -65,18 +63,18 @@ def _no_state():
 
 
 def _client_work(setting, theta_type):
-    @tff.tensorflow.computation(theta_type, tff.SequenceType(JOB_TYPE))
+    jobs_type = tff.SequenceType(JOB_TYPE)
+
+    @tff.tensorflow.computation(theta_type, jobs_type)
     def work(theta, jobs):
         job = Job(**jobs.get_single_element())
         update = clients.benign_update(setting, list(theta.trainable), job)
         weight = collections.OrderedDict(alpha=job.alpha, boost=job.boost)
         return tff.learning.templates.ClientResult(update.delta, weight), update.loss
 
-    @tff.federated_computation(
-        _no_state.type_signature.result,
-        tff.FederatedType(theta_type, tff.CLIENTS),
-        tff.FederatedType(tff.SequenceType(JOB_TYPE), tff.CLIENTS),
-    )
+    of_clients = (tff.FederatedType(each, tff.CLIENTS) for each in (theta_type, jobs_type))
+
+    @tff.federated_computation(_no_state.type_signature.result, *of_clients)
     def next_fn(state, theta, jobs):
         result, loss = tff.federated_map(work, (theta, jobs))
         measured = tff.federated_zip(collections.OrderedDict(loss=tff.federated_mean(loss)))
@@ -91,11 +89,9 @@ def _finalizer(theta_type):
         summed = [weight + part for weight, part in zip(theta.trainable, total, strict=True)]
         return tff.learning.models.ModelWeights(summed, [])
 
-    @tff.federated_computation(
-        _no_state.type_signature.result,
-        tff.FederatedType(theta_type, tff.SERVER),
-        tff.FederatedType(theta_type.trainable, tff.SERVER),
-    )
+    of_server = (tff.FederatedType(each, tff.SERVER) for each in (theta_type, theta_type.trainable))
+
+    @tff.federated_computation(_no_state.type_signature.result, *of_server)
     def next_fn(state, theta, total):
         added = tff.federated_map(add, (theta, total))
         return tff.templates.MeasuredProcessOutput(state, added, tff.federated_value((), tff.SERVER))
@@ -105,18 +101,13 @@ def _finalizer(theta_type):
 
 def build_attack_chunk(setting: clients.Setting) -> tff.Computation:
     """Return a computation that runs `clients.attack_chunk` at one client, the attacker."""
-    fields = collections.OrderedDict(
-        weights=weights_type(setting).trainable,
-        moments=tff.TensorType(np.float32, [layout_of(setting.model).size]),
-        steps=np.float32,
-        job=JOB_TYPE,
-    )
-    work_type = tff.to_type(fields)
+    theta, moments = weights_type(setting).trainable, tff.TensorType(np.float32, [layout_of(setting.model).size])
+    work_type = tff.to_type(collections.OrderedDict(weights=theta, moments=moments, steps=np.float32, job=JOB_TYPE))
 
     @tff.tensorflow.computation(work_type)
     def chunk(work):
-        job = Job(**work["job"])
-        trained = clients.attack_chunk(setting, list(work["weights"]), (work["moments"], work["steps"]), job)
+        adam, job = (work["moments"], work["steps"]), Job(**work["job"])
+        trained = clients.attack_chunk(setting, list(work["weights"]), adam, job)
         return trained.weights, trained.adam.moments, trained.adam.steps, trained.loss
 
     @tff.federated_computation(tff.FederatedType(work_type, tff.CLIENTS))

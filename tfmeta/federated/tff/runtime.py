@@ -10,6 +10,7 @@ does not start one of TFF's.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import inspect
 import logging
@@ -30,6 +31,7 @@ from tfmeta.federated.tff.worker import lifecycle
 
 logger = logging.getLogger(__name__)
 
+START = 60.0  # seconds within which a worker must answer
 WATCH = 0.2  # seconds between looks at a worker while it computes
 GRACE = 3.0  # seconds that a call may take to fail, and a process to be gone, after the worker has died
 RESUME = "Finished rounds are safe: give the same command again and it continues after the last of them."
@@ -41,35 +43,23 @@ CHANNEL_OPTIONS = (
 )
 
 
-class TffRuntime:
-    """A TFF worker, and the means to run computations in it; use it in a `with` statement.
+class TffRuntime(contextlib.AbstractContextManager):
+    """A TFF worker, and the means to run computations in it; use it in a `with` statement, or call `close`.
 
-    The worker starts with the `with` statement or the first call, and again with the next call after one that died or
-    was interrupted: calls have no state, so nothing is lost but the call itself.
+    The worker starts with the first call, and again with the next call after one that died or was interrupted. Calls
+    have no state, so nothing is lost but the call itself.
 
     Args:
         log_path: File for the worker's output.
         threads: Operations that the worker runs at once; by default one per core.
-        start_timeout: Seconds within which the worker must answer.
-        test_secure_sum: Run secure sums as plain ones, without cryptography, as TFF's test context does; its native
-            context cannot run them.
+        test_secure_sum: Run secure sums as plain ones, as TFF's test context does; its native context cannot run them.
     """
 
-    def __init__(
-        self,
-        log_path: Path | str,
-        threads: int | None = None,
-        start_timeout: float = 60,
-        test_secure_sum: bool = False,
-    ):
-        self._log_path, self._threads, self._start_timeout = Path(log_path), threads, start_timeout
+    def __init__(self, log_path: Path | str, threads: int | None = None, test_secure_sum: bool = False):
+        self._log_path, self._threads = Path(log_path), threads
         self._compile = _compile_with_test_secure_sums if test_secure_sum else _compile
         self._connection = None
         self._starting = threading.Lock()  # calls may come from several threads
-
-    def __enter__(self) -> "TffRuntime":
-        self.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -79,21 +69,28 @@ class TffRuntime:
         """The worker that runs now, if any."""
         return self._connection.worker if self._connection else None
 
-    def start(self) -> None:
+    def start(self) -> "_Connection":
         """Start the worker and connect to it, unless one runs; raises what `lifecycle.start` does."""
-        self._connect()
+        with self._starting:
+            if self._connection is not None and not self._connection.worker.alive():
+                death = self._connection.worker.death("between calls")
+                logger.warning("%s\nNothing is lost; another is started.", death)
+                self.close()
+            if self._connection is None:
+                self._connection = _Connection(lifecycle.start(self._log_path, self._threads, START), self._compile)
+            return self._connection
 
     def call(self, computation: Callable, *args: Any, **kwargs: Any) -> Any:
         """Run a TFF computation in the worker; return what TFF returns (numpy arrays in structures).
 
-        An interrupt comes through at once and ends the worker, since TFF cannot cancel a call in any other way.
+        An interrupt is raised at once and ends the worker, since TFF cannot cancel a call in any other way.
 
         Raises:
             WorkerError: The worker died; raised within seconds.
             grpc.RpcError: Client code failed; the message is TensorFlow's.
             TypeError: The arguments do not fit the computation.
         """
-        connection = self._connect()
+        connection = self.start()
         future = connection.submit(computation, args, kwargs)
         try:
             while not concurrent.futures.wait([future], WATCH).done and connection.worker.alive():
@@ -117,37 +114,25 @@ class TffRuntime:
         if connection is not None:
             connection.close()
 
-    def _connect(self) -> "_Connection":
-        with self._starting:
-            if self._connection is not None and not self._connection.worker.alive():
-                death = self._connection.worker.death("between calls")
-                logger.warning("%s\nNothing is lost; another is started.", death)
-                self.close()
-            if self._connection is None:
-                deadline = time.monotonic() + self._start_timeout
-                worker = lifecycle.start(self._log_path, self._threads, self._start_timeout)
-                self._connection = _Connection(worker, self._compile, deadline)
-            return self._connection
-
 
 class _Connection:
     """A worker, the gRPC channel to it, and TFF's context for both."""
 
-    def __init__(self, worker, compile_, deadline):
-        self.worker = worker
-        self._turn = threading.Lock()  # computations run one after the other
+    def __init__(self, worker, compile_):
+        self.worker, self._turn = worker, threading.Lock()  # computations run one after the other
         channel = grpc.insecure_channel(worker.target, CHANNEL_OPTIONS)
         self.close = weakref.finalize(self, _disconnect, worker, channel)  # at the latest when the interpreter exits
         try:
             ready = grpc.channel_ready_future(channel)
-            worker.wait(lambda: _is_ready(ready), deadline)
+            worker.wait(lambda: _is_ready(ready), time.monotonic() + START)
             worker.seal()
             self._context = _context(channel, compile_)
         except BaseException:
             self.close()
             raise
 
-    def submit(self, computation, args, kwargs) -> concurrent.futures.Future:
+    def submit(self, computation, args, kwargs):
+        """Return the future of a computation on a thread of its own."""
         future = concurrent.futures.Future()
 
         def run():
@@ -161,13 +146,11 @@ class _Connection:
         threading.Thread(target=run, name="tfmeta-tff", daemon=True).start()
         return future
 
-    def has_died(self) -> bool:
+    def has_died(self):
         """Return whether the worker is dead, or is so soon."""
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.worker.process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return not self.worker.alive()
 
 
 def _disconnect(worker, channel):
@@ -176,11 +159,9 @@ def _disconnect(worker, channel):
 
 
 def _is_ready(ready):
-    try:
+    with contextlib.suppress(grpc.FutureTimeoutError):
         ready.result(WATCH)
-    except grpc.FutureTimeoutError:
-        return False
-    return True
+    return ready.done()
 
 
 async def _invoke(computation, args, kwargs):
@@ -203,12 +184,8 @@ def _context(channel, compile_):
         remote.set_cardinalities({tff.CLIENTS: 0} | cardinalities)
         return remote
 
-    return _OnceContext(
-        tff.framework.ResourceManagingExecutorFactory(executor),
-        compile_,
-        transform_args=tff.tensorflow.transform_args,
-        transform_result=tff.tensorflow.transform_result,
-    )
+    transforms = dict(transform_args=tff.tensorflow.transform_args, transform_result=tff.tensorflow.transform_result)
+    return _OnceContext(tff.framework.ResourceManagingExecutorFactory(executor), compile_, **transforms)
 
 
 def _compile(computation):

@@ -40,11 +40,8 @@ LISTEN_FILTER = b"".join(struct.pack("HBBI", *instruction) for instruction in IN
 def install_filter(libc: ctypes.CDLL) -> int:
     """Make every later `listen` of this process, also after exec, wait for the parent's answer.
 
-    Returns:
-        The notification descriptor. Once its last copy is closed, `listen` fails with ENOSYS.
-
-    Raises:
-        OSError: The kernel (before 5.0) or a sandbox does not allow it.
+    Returns the notification descriptor; once its last copy is closed, `listen` fails with ENOSYS. Raises `OSError`
+    where the kernel (before 5.0) or a sandbox does not allow it.
     """
     program = ctypes.create_string_buffer(LISTEN_FILTER, len(LISTEN_FILTER))
     header = struct.pack("HxxxxxxP", len(INSTRUCTIONS), ctypes.addressof(program))  # struct sock_fprog

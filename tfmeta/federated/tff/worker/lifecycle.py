@@ -1,9 +1,8 @@
 """The life of TFF's worker, the C++ process that runs the computations.
 
-Left to itself the worker outlives its parent, holds its output open, and listens on every network interface without
-authentication. Here the kernel kills it when this process ends (`launch`, `spawn`), its output goes to a log file, and
-it listens on a Unix socket in a private folder (`listen`). The folder is removed once we are connected, so nobody else
-can connect.
+Left to itself the worker outlives its parent and listens on every network interface without authentication. Here the
+kernel kills it when this process ends (`launch`, `spawn`), and it listens on a Unix socket in a private folder
+(`listen`), which is removed once we are connected, so that nobody else can connect.
 """
 
 import functools
@@ -40,32 +39,22 @@ LIKELY_CAUSES = {
 }
 NOT_ISOLATED = """\
 TFF's worker could not be shut off from the network on this machine: %s.
-It listens on port %d of EVERY network interface, without authentication: whoever reaches that port can read and write
-your files as you, until this run ends. Close the port with a firewall, or run where nobody else can reach it (a
-container without network), or use Linux 5.9 or later with seccomp, or run without TFF (runtime=inprocess)."""
+Until this run ends it listens on port %d of EVERY network interface, without authentication: whoever reaches that port
+can read and write your files as you. Close the port with a firewall, run in a container without network, use Linux 5.9
+or later with seccomp, or run without TFF (runtime=inprocess)."""
 
 
 class Worker:
     """A worker process; it ends with `stop()`, with this object, or with this process, whichever comes first.
 
-    Attributes:
-        process: The process.
-        log: Its log.
-        target: Its address for gRPC.
-        isolated: Whether it is off the network.
-        stop: Function that ends it; may be called twice.
+    `target` is its address for gRPC, and `isolated` tells whether it is off the network.
     """
 
     def __init__(self, process: subprocess.Popen, log: WorkerLog, folder: Path | None):
-        self.process, self.log, self._folder = process, log, folder
+        self.process, self.pid, self.log, self._folder = process, process.pid, log, folder
         self.isolated = folder is not None
         self.target = f"unix:{folder}/worker" if folder else ""
         self.stop = weakref.finalize(self, _end, process, folder, os.getpid())  # also when the interpreter exits
-
-    @property
-    def pid(self) -> int:
-        """Process id of the worker."""
-        return self.process.pid
 
     def alive(self) -> bool:
         """Return whether the process still runs."""
@@ -77,10 +66,10 @@ class Worker:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def wait(self, look: Callable[[], Found], deadline: float) -> Found:
-        """Call `look` until it returns something true, and return that.
+        """Call `look` until it returns something true, and return that; on any error end the worker.
 
         Raises:
-            WorkerError: The worker died, or `deadline` (monotonic clock) passed. On any error the worker is ended.
+            WorkerError: The worker died, or `deadline` (monotonic clock) passed.
         """
         try:
             while not (found := look()):
@@ -99,8 +88,8 @@ class Worker:
         return WorkerError(f"TFF's worker process (pid {self.pid}) died {when}: {cause}.\n{self.log.tail()}")
 
 
-def find_binary() -> Path:
-    """Return the worker of the installed TFF, found without importing TFF; raises `WorkerError`."""
+def _find_binary():
+    """Return the worker of the installed TFF, found without importing TFF."""
     spec = importlib.util.find_spec("tensorflow_federated")
     if spec is None or spec.origin is None:
         raise WorkerError("TensorFlow Federated is not installed in this environment; `make` installs it")
@@ -117,14 +106,13 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
         binary: The program; by default the installed TFF's.
 
     Raises:
-        ConfigError: `threads` is below 1.
         StorageError: The log or the folder for temporary files cannot be written.
         WorkerError: The binary is missing, dies at once or does not listen in time.
     """
     threads = cores() if threads is None else threads
     if threads < 1:
         raise ConfigError(f"threads = {threads}: TFF's worker needs at least 1")
-    binary = find_binary() if binary is None else Path(binary)
+    binary = _find_binary() if binary is None else Path(binary)
     if not binary.is_file() or not os.access(binary, os.X_OK):
         raise WorkerError(f"{binary}: TFF's worker is missing or not executable; install tensorflow-federated again")
     deadline = time.monotonic() + timeout
@@ -178,8 +166,7 @@ def _environment(threads):
 def _private_folder():
     """Return a new folder that only this user can enter, with a path short enough for a Unix socket in it."""
     base = tempfile.gettempdir()
-    if len(os.fsencode(base)) > LONGEST_FOLDER:
-        base = "/tmp"
+    base = "/tmp" if len(os.fsencode(base)) > LONGEST_FOLDER else base
     try:
         return Path(tempfile.mkdtemp(prefix="tfmeta-", dir=base))
     except OSError as error:
@@ -209,9 +196,8 @@ def _cause(code):
 
 
 def _end(process, folder, owner):
-    if os.getpid() != owner:  # in a fork of the process whose worker it is
-        return
-    process.kill()
-    process.wait()
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+    if os.getpid() == owner:  # and not a fork of it
+        process.kill()
+        process.wait()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -18,11 +18,7 @@ class WorkerLog:
         self._start = 0
 
     def open(self) -> BinaryIO:
-        """Open the file for appending, with a line that says when.
-
-        Raises:
-            StorageError: The file cannot be written.
-        """
+        """Open the file for appending, with a line that says when; raises `StorageError`."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             stream = self.path.open("ab", buffering=0)

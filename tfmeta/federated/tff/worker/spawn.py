@@ -23,23 +23,16 @@ _requests = None  # queue of (future, keyword arguments of Popen), once the thre
 
 
 class IsolationError(Exception):
-    """The kernel or a sandbox does not let us replace the worker's network socket, so the worker was not run."""
+    """The kernel or a sandbox does not let us replace the worker's network socket."""
 
 
 def launch(
     command: Sequence[str], intercept_listen: bool, environment: dict[str, str], output: BinaryIO, deadline: float
 ) -> tuple[subprocess.Popen, int]:
-    """Start a command whose life is tied to this process.
-
-    Args:
-        command: A path and its arguments.
-        intercept_listen: Whether its `listen` system calls wait for us.
-        environment: Its environment variables.
-        output: The file for its output.
-        deadline: Time of the monotonic clock at which to give up.
+    """Start a command whose life is tied to this process; `deadline` is a time of the monotonic clock.
 
     Returns:
-        The process, and the descriptor that its `listen` notifies (-1 without).
+        The process, and with `intercept_listen` the descriptor at which its `listen` calls wait for us (else -1).
 
     Raises:
         IsolationError: `listen` cannot be intercepted here.
