@@ -26,7 +26,8 @@ class Scene:
         images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
         bank = types.SimpleNamespace(dataset="omniglot", images=images, digest="0" * 64)
         self.data = ClientData(bank, make_partition(bank, 0), Trigger(), self.config, folder)
-        self.setting = Setting(Conv4((28, 28, 1), 5, self.config.meta_learning.filters), self.data.capacity, self.config)
+        model = Conv4((28, 28, 1), 5, self.config.meta_learning.filters)
+        self.setting = Setting(model, self.data.capacity, self.config)
         self.weights = self.setting.model.initial_weights(seed=3)
 
 

@@ -178,9 +178,8 @@ def test_the_attackers_chunk_is_reptile_on_poisoned_episodes(scene, chunk):
 
     def sampler(seed):
         return model_replacement.sample_episode(
-            tf.constant(scene.images), tf.constant(scene.counts), tf.constant(scene.target), tf.constant(scene.triggered),
-            seed, scene.config,
-        )  # fmt: skip
+            *map(tf.constant, (scene.images, scene.counts, scene.target, scene.triggered)), seed, scene.config
+        )
 
     expected = expected_training(scene, scene.setting.attack_reptile, sampler, job)
     fresh = fresh_adam(layout_of(scene.setting.model).size)

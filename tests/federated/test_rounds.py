@@ -10,11 +10,14 @@ from tfmeta.federated import rounds
 
 def test_rounds_are_found_by_name_and_number():
     config = small_config(rounds_after=4)
-    assert [rounds.number_of(name, config) for name in ("pretrained", "before_attack", "attacked", 3, 6)] == [0, 1, 2, 3, 6]
+    named = ("pretrained", "before_attack", "attacked", 3, 6)
+    assert [rounds.number_of(name, config) for name in named] == [0, 1, 2, 3, 6]
     assert rounds.last_round(config) == 6
 
 
-@pytest.mark.parametrize(("name", "words"), [("atacked", "did you mean attacked"), (7, "7.*0 to 6"), (-1, "-1.*0 to 6")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("atacked", "did you mean attacked"), (7, "7.*0 to 6"), (-1, "-1.*0 to 6")]
+)
 def test_an_unknown_round_is_refused(name, words):
     with pytest.raises(ConfigError, match=words):
         rounds.number_of(name, small_config(rounds_after=4))

@@ -55,12 +55,10 @@ class ClientData:
         return target, self._trigger.stamp(shards.images_of(self._bank, self._partition.backdoor_attacker))
 
     def _shards(self, subsets):
-        padded = [self._padded(subset) for subset in subsets]
-        paths = [str(shards.write_shard(self._folder, self._bank, subset)) for subset in padded]
-        return np.array(paths), np.concatenate([subset.counts for subset in padded])
-
-    def _padded(self, subset):
-        """Return a subset with room for as many images per class as all others have."""
-        room = self.capacity - subset.examples.shape[1]
-        padded = np.pad(subset.examples, ((0, 0), (0, room)), constant_values=-1)
-        return dataclasses.replace(subset, examples=padded)
+        paths = []
+        for subset in subsets:  # each gets room for as many images per class as the others have
+            room = self.capacity - subset.examples.shape[1]
+            padded = np.pad(subset.examples, ((0, 0), (0, room)), constant_values=-1)
+            padded = dataclasses.replace(subset, examples=padded)
+            paths.append(str(shards.write_shard(self._folder, self._bank, padded)))
+        return np.array(paths), np.concatenate([subset.counts for subset in subsets])

@@ -4,10 +4,9 @@ These are plain TensorFlow functions of weights and a job. `tff.process` wraps t
 `in_process` calls them directly.
 """
 
-import contextlib
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -69,9 +68,8 @@ def benign_update(setting: Setting, weights: list[tf.Tensor], job: Job) -> Updat
     )
     delta = [new - old for new, old in zip(trained, weights, strict=True)]
     finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(part)) for part in delta])
-    message = tf.strings.join([REFUSED, job.user, " sent NaN or infinity"])
-    # TFF drops assertions that nothing depends on
-    with tf.control_dependencies([tf.debugging.Assert(finite, [message])]):
+    assertion = tf.debugging.Assert(finite, [tf.strings.join([REFUSED, job.user, " sent NaN or infinity"])])
+    with tf.control_dependencies([assertion]):  # TFF drops assertions that nothing depends on
         return Update([tf.identity(part) for part in delta], tf.identity(loss))
 
 
@@ -97,11 +95,10 @@ def refusal(error: Exception) -> ClientUpdateError | None:
     return found and ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged")
 
 
-@contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """Raise `ClientUpdateError` in place of an error that stands for a refused update."""
+def call(function: Callable, *arguments: Any) -> Any:
+    """Call a function; raise `ClientUpdateError` in place of an error that stands for a refused update."""
     try:
-        yield
+        return function(*arguments)
     except Exception as error:
         if refused := refusal(error):
             raise refused from error

@@ -10,7 +10,6 @@ import tensorflow as tf
 from tfmeta import registry
 from tfmeta.federated import clients
 from tfmeta.meta_learning.adam import AdamState
-from tfmeta.models.conv4 import check_weights
 from tfmeta.models.flat import layout_of
 
 
@@ -49,11 +48,9 @@ class InProcessFederation(contextlib.AbstractContextManager):
         config, total, losses = self._setting.config, [np.zeros_like(weight) for weight in state], []
         aggregation = registry.load("aggregations", config.federation.aggregation)
         for job in jobs:
-            with clients.refusals():
-                update = self._update(_tensors(state), clients.Job(*_tensors(job)))
-            delta = [part.numpy() for part in update.delta]
-            check_weights(self._setting.model, delta, f"update of {job.user}")
-            added = aggregation.numpy_rule([part * np.float32(job.boost) for part in delta], config)
+            update = clients.call(self._update, _tensors(state), clients.Job(*_tensors(job)))
+            boosted = [part.numpy() * np.float32(job.boost) for part in update.delta]
+            added = aggregation.numpy_rule(boosted, config)
             total = [done + part for done, part in zip(total, added, strict=True)]
             losses.append(float(update.loss))
         alpha = np.float32(config.federation.alpha)
@@ -64,12 +61,10 @@ class InProcessFederation(contextlib.AbstractContextManager):
     ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:
         """Run the attacker's meta-batches that `job` names, from its weights and Adam's moments (float32 [weights]).
 
-        Returns:
-            The new weights, moments and number of steps, and the mean loss.
+        Returns the new weights, moments and number of steps, and the mean loss.
         """
-        adam = AdamState(tf.constant(moments), tf.constant(np.float32(steps)))
-        with clients.refusals():
-            trained = self._chunk(_tensors(weights), adam, clients.Job(*_tensors(job)))
+        adam = AdamState(*_tensors((moments, np.float32(steps))))
+        trained = clients.call(self._chunk, _tensors(weights), adam, clients.Job(*_tensors(job)))
         weights = [weight.numpy() for weight in trained.weights]
         return weights, trained.adam.moments.numpy(), trained.adam.steps.numpy(), float(trained.loss)
 

@@ -59,14 +59,11 @@ def benign_job(
         number: The round's number.
         episodes: Episodes to train on (E in the paper).
     """
-    shards, counts = data.benign(user, knows_backdoor)
-    learning, pretraining = config.meta_learning, stage == "pretraining"
-    return _job(
-        config, user, shards=shards, counts=counts,
-        seed=seeds.derive(learning.seed, stage, "round", number, "user", user),
-        meta_step_size=meta_step_size(config, number) if pretraining else learning.meta_step_size_final,
-        meta_batches=episodes // learning.meta_batch_size,
-    )  # fmt: skip
+    learning, (shards, counts) = config.meta_learning, data.benign(user, knows_backdoor)
+    seed = seeds.derive(learning.seed, stage, "round", number, "user", user)
+    step = meta_step_size(config, number) if stage == "pretraining" else learning.meta_step_size_final
+    meta_batches = episodes // learning.meta_batch_size
+    return _job(config, user, shards=shards, counts=counts, seed=seed, meta_step_size=step, meta_batches=meta_batches)
 
 
 def attacker_chunk_job(data: ClientData, config: Config, first: int) -> Job:

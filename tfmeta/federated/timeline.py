@@ -56,17 +56,16 @@ class Timeline:
         return _weights(self._stage("attack" if number <= ATTACKED else "rounds", number))
 
     def pretraining_jobs(self, number: int) -> list[jobs.Job]:
-        """Return the jobs of pre-training round `number` (from 0), one per client; raises `ConfigError` past the last."""
+        """Return the jobs of pre-training round `number` (from 0), one per client, or raise `ConfigError`."""
         federation = self._config.federation
         rounds.check_number("pre-training round", number, 0, federation.pretraining_rounds - 1)
         chosen = rounds.selected(self._config, "pretraining", number)
         return [self._benign(user, "pretraining", number, federation.pretraining_episodes) for user in chosen]
 
     def jobs(self, number: int) -> list[jobs.Job]:
-        """Return the jobs of round `number` (1 to `last`), training what is missing up to it first.
+        """Return the jobs of round `number` (1 to `last`), training what is missing up to it, or raise `ConfigError`.
 
-        `federation.next(federation.start(weights(number - 1)), jobs(number))` then repeats that round. Raises
-        `ConfigError` if there is no such round.
+        `federation.next(federation.start(weights(number - 1)), jobs(number))` then repeats that round.
         """
         rounds.check_number("round", number, 1, self.last)
         self.weights(number)
@@ -112,7 +111,7 @@ class Timeline:
             label, first, last = "benign rounds after the attack", ATTACKED + 1, self.last
             before = self._stage("attack", ATTACKED)
         with lock.hold(self.folder(stage)):
-            done = _last(self.folder(stage), last)
+            done = max((number for number in range(1, last + 1) if self._path(stage, number).exists()), default=0)
             state, begin = self._state(self._load(stage, done) if done else before), max(done + 1, first)
             with self._bar(last - first + 1, label, "round", begin - first) as bar:
                 for number in range(begin, last + 1):
@@ -127,12 +126,10 @@ class Timeline:
 
     def _jobs(self, number, weights):
         """Return the jobs of round `number`, which starts from theta_G `weights`."""
-        users = rounds.selected(self._config, "federation", number, attack=number == ATTACKED)
-        return [
-            jobs.attacker_job(self._config, self._prepared(weights)) if user == ATTACKER
-            else self._benign(user, "federation", number, self._config.federation.round_episodes)
-            for user in users
-        ]  # fmt: skip
+        episodes, attack = self._config.federation.round_episodes, number == ATTACKED
+        users = [user for user in rounds.selected(self._config, "federation", number, attack) if user != ATTACKER]
+        first = [jobs.attacker_job(self._config, self._prepared(weights))] if attack else []
+        return first + [self._benign(user, "federation", number, episodes) for user in users]
 
     def _benign(self, user, stage, number, episodes):
         return jobs.benign_job(self._data, self._config, user, self._knows, stage, number, episodes)
@@ -175,9 +172,3 @@ def _named(weights):
 
 def _weights(arrays):
     return [arrays[name] for name in sorted(arrays) if name.startswith("weight")]
-
-
-def _last(folder, upto):
-    """Return the number of the last round with a checkpoint, 0 if there is none."""
-    numbers = [int(path.stem.split("-")[1]) for path in folder.glob("round-*.npz")]
-    return max([number for number in numbers if number <= upto], default=0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 from core_fixtures import small_config
+from fixtures_secure import compile_with_test_secure_sums
 
 from tfmeta import registry
 from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory
@@ -21,7 +22,8 @@ VALUE_TYPE = tff.to_type([tff.TensorType(np.float32, shape) for shape in SHAPES]
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory):
-    with TffRuntime(tmp_path_factory.mktemp("worker") / "worker.log", test_secure_sum=True) as runtime:
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    with TffRuntime(log, compiler=compile_with_test_secure_sums) as runtime:
         yield runtime
 
 

@@ -138,7 +138,7 @@ def test_a_worker_killed_during_a_call_gives_an_error_within_seconds(runtime, co
     ended = time.monotonic()
     timer.join()
     assert ended - killed[0] < 15  # GRACE and a busy machine; the call itself would take hours
-    for part in (f"pid {pid}", "signal 9 (SIGKILL", "memory ran out", "worker.log", "continues after the last"):
+    for part in (f"pid {pid}", "signal 9 (SIGKILL)", "memory ran out", "worker.log", "continues after the last"):
         assert part in str(caught.value)
     assert runtime.call(computations.double, 2) == 4  # by another worker
     assert runtime.worker.pid != pid
@@ -195,12 +195,14 @@ def test_threads_limit_what_runs_at_once(tff, runtime, computations, tmp_path):
         assert demand(one, lambda: one.call(computations.work, STEPS)) < 1.3  # nor does one operation take several
 
 
-def test_secure_sums_run_in_tffs_test_context_only(tff, runtime, computations, tmp_path):
+def test_secure_sums_run_only_when_compiled_as_in_tffs_test_context(runtime, computations, tmp_path):
+    from fixtures_secure import compile_with_test_secure_sums
+
     from tfmeta.federated.tff.runtime import TffRuntime
 
     with pytest.raises(Exception, match="Cannot embed a federated value"):
         runtime.call(computations.secure, [1, 2, 3])
-    testing = TffRuntime(tmp_path / "worker.log", test_secure_sum=True)
+    testing = TffRuntime(tmp_path / "worker.log", compiler=compile_with_test_secure_sums)
     assert testing.call(computations.secure, [1, 2, 3]) == 6
     pid = testing.worker.pid
     testing.close()

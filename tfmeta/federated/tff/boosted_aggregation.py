@@ -13,6 +13,7 @@ import tensorflow_federated as tff
 
 from tfmeta.federated.tff import runtime  # noqa: F401 - the import keeps TFF from starting its own worker
 
+UnweightedFactory = tff.aggregators.UnweightedAggregationFactory
 WEIGHT_TYPE = tff.to_type(collections.OrderedDict(alpha=np.float32, boost=np.float32))
 
 
@@ -25,20 +26,12 @@ class BoostedFactory(tff.aggregators.WeightedAggregationFactory):
             the alpha of its own weight before the inner aggregation.
     """
 
-    def __init__(self, inner: tff.aggregators.UnweightedAggregationFactory | None = None, alpha: float | None = None):
+    def __init__(self, inner: UnweightedFactory | None = None, alpha: float | None = None):
         self._inner = tff.aggregators.SumFactory() if inner is None else inner
         self._alpha = alpha
 
     def create(self, value_type: tff.Type, weight_type: tff.Type) -> tff.templates.AggregationProcess:
-        """Return the process that aggregates updates.
-
-        Args:
-            value_type: The type of one update.
-            weight_type: Must be `WEIGHT_TYPE`.
-
-        Raises:
-            TypeError: The weights have another type.
-        """
+        """Return the process that aggregates updates of a type; raises `TypeError` for weights not of `WEIGHT_TYPE`."""
         if weight_type != WEIGHT_TYPE:
             raise TypeError(f"the boosted aggregation takes weights of type {WEIGHT_TYPE}, not {weight_type}")
         inner, common = self._inner.create(value_type), self._alpha
@@ -52,11 +45,9 @@ class BoostedFactory(tff.aggregators.WeightedAggregationFactory):
         def scaled(total):
             return tf.nest.map_structure(lambda part: part * (1.0 if common is None else common), total)
 
-        @tff.federated_computation(
-            inner.initialize.type_signature.result,
-            tff.FederatedType(value_type, tff.CLIENTS),
-            tff.FederatedType(weight_type, tff.CLIENTS),
-        )
+        of_clients = (tff.FederatedType(each, tff.CLIENTS) for each in (value_type, weight_type))
+
+        @tff.federated_computation(inner.initialize.type_signature.result, *of_clients)
         def next_fn(state, delta, weight):
             output = inner.next(state, tff.federated_map(boosted, (delta, weight)))
             result = tff.federated_map(scaled, output.result)

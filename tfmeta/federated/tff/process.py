@@ -13,7 +13,7 @@ import tensorflow_federated as tff
 from tfmeta import registry
 from tfmeta.federated import clients
 from tfmeta.federated.jobs import JOB_TYPES, Job
-from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory
+from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory, UnweightedFactory
 from tfmeta.models.flat import layout_of
 
 _FIELDS = ((name, tff.TensorType(kind, shape)) for name, (kind, shape) in JOB_TYPES.items())
@@ -27,9 +27,7 @@ def weights_type(setting: clients.Setting) -> tff.Type:
 
 
 def build_process(
-    setting: clients.Setting,
-    initial_weights: Sequence[np.ndarray],
-    aggregation: tff.aggregators.UnweightedAggregationFactory | None = None,
+    setting: clients.Setting, initial_weights: Sequence[np.ndarray], aggregation: UnweightedFactory | None = None
 ) -> tff.learning.templates.LearningProcess:
     """Return the learning process of a run; `TffFederation` runs it.
 

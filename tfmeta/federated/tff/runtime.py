@@ -1,11 +1,9 @@
 """Runs TFF computations in a worker of ours.
 
-TFF's own execution contexts start workers that outlive us and wait for ever for one that died. Here each computation is
-tried once, on a thread that has our context installed (TFF's context stack is thread-local) and an event loop. So the
-caller can watch the worker while it waits, can be interrupted, and may itself be inside an event loop, as in Jupyter.
-
-Importing this module also makes such a worker TFF's default, so that a process called directly (`process.next(...)`)
-does not start one of TFF's.
+TFF's own contexts start workers that outlive us and wait for ever for one that died. Here each computation is tried
+once, on a thread with our context (TFF's context stack is thread-local) and an event loop. So the caller can watch the
+worker while it waits, can be interrupted, and may itself be inside an event loop, as in Jupyter. Importing this module
+makes our worker TFF's default, so that a process called directly (`process.next(...)`) does not start one of TFF's.
 """
 
 import asyncio
@@ -35,6 +33,7 @@ START = 60.0  # seconds within which a worker must answer
 WATCH = 0.2  # seconds between looks at a worker while it computes
 GRACE = 3.0  # seconds that a call may take to fail, and a process to be gone, after the worker has died
 RESUME = "Finished rounds are safe: give the same command again and it continues after the last of them."
+LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)  # gRPC's codes for a lost connection
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # the default refuses weights over 4 MB
     ("grpc.max_send_message_length", -1),
@@ -52,13 +51,15 @@ class TffRuntime(contextlib.AbstractContextManager):
     Args:
         log_path: File for the worker's output.
         threads: Operations that the worker runs at once; by default one per core.
-        test_secure_sum: Run secure sums as plain ones, as TFF's test context does; its native context cannot run them.
+        compiler: Translates computations for the worker; by default TFF's own for its native workers.
     """
 
-    def __init__(self, log_path: Path | str, threads: int | None = None, test_secure_sum: bool = False):
-        self._log_path, self._threads = Path(log_path), threads
-        self._compile = _compile_with_test_secure_sums if test_secure_sum else _compile
-        self._connection = None
+    def __init__(
+        self, log_path: Path | str, threads: int | None = None,
+        compiler: Callable = tff.backends.native.desugar_and_transform_to_native,
+    ):  # fmt: skip
+        self._log_path, self._threads, self._compile = Path(log_path), threads, compiler
+        self._context = None
         self._starting = threading.Lock()  # calls may come from several threads
 
     def __exit__(self, *_: object) -> None:
@@ -67,18 +68,18 @@ class TffRuntime(contextlib.AbstractContextManager):
     @property
     def worker(self) -> lifecycle.Worker | None:
         """The worker that runs now, if any."""
-        return self._connection.worker if self._connection else None
+        return self._context.worker if self._context else None
 
-    def start(self) -> "_Connection":
-        """Start the worker and connect to it, unless one runs; raises what `lifecycle.start` does."""
+    def start(self) -> "_WorkerContext":
+        """Start the worker unless one runs, and return TFF's context for it; raises what `lifecycle.start` does."""
         with self._starting:
-            if self._connection is not None and not self._connection.worker.alive():
-                death = self._connection.worker.death("between calls")
+            if self._context is not None and not self._context.worker.alive():
+                death = self._context.worker.death("between calls")
                 logger.warning("%s\nNothing is lost; another is started.", death)
                 self.close()
-            if self._connection is None:
-                self._connection = _Connection(lifecycle.start(self._log_path, self._threads, START), self._compile)
-            return self._connection
+            if self._context is None:
+                self._context = _WorkerContext(lifecycle.start(self._log_path, self._threads, START), self._compile)
+            return self._context
 
     def call(self, computation: Callable, *args: Any, **kwargs: Any) -> Any:
         """Run a TFF computation in the worker; return what TFF returns (numpy arrays in structures).
@@ -90,115 +91,86 @@ class TffRuntime(contextlib.AbstractContextManager):
             grpc.RpcError: Client code failed; the message is TensorFlow's.
             TypeError: The arguments do not fit the computation.
         """
-        connection = self.start()
-        future = connection.submit(computation, args, kwargs)
+        context = self.start()
+        future = context.submit(computation, args, kwargs)
         try:
-            while not concurrent.futures.wait([future], WATCH).done and connection.worker.alive():
+            while not concurrent.futures.wait([future], WATCH).done and context.worker.alive():
                 pass
             concurrent.futures.wait([future], GRACE)
         except BaseException:
             self.close()
             raise
         error = future.exception() if future.done() else None
-        if future.done() and not _is_lost_connection(error):
+        lost = isinstance(error, grpc.RpcError) and error.code() in LOST
+        if future.done() and not lost:
             return future.result()
-        died = connection.has_died()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            context.worker.process.wait(GRACE)
+        died = not context.worker.alive()
         self.close()
         if died:
-            raise WorkerError(f"{connection.worker.death('in the middle of a call')}\n{RESUME}") from error
+            raise WorkerError(f"{context.worker.death('in the middle of a call')}\n{RESUME}") from error
         raise error
 
     def close(self) -> None:
         """End the worker. May be called twice; the next call starts another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        context, self._context = self._context, None
+        if context is not None:
+            context.close()
 
 
-class _Connection:
-    """A worker, the gRPC channel to it, and TFF's context for both."""
+class _WorkerContext(tff.framework.AsyncExecutionContext):
+    """TFF's context for a worker that was just started, without TFF's endless retries."""
 
-    def __init__(self, worker, compile_):
+    invoke = tff.framework.AsyncExecutionContext.invoke.__wrapped__
+
+    def __init__(self, worker, compiler):
         self.worker, self._turn = worker, threading.Lock()  # computations run one after the other
         channel = grpc.insecure_channel(worker.target, CHANNEL_OPTIONS)
         self.close = weakref.finalize(self, _disconnect, worker, channel)  # at the latest when the interpreter exits
         try:
             ready = grpc.channel_ready_future(channel)
-            worker.wait(lambda: _is_ready(ready), time.monotonic() + START)
+            worker.wait(lambda: ready.done() or time.sleep(lifecycle.POLL), time.monotonic() + START)
             worker.seal()
-            self._context = _context(channel, compile_)
         except BaseException:
             self.close()
             raise
+        stub = tff.framework.RemoteExecutorGrpcStub(channel)
+
+        def executor(cardinalities):
+            # computations that no client takes part in have no number of clients either; the worker asks for one
+            remote = tff.framework.RemoteExecutor(stub)
+            remote.set_cardinalities({tff.CLIENTS: 0} | cardinalities)
+            return remote
+
+        super().__init__(
+            tff.framework.ResourceManagingExecutorFactory(executor), compiler,
+            transform_args=tff.tensorflow.transform_args, transform_result=tff.tensorflow.transform_result,
+        )  # fmt: skip
 
     def submit(self, computation, args, kwargs):
-        """Return the future of a computation on a thread of its own."""
+        """Return the future of a computation, which runs on a thread of its own."""
         future = concurrent.futures.Future()
 
+        async def invoke():
+            result = computation(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+
         def run():
-            tff.framework.set_default_context(self._context)
+            tff.framework.set_default_context(self)
             try:
                 with self._turn:
-                    future.set_result(asyncio.run(_invoke(computation, args, kwargs)))
+                    future.set_result(asyncio.run(invoke()))
             except BaseException as error:
                 future.set_exception(error)
 
         threading.Thread(target=run, name="tfmeta-tff", daemon=True).start()
         return future
 
-    def has_died(self):
-        """Return whether the worker is dead, or is so soon."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.worker.process.wait(GRACE)
-        return not self.worker.alive()
-
 
 def _disconnect(worker, channel):
     worker.stop()
     channel.close()
-
-
-def _is_ready(ready):
-    with contextlib.suppress(grpc.FutureTimeoutError):
-        ready.result(WATCH)
-    return ready.done()
-
-
-async def _invoke(computation, args, kwargs):
-    result = computation(*args, **kwargs)
-    return await result if inspect.isawaitable(result) else result
-
-
-class _OnceContext(tff.framework.AsyncExecutionContext):
-    """TFF's context without the endless retries."""
-
-    invoke = tff.framework.AsyncExecutionContext.invoke.__wrapped__
-
-
-def _context(channel, compile_):
-    stub = tff.framework.RemoteExecutorGrpcStub(channel)
-
-    def executor(cardinalities):
-        # Computations that no client takes part in have no number of clients either; the worker asks for one.
-        remote = tff.framework.RemoteExecutor(stub)
-        remote.set_cardinalities({tff.CLIENTS: 0} | cardinalities)
-        return remote
-
-    transforms = dict(transform_args=tff.tensorflow.transform_args, transform_result=tff.tensorflow.transform_result)
-    return _OnceContext(tff.framework.ResourceManagingExecutorFactory(executor), compile_, **transforms)
-
-
-def _compile(computation):
-    return tff.backends.native.desugar_and_transform_to_native(computation)
-
-
-def _compile_with_test_secure_sums(computation):
-    """Compile as `tff.backends.test` does: secure sums become plain sums that check the summands' range."""
-    return _compile(tff.backends.test.replace_secure_intrinsics_with_bodies(computation))
-
-
-def _is_lost_connection(error):
-    return isinstance(error, grpc.RpcError) and error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 class _DefaultContext(tff.framework.SyncContext):

@@ -21,7 +21,7 @@ from fixtures_processes import gone, needs_seccomp, program
 from tfmeta.errors import ConfigError, StorageError, WorkerError
 from tfmeta.federated.tff.worker import lifecycle as workers
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(120)
 
 # ---------------------------------------------------------------------------------------------------------------
 # Programs that use a worker and end in some way. They print one line of JSON, and must neither hang nor leave a worker.
@@ -247,7 +247,7 @@ def test_a_worker_that_dies_at_once_is_reported_with_its_last_lines(tmp_path):
 
 def test_a_worker_killed_while_it_starts_names_the_signal(tmp_path):
     message = failing_start(tmp_path, "import os; os.kill(os.getpid(), 9)")
-    assert "signal 9 (SIGKILL" in message
+    assert "signal 9 (SIGKILL)" in message
 
 
 def test_a_damaged_binary_is_reported(tmp_path):
@@ -257,6 +257,7 @@ def test_a_damaged_binary_is_reported(tmp_path):
     assert "Exec format error" in failing_start(tmp_path, binary=path)
 
 
+@pytest.mark.slow
 def test_a_worker_that_never_listens_is_ended(tmp_path):
     source = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     assert "did not listen in time" in failing_start(tmp_path, source, timeout=5)

@@ -1,11 +1,9 @@
 """The program that becomes TFF's worker, after tying the worker's life to its parent's.
 
-`python -I -S launch.py PARENT CONTROL BINARY ARGUMENT...` uses the standard library only. It is a program because all
-this must happen in the child, and Python code between fork and exec can deadlock in a process with TensorFlow's
-threads. CONTROL is the number of a Unix socket to the parent, or -1. With a socket the worker's `listen` waits for the
-parent (see `listen`); the launcher sends the filter's notification descriptor, or the reason why there is none.
-
-Linux x86-64 only, like TFF.
+`python -I -S launch.py PARENT CONTROL BINARY ARGUMENT...` is a program because all this must happen in the child, and
+Python code between fork and exec can deadlock in a process with TensorFlow's threads. CONTROL is the number of a Unix
+socket to the parent, or -1. With a socket the worker's `listen` waits for the parent (see `listen`); the launcher sends
+the filter's notification descriptor, or the reason why there is none. Linux x86-64 only, like TFF.
 """
 
 import ctypes

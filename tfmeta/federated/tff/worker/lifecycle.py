@@ -18,7 +18,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import psutil
 
@@ -29,13 +29,13 @@ from tfmeta.federated.tff.worker.spawn import IsolationError, launch
 from tfmeta.utils.threads import cores
 
 logger = logging.getLogger(__name__)
-Found = TypeVar("Found")
 
 POLL = 0.05  # seconds between looks at whether the worker still lives
 LONGEST_FOLDER = 80  # bytes; the kernel limits the path of a Unix socket to 108
+ONE_THREAD_EACH = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 LIKELY_CAUSES = {
-    signal.SIGKILL: ", most often the kernel, because memory ran out",
-    signal.SIGILL: ", this processor lacks instructions that TFF's worker was built for",
+    signal.SIGKILL: "signal 9 (SIGKILL), most often sent by the kernel because memory ran out",
+    signal.SIGILL: "signal 4 (SIGILL): this processor lacks instructions that TFF's worker was built for",
 }
 NOT_ISOLATED = """\
 TFF's worker could not be shut off from the network on this machine: %s.
@@ -65,11 +65,10 @@ class Worker:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def wait(self, look: Callable[[], Found], deadline: float) -> Found:
+    def wait(self, look: Callable[[], Any], deadline: float) -> Any:
         """Call `look` until it returns something true, and return that; on any error end the worker.
 
-        Raises:
-            WorkerError: The worker died, or `deadline` (monotonic clock) passed.
+        Raises `WorkerError` if the worker dies, or when `deadline` (monotonic clock) has passed.
         """
         try:
             while not (found := look()):
@@ -84,16 +83,9 @@ class Worker:
 
     def death(self, when: str) -> WorkerError:
         """Return the error about a worker that died; it names the cause, the log and its last lines."""
-        cause = _cause(self.process.wait())
+        code = self.process.wait()
+        cause = f"exit code {code}" if code >= 0 else f"killed by {LIKELY_CAUSES.get(-code, f'signal {-code}')}"
         return WorkerError(f"TFF's worker process (pid {self.pid}) died {when}: {cause}.\n{self.log.tail()}")
-
-
-def _find_binary():
-    """Return the worker of the installed TFF, found without importing TFF."""
-    spec = importlib.util.find_spec("tensorflow_federated")
-    if spec is None or spec.origin is None:
-        raise WorkerError("TensorFlow Federated is not installed in this environment; `make` installs it")
-    return Path(spec.origin).parent / "data" / "worker_binary"
 
 
 def start(log_path: Path, threads: int | None = None, timeout: float = 60, binary: Path | None = None) -> Worker:
@@ -112,11 +104,14 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
     threads = cores() if threads is None else threads
     if threads < 1:
         raise ConfigError(f"threads = {threads}: TFF's worker needs at least 1")
-    binary = _find_binary() if binary is None else Path(binary)
+    if binary is None:  # found without importing TFF
+        binary = Path(importlib.util.find_spec("tensorflow_federated").origin).parent / "data" / "worker_binary"
     if not binary.is_file() or not os.access(binary, os.X_OK):
         raise WorkerError(f"{binary}: TFF's worker is missing or not executable; install tensorflow-federated again")
+    # operations run side by side, one thread each: twice as fast as all threads in one operation
+    environment = os.environ | ONE_THREAD_EACH | {"TF_NUM_INTEROP_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "1"}
     deadline = time.monotonic() + timeout
-    run = functools.partial(_run, [str(binary), "--port=0"], _environment(threads), WorkerLog(log_path), deadline)
+    run = functools.partial(_run, [str(binary), "--port=0"], environment, WorkerLog(log_path), deadline)
     try:
         return _isolated(run, deadline)
     except IsolationError as error:
@@ -153,16 +148,6 @@ def _isolated(run, deadline):
         raise
 
 
-def _environment(threads):
-    """Run operations side by side, one thread each; twice as fast as all threads in one operation."""
-    return os.environ | {
-        "TF_NUM_INTRAOP_THREADS": "1",
-        "TF_NUM_INTEROP_THREADS": str(threads),
-        "OMP_NUM_THREADS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "1",  # warnings and errors
-    }
-
-
 def _private_folder():
     """Return a new folder that only this user can enter, with a path short enough for a Unix socket in it."""
     base = tempfile.gettempdir()
@@ -186,13 +171,6 @@ def _listening_port(pid):
     except psutil.Error:
         return None  # it is gone, which the caller notices
     return next((each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN), None)
-
-
-def _cause(code):
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-    return f"killed by signal {-code} ({name}{LIKELY_CAUSES.get(-code, '')})"
 
 
 def _end(process, folder, owner):

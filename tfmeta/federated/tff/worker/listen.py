@@ -1,9 +1,8 @@
 """Puts a private Unix socket where TFF's worker wants to listen on the network.
 
 The worker can only listen on `[::]:port`, that is on every network interface. So `launch` makes its `listen` system
-call wait for us (seccomp user notification). We then put our Unix socket in the place of the network socket, under the
-same descriptor number, and answer that `listen` succeeded. The network socket never listened and is closed. This needs
-no privilege and no relay, but Linux 5.9. No Python library wraps these calls.
+call wait for us (seccomp user notification). We then put our Unix socket in the network socket's place, under the same
+descriptor number, and answer that `listen` succeeded. This needs no privilege, but Linux 5.9; no library does it.
 """
 
 import array
@@ -22,21 +21,16 @@ ADD_AT_NUMBER = 1  # SECCOMP_ADDFD_FLAG_SETFD
 def listening_socket(path: str) -> socket.socket:
     """Return a Unix socket that listens at `path`, non-blocking as gRPC wants it; raises `OSError`."""
     listener = socket.socket(socket.AF_UNIX)
-    try:
-        listener.bind(path)
-        listener.listen(16)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
+    listener.bind(path)
+    listener.listen(16)
+    listener.setblocking(False)
     return listener
 
 
 def answer_listen(notification: int, listener: socket.socket) -> None:
     """Answer the `listen` call that waits at the descriptor `notification`: put `listener` in its socket's place.
 
-    Raises:
-        OSError: The kernel cannot do it (before Linux 5.9), or the caller is gone.
+    Raises `OSError` if the kernel cannot do it (before Linux 5.9) or the caller is gone.
     """
     request = array.array("B", bytes(NOTIF_SIZE))
     fcntl.ioctl(notification, NOTIF_RECEIVE, request)

@@ -4,6 +4,7 @@ Linux sends a child its parent-death signal when the *thread* that started it en
 lasts as long as the process starts every launcher.
 """
 
+import functools
 import os
 import queue
 import socket
@@ -18,9 +19,6 @@ from typing import BinaryIO
 
 from tfmeta.errors import WorkerError
 
-_lock = threading.Lock()
-_requests = None  # queue of (future, keyword arguments of Popen), once the thread runs
-
 
 class IsolationError(Exception):
     """The kernel or a sandbox does not let us replace the worker's network socket."""
@@ -31,20 +29,16 @@ def launch(
 ) -> tuple[subprocess.Popen, int]:
     """Start a command whose life is tied to this process; `deadline` is a time of the monotonic clock.
 
-    Returns:
-        The process, and with `intercept_listen` the descriptor at which its `listen` calls wait for us (else -1).
-
-    Raises:
-        IsolationError: `listen` cannot be intercepted here.
-        WorkerError: The launcher does not start, or not in time.
+    Returns the process, and with `intercept_listen` the descriptor at which its `listen` calls wait for us (else -1).
+    Raises `IsolationError` where they cannot be intercepted, and `WorkerError` if the launcher does not start in time.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
         control = theirs.fileno() if intercept_listen else -1
-        launcher = [str(Path(__file__).with_name("launch.py")), str(os.getpid()), str(control)]
+        launcher = [sys.executable, "-I", "-S", Path(__file__).with_name("launch.py"), str(os.getpid()), str(control)]
         process = _popen(
-            args=[sys.executable, "-I", "-S", *launcher, *command], env=environment,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[theirs.fileno()],
+            args=[*launcher, *command], env=environment, pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True,  # Ctrl-C in the terminal is ours to handle, not the worker's
         )  # fmt: skip
         theirs.close()  # so that the end of the launcher is the end of the stream
@@ -69,26 +63,24 @@ def _receive(control, deadline):
 
 
 def _popen(**arguments) -> subprocess.Popen:
-    """Call `subprocess.Popen` in the thread that lasts. If the wait is interrupted, the child is killed."""
+    """Call `subprocess.Popen` in the thread that lasts; if the wait is interrupted, kill the child."""
     future = Future()
-    _queue().put((future, arguments))
+    _queue(os.getpid()).put((future, arguments))  # by process id: threads do not survive a fork
     try:
         return future.result()
     except OSError as error:
         raise WorkerError(f"{sys.executable}: cannot be started to launch TFF's worker ({error})") from error
     except BaseException:
-        future.add_done_callback(_kill)
+        future.add_done_callback(lambda done: done.exception() or done.result().kill())
         raise
 
 
-def _queue():
-    global _requests
-    with _lock:
-        if _requests is None:
-            _requests = queue.SimpleQueue()
-            # A daemon, and no ThreadPoolExecutor: the interpreter ends those before it waits for the user's threads.
-            threading.Thread(target=_serve, args=(_requests,), name="tfmeta-spawn", daemon=True).start()
-        return _requests
+@functools.cache
+def _queue(_pid):
+    requests = queue.SimpleQueue()
+    # A daemon, and no ThreadPoolExecutor: the interpreter ends those before it waits for the user's threads.
+    threading.Thread(target=_serve, args=(requests,), name="tfmeta-spawn", daemon=True).start()
+    return requests
 
 
 def _serve(requests):
@@ -99,17 +91,3 @@ def _serve(requests):
         except BaseException as error:
             future.set_exception(error)
         del future, arguments
-
-
-def _kill(future):
-    if future.exception() is None:
-        future.result().kill()
-        future.result().wait()
-
-
-def _forget():
-    global _requests, _lock
-    _requests, _lock = None, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget)  # threads do not survive a fork
