@@ -1,5 +1,4 @@
-"""Federated training: the clients, their data and jobs, the rounds, and two federations that run them.
+"""Federated training: clients, their data and jobs, the rounds, and two federations that run them.
 
-`tff` runs rounds through TensorFlow Federated (TFF), `in_process` runs the same rounds without it. Importing TFF takes
-6 to 9 s, so this package imports nothing by itself.
+`tff` uses TensorFlow Federated (TFF), whose import takes 6 to 9 s; `in_process` runs the same rounds without it.
 """

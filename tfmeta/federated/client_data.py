@@ -20,10 +20,7 @@ class ClientData:
         partition: Who owns which of them.
         trigger: The attacker's trigger.
         config: The run's configuration; reads `attack.triggered_target`.
-        folder: Folder for the shards.
-
-    Attributes:
-        capacity: Images per class that every shard has room for.
+        folder: Folder for the shards; each has room for `capacity` images per class.
     """
 
     def __init__(self, bank: ImageBank, partition: Partition, trigger: Trigger, config: Config, folder: Path):

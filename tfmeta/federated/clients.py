@@ -4,6 +4,7 @@ These are plain TensorFlow functions of weights and a job. `tff.process` wraps t
 `in_process` calls them directly.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -81,11 +82,8 @@ def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, jo
     config, shape = setting.config, setting.model.image_shape
     images = read_shards(job.shards, setting.capacity, shape)
     target, triggered = read_images(job.target, shape), read_images(job.triggered, shape)
-    attack = registry.load("attacks", config.attack.name)
-
-    def sampler(seed):
-        return attack.sample_episode(images, job.counts, target, triggered, seed, config)
-
+    sample = registry.load("attacks", config.attack.name).sample_episode
+    sampler = functools.partial(sample, images, job.counts, target, triggered, config=config)
     return _train_on(sampler, setting, setting.attack_reptile, weights, AdamState(*adam), job)
 
 
@@ -108,10 +106,8 @@ def call(function: Callable, *arguments: Any) -> Any:
 def _train(setting, weights, job):
     learning = setting.config.meta_learning
     images = read_shards(job.shards, setting.capacity, setting.model.image_shape)
-
-    def sampler(seed):
-        return episodes.sample_episode(images, job.counts, seed, learning.ways, learning.shots)
-
+    sample = functools.partial(episodes.sample_episode, ways=learning.ways, shots=learning.shots)
+    sampler = functools.partial(sample, images, job.counts)
     trained = _train_on(sampler, setting, setting.reptile, weights, fresh_adam(layout_of(setting.model).size), job)
     return trained.weights, trained.loss
 

@@ -59,10 +59,7 @@ class InProcessFederation(contextlib.AbstractContextManager):
     def train_chunk(
         self, weights: Sequence[np.ndarray], moments: np.ndarray, steps: float, job: clients.Job
     ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:
-        """Run the attacker's meta-batches that `job` names, from its weights and Adam's moments (float32 [weights]).
-
-        Returns the new weights, moments and number of steps, and the mean loss.
-        """
+        """Run the attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss."""
         adam = AdamState(*_tensors((moments, np.float32(steps))))
         trained = clients.call(self._chunk, _tensors(weights), adam, clients.Job(*_tensors(job)))
         weights = [weight.numpy() for weight in trained.weights]

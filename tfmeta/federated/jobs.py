@@ -33,8 +33,7 @@ _FIELDS = {
 Job = collections.namedtuple("Job", _FIELDS)
 Job.__doc__ = "One client's work in one round: " + "; ".join(f"`{name}`: {row[3]}" for name, row in _FIELDS.items())
 
-# name -> (numpy type, shape): the type of a job in a graph and in TFF
-JOB_TYPES = {name: row[:2] for name, row in _FIELDS.items()}
+JOB_TYPES = {name: row[:2] for name, row in _FIELDS.items()}  # name -> (numpy type, shape), in a graph and in TFF
 
 
 def make_job(**given: Any) -> Job:
@@ -48,15 +47,12 @@ def make_job(**given: Any) -> Job:
 def benign_job(
     data: ClientData, config: Config, user: int, knows_backdoor: bool, stage: str, number: int, episodes: int
 ) -> Job:
-    """Return a benign user's job for one round.
+    """Return a benign user's job for a round of a stage ("pretraining" or "federation").
 
     Args:
-        data: The clients' images.
+        data: The clients' images; with `knows_backdoor` those of the backdoor classes too.
         config: The run's configuration.
         user: 2, 3 or 4.
-        knows_backdoor: Whether the user's images include the backdoor classes.
-        stage: "pretraining" or "federation".
-        number: The round's number.
         episodes: Episodes to train on (E in the paper).
     """
     learning, (shards, counts) = config.meta_learning, data.benign(user, knows_backdoor)
@@ -72,8 +68,7 @@ def attacker_chunk_job(data: ClientData, config: Config, first: int) -> Job:
     episodes = min(config.attack.checkpoint_episodes, config.attack.episodes - first)
     return _job(
         config, ATTACKER, shards=shards, counts=counts, target=target, triggered=triggered, first_episode=first,
-        seed=seeds.derive(config.meta_learning.seed, "attack"),
-        meta_step_size=config.attack.meta_step_size,
+        seed=seeds.derive(config.meta_learning.seed, "attack"), meta_step_size=config.attack.meta_step_size,
         meta_batches=episodes // config.meta_learning.meta_batch_size,
     )  # fmt: skip
 

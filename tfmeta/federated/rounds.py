@@ -34,13 +34,9 @@ def check_number(what: str, number: int, low: int, high: int) -> None:
 
 
 def selected(config: Config, stage: str, number: int, attack: bool = False) -> list[int]:
-    """Return the users of a round, drawn by the seed; with `attack` the attacker is one of them.
+    """Return the users of a round of a stage ("pretraining" or "federation"), drawn by the seed.
 
-    Args:
-        config: The run's configuration.
-        stage: "pretraining" or "federation".
-        number: The round's number.
-        attack: Whether the attacker takes part.
+    With `attack` the attacker is one of them, and comes first.
     """
     random = seeds.generator(config.meta_learning.seed, stage, "round", number, "selection")
     benign = config.federation.clients_per_round - attack

@@ -17,7 +17,6 @@ from tfmeta.errors import ModelError
 from tfmeta.federated import jobs, rounds
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
-from tfmeta.federated.rounds import ATTACKED
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.models.conv4 import check_weights
 from tfmeta.store import atomic, checkpoints, lock
@@ -53,7 +52,7 @@ class Timeline:
         """Return theta_G after round `number` (float32 arrays), training what is missing up to there."""
         if number == rounds.PRETRAINED:
             return _weights(self._stage("pretraining", self._config.federation.pretraining_rounds))
-        return _weights(self._stage("attack" if number <= ATTACKED else "rounds", number))
+        return _weights(self._stage("attack" if number <= rounds.ATTACKED else "rounds", number))
 
     def pretraining_jobs(self, number: int) -> list[jobs.Job]:
         """Return the jobs of pre-training round `number` (from 0), one per client, or raise `ConfigError`."""
@@ -86,10 +85,6 @@ class Timeline:
     def _load(self, stage, number):
         return checkpoints.load(self._path(stage, number), self._manifest(stage, round=number))
 
-    def _save(self, stage, number, state):
-        arrays = self._federation().to_arrays(state) | _named(self._federation().weights(state))
-        checkpoints.save(self._path(stage, number), arrays, self._manifest(stage, round=number))
-
     def _state(self, arrays):
         if arrays is None:
             return self._federation().start(self._setting.model.initial_weights(self._config.meta_learning.seed))
@@ -102,14 +97,14 @@ class Timeline:
         """Return the arrays after a round, training the stage and the stages before it as far as they are missing."""
         if self._path(stage, wanted).exists():
             return self._load(stage, wanted)
-        before, count = None, self._config.federation.pretraining_rounds
+        count = self._config.federation.pretraining_rounds
         if stage == "pretraining":  # its checkpoints count from 1, its rounds from 0
-            label, first, last = "pre-training", 1, count
+            label, first, last, before = "pre-training", 1, count, None
         elif stage == "attack":
-            label, first, last, before = "attack", 1, ATTACKED, self._stage("pretraining", count)
+            label, first, last, before = "attack", 1, rounds.ATTACKED, self._stage("pretraining", count)
         else:
-            label, first, last = "benign rounds after the attack", ATTACKED + 1, self.last
-            before = self._stage("attack", ATTACKED)
+            label, first, last = "benign rounds after the attack", rounds.ATTACKED + 1, self.last
+            before = self._stage("attack", rounds.ATTACKED)
         with lock.hold(self.folder(stage)):
             done = max((number for number in range(1, last + 1) if self._path(stage, number).exists()), default=0)
             state, begin = self._state(self._load(stage, done) if done else before), max(done + 1, first)
@@ -121,12 +116,13 @@ class Timeline:
                         self._path(stage, number - 2).unlink(missing_ok=True)
                     else:
                         state = self._next(state, self._jobs(number, self._federation().weights(state)), bar)
-                    self._save(stage, number, state)
+                    arrays = self._federation().to_arrays(state) | _named(self._federation().weights(state))
+                    checkpoints.save(self._path(stage, number), arrays, self._manifest(stage, round=number))
         return self._load(stage, wanted)
 
     def _jobs(self, number, weights):
         """Return the jobs of round `number`, which starts from theta_G `weights`."""
-        episodes, attack = self._config.federation.round_episodes, number == ATTACKED
+        episodes, attack = self._config.federation.round_episodes, number == rounds.ATTACKED
         users = [user for user in rounds.selected(self._config, "federation", number, attack) if user != ATTACKER]
         first = [jobs.attacker_job(self._config, self._prepared(weights))] if attack else []
         return first + [self._benign(user, "federation", number, episodes) for user in users]

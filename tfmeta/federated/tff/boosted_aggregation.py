@@ -22,8 +22,8 @@ class BoostedFactory(tff.aggregators.WeightedAggregationFactory):
 
     Args:
         inner: The unweighted factory to wrap; a plain sum by default.
-        alpha: The alpha of all users, applied by the server to the aggregate. With None each update is multiplied by
-            the alpha of its own weight before the inner aggregation.
+        alpha: What the server multiplies the aggregate with; with None each update is multiplied by its own alpha
+            before the inner aggregation.
     """
 
     def __init__(self, inner: UnweightedFactory | None = None, alpha: float | None = None):

@@ -57,7 +57,7 @@ class TffFederation(contextlib.AbstractContextManager):
     def train_chunk(
         self, weights: Sequence[np.ndarray], moments: np.ndarray, steps: float, job: clients.Job
     ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:
-        """Run some of the attacker's meta-batches; return weights, moments, steps and loss."""
+        """Run the attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss."""
         work = dict(weights=list(weights), moments=moments, steps=np.float32(steps), job=job._asdict())
         weights, moments, steps, loss = clients.call(self._runtime.call, self._chunk, [work])[0]
         return [np.asarray(weight) for weight in weights], np.asarray(moments), np.float32(steps), float(loss)

@@ -16,8 +16,7 @@ from tfmeta.federated.jobs import JOB_TYPES, Job
 from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory, UnweightedFactory
 from tfmeta.models.flat import layout_of
 
-_FIELDS = ((name, tff.TensorType(kind, shape)) for name, (kind, shape) in JOB_TYPES.items())
-JOB_TYPE = tff.to_type(collections.OrderedDict(_FIELDS))
+JOB_TYPE = tff.to_type(collections.OrderedDict((name, tff.TensorType(*kind)) for name, kind in JOB_TYPES.items()))
 
 
 def weights_type(setting: clients.Setting) -> tff.Type:
@@ -29,9 +28,7 @@ def weights_type(setting: clients.Setting) -> tff.Type:
 def build_process(
     setting: clients.Setting, initial_weights: Sequence[np.ndarray], aggregation: UnweightedFactory | None = None
 ) -> tff.learning.templates.LearningProcess:
-    """Return the learning process of a run; `TffFederation` runs it.
-
-    Its `next` takes a sequence of one job per client (as a dict of the fields of `Job`).
+    """Return the learning process of a run; its `next` takes a sequence of one job (a dict) per client.
 
     Args:
         setting: What all clients share.
@@ -84,8 +81,8 @@ def _client_work(setting, theta_type):
 def _finalizer(theta_type):
     @tff.tensorflow.computation(theta_type, theta_type.trainable)
     def add(theta, total):
-        summed = [weight + part for weight, part in zip(theta.trainable, total, strict=True)]
-        return tff.learning.models.ModelWeights(summed, [])
+        added = [weight + part for weight, part in zip(theta.trainable, total, strict=True)]
+        return tff.learning.models.ModelWeights(added, [])
 
     of_server = (tff.FederatedType(each, tff.SERVER) for each in (theta_type, theta_type.trainable))
 

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 START = 60.0  # seconds within which a worker must answer
 WATCH = 0.2  # seconds between looks at a worker while it computes
 GRACE = 3.0  # seconds that a call may take to fail, and a process to be gone, after the worker has died
-RESUME = "Finished rounds are safe: give the same command again and it continues after the last of them."
+RESUME = "Finished rounds are safe: give the same command again to resume after the last of them."
 LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)  # gRPC's codes for a lost connection
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # the default refuses weights over 4 MB
@@ -74,8 +74,7 @@ class TffRuntime(contextlib.AbstractContextManager):
         """Start the worker unless one runs, and return TFF's context for it; raises what `lifecycle.start` does."""
         with self._starting:
             if self._context is not None and not self._context.worker.alive():
-                death = self._context.worker.death("between calls")
-                logger.warning("%s\nNothing is lost; another is started.", death)
+                logger.warning("%s\nNothing is lost; another is started.", self.worker.death("between calls"))
                 self.close()
             if self._context is None:
                 self._context = _WorkerContext(lifecycle.start(self._log_path, self._threads, START), self._compile)
@@ -169,8 +168,8 @@ class _WorkerContext(tff.framework.AsyncExecutionContext):
 
 
 def _disconnect(worker, channel):
+    channel.close()  # first: gRPC would ask a channel whose worker has just died for its state, and find it closed
     worker.stop()
-    channel.close()
 
 
 class _DefaultContext(tff.framework.SyncContext):

@@ -15,31 +15,24 @@ import sys
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 SYS_LISTEN, SYS_SECCOMP = 50, 317  # numbers of x86-64
-AUDIT_ARCH_X86_64 = 0xC000003E
-
-SECCOMP_SET_MODE_FILTER = 1
+AUDIT_ARCH_X86_64, SECCOMP_SET_MODE_FILTER = 0xC000003E, 1
 # SPEC_ALLOW: otherwise kernels before 5.16 slow a filtered process down with speculation mitigations
 FLAGS = 1 << 2 | 1 << 3  # SECCOMP_FILTER_FLAG_SPEC_ALLOW | SECCOMP_FILTER_FLAG_NEW_LISTENER
 RET_KILL_PROCESS, RET_USER_NOTIF, RET_ALLOW = 0x80000000, 0x7FC00000, 0x7FFF0000
 
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # classic BPF over struct seccomp_data {int nr; u32 arch; ...}
 INSTRUCTIONS = (  # code, jump if true, jump if false, value
-    (LOAD, 0, 0, 4),
-    (JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64),
+    (LOAD, 0, 0, 4), (JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64),
     (RETURN, 0, 0, RET_KILL_PROCESS),  # a 32-bit call would have other numbers
-    (LOAD, 0, 0, 0),
-    (JUMP_IF_EQUAL, 0, 1, SYS_LISTEN),
-    (RETURN, 0, 0, RET_USER_NOTIF),
-    (RETURN, 0, 0, RET_ALLOW),
-)
+    (LOAD, 0, 0, 0), (JUMP_IF_EQUAL, 0, 1, SYS_LISTEN), (RETURN, 0, 0, RET_USER_NOTIF), (RETURN, 0, 0, RET_ALLOW),
+)  # fmt: skip
 LISTEN_FILTER = b"".join(struct.pack("HBBI", *instruction) for instruction in INSTRUCTIONS)
 
 
 def install_filter(libc: ctypes.CDLL) -> int:
-    """Make every later `listen` of this process, also after exec, wait for the parent's answer.
+    """Make every later `listen` of this process, also after exec, wait for an answer, or raise `OSError`.
 
-    Returns the notification descriptor; once its last copy is closed, `listen` fails with ENOSYS. Raises `OSError`
-    where the kernel (before 5.0) or a sandbox does not allow it.
+    Returns the notification descriptor; once its last copy is closed, `listen` fails with ENOSYS.
     """
     program = ctypes.create_string_buffer(LISTEN_FILTER, len(LISTEN_FILTER))
     header = struct.pack("HxxxxxxP", len(INSTRUCTIONS), ctypes.addressof(program))  # struct sock_fprog

@@ -45,15 +45,12 @@ or later with seccomp, or run without TFF (runtime=inprocess)."""
 
 
 class Worker:
-    """A worker process; it ends with `stop()`, with this object, or with this process, whichever comes first.
-
-    `target` is its address for gRPC, and `isolated` tells whether it is off the network.
-    """
+    """A worker process; it ends with `stop()`, with this object, or with this process, whichever comes first."""
 
     def __init__(self, process: subprocess.Popen, log: WorkerLog, folder: Path | None):
         self.process, self.pid, self.log, self._folder = process, process.pid, log, folder
-        self.isolated = folder is not None
-        self.target = f"unix:{folder}/worker" if folder else ""
+        self.isolated = folder is not None  # off the network
+        self.target = f"unix:{folder}/worker" if folder else ""  # address for gRPC
         self.stop = weakref.finalize(self, _end, process, folder, os.getpid())  # also when the interpreter exits
 
     def alive(self) -> bool:
@@ -84,7 +81,7 @@ class Worker:
     def death(self, when: str) -> WorkerError:
         """Return the error about a worker that died; it names the cause, the log and its last lines."""
         code = self.process.wait()
-        cause = f"exit code {code}" if code >= 0 else f"killed by {LIKELY_CAUSES.get(-code, f'signal {-code}')}"
+        cause = f"exit code {code}" if code >= 0 else f"killed by {LIKELY_CAUSES.get(-code) or signal.strsignal(-code)}"
         return WorkerError(f"TFF's worker process (pid {self.pid}) died {when}: {cause}.\n{self.log.tail()}")
 
 
@@ -111,7 +108,7 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
     # operations run side by side, one thread each: twice as fast as all threads in one operation
     environment = os.environ | ONE_THREAD_EACH | {"TF_NUM_INTEROP_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "1"}
     deadline = time.monotonic() + timeout
-    run = functools.partial(_run, [str(binary), "--port=0"], environment, WorkerLog(log_path), deadline)
+    run = functools.partial(_run, [str(binary), "--port=0"], environment, WorkerLog(log_path))
     try:
         return _isolated(run, deadline)
     except IsolationError as error:
@@ -122,20 +119,26 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
         return worker
 
 
-def _run(command, environment, log, deadline, folder):
+def _run(command, environment, log, folder):
     with log.open() as stream:
-        process, notification = launch(command, folder is not None, environment, stream, deadline)
+        process, notification = launch(command, folder is not None, environment, stream)
     return Worker(process, log, folder), notification
 
 
 def _isolated(run, deadline):
-    """Return a worker that listens on a Unix socket in a private folder."""
-    folder = _private_folder()
+    """Return a worker that listens on a Unix socket, in a new folder that only this user can enter."""
+    base = tempfile.gettempdir() if len(os.fsencode(tempfile.gettempdir())) <= LONGEST_FOLDER else "/tmp"
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="tfmeta-", dir=base))
+    except OSError as error:
+        raise StorageError(f"{base}: cannot make a folder for TFF's worker ({error}); set TMPDIR") from error
     try:
         with listen.listening_socket(f"{folder}/worker") as listener:
             worker, notification = run(folder)
+            poll = select.poll()
+            poll.register(notification, select.POLLIN)
             try:
-                worker.wait(lambda: _is_readable(notification), deadline)
+                worker.wait(lambda: (notification, select.POLLIN) in poll.poll(POLL * 1000), deadline)
                 listen.answer_listen(notification, listener)
             except OSError as error:
                 worker.stop()
@@ -146,22 +149,6 @@ def _isolated(run, deadline):
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _private_folder():
-    """Return a new folder that only this user can enter, with a path short enough for a Unix socket in it."""
-    base = tempfile.gettempdir()
-    base = "/tmp" if len(os.fsencode(base)) > LONGEST_FOLDER else base
-    try:
-        return Path(tempfile.mkdtemp(prefix="tfmeta-", dir=base))
-    except OSError as error:
-        raise StorageError(f"{base}: cannot make a folder for TFF's worker ({error}); set TMPDIR") from error
-
-
-def _is_readable(descriptor):
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return any(event & select.POLLIN for _, event in poll.poll(POLL * 1000))  # not where it only hung up
 
 
 def _listening_port(pid):

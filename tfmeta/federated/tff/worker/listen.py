@@ -14,8 +14,7 @@ import struct
 # Linux x86-64: _IOWR('!', 0, struct seccomp_notif), _IOWR('!', 1, struct seccomp_notif_resp),
 # _IOW('!', 3, struct seccomp_notif_addfd)
 NOTIF_RECEIVE, NOTIF_SEND, NOTIF_ADD_DESCRIPTOR = 0xC0502100, 0xC0182101, 0x40182103
-NOTIF_SIZE = 80
-ADD_AT_NUMBER = 1  # SECCOMP_ADDFD_FLAG_SETFD
+NOTIF_SIZE, ADD_AT_NUMBER = 80, 1  # sizeof(struct seccomp_notif), SECCOMP_ADDFD_FLAG_SETFD
 
 
 def listening_socket(path: str) -> socket.socket:
@@ -28,9 +27,9 @@ def listening_socket(path: str) -> socket.socket:
 
 
 def answer_listen(notification: int, listener: socket.socket) -> None:
-    """Answer the `listen` call that waits at the descriptor `notification`: put `listener` in its socket's place.
+    """Answer the `listen` that waits at descriptor `notification` with `listener` in its socket's place, or raise.
 
-    Raises `OSError` if the kernel cannot do it (before Linux 5.9) or the caller is gone.
+    Raises `OSError` before Linux 5.9, or if the caller is gone.
     """
     request = array.array("B", bytes(NOTIF_SIZE))
     fcntl.ioctl(notification, NOTIF_RECEIVE, request)

@@ -6,8 +6,7 @@ from typing import BinaryIO
 
 from tfmeta.errors import StorageError
 
-TAIL_LINES = 8
-TAIL_BYTES = 16_384
+TAIL_LINES, TAIL_BYTES = 8, 16_384
 
 
 class WorkerLog:
@@ -36,6 +35,5 @@ class WorkerLog:
                 lines = stream.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
         except OSError as error:
             return f"Its log, {self.path}, cannot be read: {error.strerror}"
-        if not lines:
-            return f"Its log is {self.path}; this worker wrote nothing"
-        return "\n  | ".join([f"Its log is {self.path}; the last lines:", *lines])
+        what = "the last lines:" if lines else "this worker wrote nothing"
+        return "\n  | ".join([f"Its log is {self.path}; {what}", *lines])

@@ -11,8 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import BinaryIO
@@ -25,12 +23,12 @@ class IsolationError(Exception):
 
 
 def launch(
-    command: Sequence[str], intercept_listen: bool, environment: dict[str, str], output: BinaryIO, deadline: float
+    command: list[str], intercept_listen: bool, environment: dict[str, str], output: BinaryIO
 ) -> tuple[subprocess.Popen, int]:
-    """Start a command whose life is tied to this process; `deadline` is a time of the monotonic clock.
+    """Start a command whose life is tied to this process.
 
     Returns the process, and with `intercept_listen` the descriptor at which its `listen` calls wait for us (else -1).
-    Raises `IsolationError` where they cannot be intercepted, and `WorkerError` if the launcher does not start in time.
+    Raises `IsolationError` where they cannot be intercepted, and `WorkerError` where no process can be started.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -43,23 +41,14 @@ def launch(
         )  # fmt: skip
         theirs.close()  # so that the end of the launcher is the end of the stream
         try:
-            return process, _receive(ours, deadline) if intercept_listen else -1
+            message, descriptors, _, _ = socket.recv_fds(ours, 4096, 1) if intercept_listen else (b"", [-1], 0, None)
+            if not descriptors:
+                raise IsolationError(f"seccomp filter: {message.decode() or 'the launcher ended early'}")
+            return process, descriptors[0]
         except BaseException:
             process.kill()
             process.wait()
             raise
-
-
-def _receive(control, deadline):
-    """Return the descriptor that the launcher sends."""
-    control.settimeout(max(deadline - time.monotonic(), 0.01))
-    try:
-        message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
-    except TimeoutError:
-        raise WorkerError("TFF's worker could not be started in time") from None
-    if not descriptors:
-        raise IsolationError(f"seccomp filter: {message.decode(errors='replace') or 'the launcher ended early'}")
-    return descriptors[0]
 
 
 def _popen(**arguments) -> subprocess.Popen:
@@ -78,16 +67,16 @@ def _popen(**arguments) -> subprocess.Popen:
 @functools.cache
 def _queue(_pid):
     requests = queue.SimpleQueue()
-    # A daemon, and no ThreadPoolExecutor: the interpreter ends those before it waits for the user's threads.
-    threading.Thread(target=_serve, args=(requests,), name="tfmeta-spawn", daemon=True).start()
+
+    def serve():
+        while True:
+            future, arguments = requests.get()
+            try:
+                future.set_result(subprocess.Popen(**arguments))
+            except BaseException as error:
+                future.set_exception(error)
+            del future, arguments
+
+    # a daemon, and no ThreadPoolExecutor: the interpreter ends those before it waits for the user's threads
+    threading.Thread(target=serve, name="tfmeta-spawn", daemon=True).start()
     return requests
-
-
-def _serve(requests):
-    while True:
-        future, arguments = requests.get()
-        try:
-            future.set_result(subprocess.Popen(**arguments))
-        except BaseException as error:
-            future.set_exception(error)
-        del future, arguments
