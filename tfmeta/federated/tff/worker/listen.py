@@ -27,10 +27,7 @@ def listening_socket(path: str) -> socket.socket:
 
 
 def answer_listen(notification: int, listener: socket.socket) -> None:
-    """Answer the `listen` that waits at descriptor `notification` with `listener` in its socket's place, or raise.
-
-    Raises `OSError` before Linux 5.9, or if the caller is gone.
-    """
+    """Answer the `listen` that waits at descriptor `notification`, with `listener` in its socket's place, or raise."""
     request = array.array("B", bytes(NOTIF_SIZE))
     fcntl.ioctl(notification, NOTIF_RECEIVE, request)
     # struct seccomp_notif {u64 id; u32 pid, flags; struct seccomp_data {int nr; u32 arch; u64 ip, args[6]}}
