@@ -138,7 +138,7 @@ def test_a_worker_killed_during_a_call_gives_an_error_within_seconds(runtime, co
     ended = time.monotonic()
     timer.join()
     assert ended - killed[0] < 15  # GRACE and a busy machine; the call itself would take hours
-    for part in (f"pid {pid}", "signal 9 (SIGKILL)", "memory ran out", "worker.log", "continues after the last"):
+    for part in (f"pid {pid}", "signal 9 (SIGKILL)", "memory ran out", "worker.log", "resume after the last"):
         assert part in str(caught.value)
     assert runtime.call(computations.double, 2) == 4  # by another worker
     assert runtime.worker.pid != pid

@@ -1,6 +1,6 @@
 """Runs TFF computations in a worker of ours.
 
-TFF's own contexts start workers that outlive us and wait for ever for one that died. Here each computation is tried
+TFF's own contexts start workers that outlive us and wait forever for one that died. Here each computation is tried
 once, on a thread with our context (TFF's context stack is thread-local) and an event loop. So the caller can watch the
 worker while it waits, can be interrupted, and may itself be inside an event loop, as in Jupyter. Importing this module
 makes our worker TFF's default, so that a process called directly (`process.next(...)`) does not start one of TFF's.
@@ -127,14 +127,13 @@ class _WorkerContext(tff.framework.AsyncExecutionContext):
         self.worker, self._turn = worker, threading.Lock()  # computations run one after the other
         channel = grpc.insecure_channel(worker.target, CHANNEL_OPTIONS)
         self.close = weakref.finalize(self, _disconnect, worker, channel)  # at the latest when the interpreter exits
+        stub = tff.framework.RemoteExecutorGrpcStub(channel)
         try:
-            ready = grpc.channel_ready_future(channel)
-            worker.wait(lambda: ready.done() or time.sleep(lifecycle.POLL), time.monotonic() + START)
+            worker.wait(lambda: stub.is_ready or time.sleep(lifecycle.POLL), time.monotonic() + START)
             worker.seal()
         except BaseException:
             self.close()
             raise
-        stub = tff.framework.RemoteExecutorGrpcStub(channel)
 
         def executor(cardinalities):
             # computations that no client takes part in have no number of clients either; the worker asks for one
