@@ -1,6 +1,5 @@
 """What a run says while it works, on standard error: bars, log lines, and none of TensorFlow's start-up noise."""
 
-import contextlib
 import functools
 import importlib
 import io
@@ -9,22 +8,21 @@ import os
 import sys
 import threading
 import warnings
+from contextlib import AbstractContextManager, suppress
 from subprocess import PIPE, Popen, TimeoutExpired
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # a notebook without ipywidgets gets bars of text
 from tqdm.auto import tqdm  # noqa: E402
 from tqdm.contrib.logging import tqdm_logging_redirect  # noqa: E402
 
-LINE_SECONDS = 30  # between two lines about a stage, where there is no terminal
 _COUNT = "{n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
-_BAR = "{l_bar}{bar}| " + _COUNT
 _KNOWN_ERRORS = "Unable to register cu(DNN|FFT|BLAS) factory|computation_placer already registered|TF-TRT Warning: "
 _KNOWN_WARNINGS = "pkg_resources is deprecated as an API|Protobuf gencode version .* is .* older than the runtime"
 
 
 class _Lock(type(threading.RLock())):
     def release(self):  # tqdm's tidying up, after a signal before the lock was taken; an error would hide the signal
-        with contextlib.suppress(RuntimeError):
+        with suppress(RuntimeError):
             super().release()
 
 
@@ -44,24 +42,26 @@ class _Lines(Bar):
         logging.getLogger(__name__).info("%s", self)
 
 
-def bar(total: int, desc: str, unit: str, initial: int = 0) -> contextlib.AbstractContextManager[Bar]:
-    """Return a bar of `total` units; without a terminal it is log lines: first, last, and every `LINE_SECONDS`.
+def bar(total: int, desc: str, unit: str, initial: int = 0, every: float = 30) -> AbstractContextManager[Bar]:
+    """Return a bar of `total` units; without a terminal, log lines at the start, at the end and `every` some seconds.
 
     The unit is named in the singular. Nothing is shown if an earlier run did all units (`initial`).
     """
+    notebook = type(sys.stderr).__module__.startswith("ipykernel.")
+    drawn = notebook or sys.stderr.isatty()
     given = dict(total=total, desc=desc, unit=f" {plural(total, unit)}", initial=initial, disable=initial >= total)
-    if type(sys.stderr).__module__.startswith("ipykernel."):  # a bar cannot be above another in a cell's output
-        return Bar(**given, bar_format=_BAR, file=sys.stdout, position=0)
-    if not sys.stderr.isatty():
-        return _Lines(**given, bar_format="{desc}: " + _COUNT, mininterval=LINE_SECONDS, file=io.StringIO())
+    given["bar_format"] = ("{l_bar}{bar}| " if drawn else "{desc}: ") + _COUNT
+    if not drawn:
+        return _Lines(**given, mininterval=every, file=io.StringIO())
+    if notebook:  # a bar cannot be above another in a cell's output
+        return Bar(**given, file=sys.stdout, position=0)
     width = {"dynamic_ncols": True} if os.get_terminal_size(sys.stderr.fileno()).columns else {"ncols": 80}
-    return tqdm_logging_redirect(tqdm_class=Bar, **given, bar_format=_BAR, **width)  # 0 columns: unknown, no bar
+    return tqdm_logging_redirect(tqdm_class=Bar, **given, **width)  # of 0 columns, unknown, tqdm would draw no bar
 
 
 def plural(number: int, unit: str) -> str:
     """Return a unit's name for a number of them: "rounds", "sets of tasks", but "round" for 1."""
-    word, space, rest = unit.partition(" ")
-    return unit if number == 1 else f"{word}s{space}{rest}"
+    return unit if number == 1 else f"{unit} ".replace(" ", "s ", 1).rstrip()
 
 
 def setup_logging(verbose: bool = False) -> None:
@@ -91,5 +91,5 @@ def quiet_tensorflow(*modules: str) -> None:
         os.dup2(screen, 2)
         os.close(screen)
         grep.stdin.close()
-        with contextlib.suppress(TimeoutExpired):  # a process started meanwhile keeps the filter
+        with suppress(TimeoutExpired):  # a process started meanwhile keeps the filter
             grep.wait(timeout=2)
