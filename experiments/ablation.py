@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.measured import MODELS, POOLED, pooled, result
+from experiments.measured import MODELS, POOLED, described, pooled, result
 from tfmeta import registry
 from tfmeta.config import Config
 from tfmeta.datasets.shares import BENIGN
@@ -22,8 +22,8 @@ class Part:
 
     Attributes:
         title: What the table calls it.
-        defence: Name of the defence.
-        changed: Function of the run's configuration that returns the changed fields.
+        defence: A defence's name.
+        changed: Returns the changed fields, given the run's configuration.
         baseline: Whether the model before the attack is measured too.
         start_only: Whether only the start of fine-tuning is shown.
     """
@@ -35,7 +35,7 @@ class Part:
     start_only: bool = False
 
 
-def _faster_head(config: Config) -> dict:
+def _faster_head(config):
     rates = {name: getattr(config.defence, name) for name in ("alpha_learning_rate", "beta_learning_rate")}
     return {name: min(10 * rate, 1.0) for name, rate in rates.items()}
 
@@ -52,7 +52,8 @@ PARTS = {
     "beta-100": Part("beta starts at 100", changed=lambda config: {"beta_initial": 100.0}),
     "head-rate-x10": Part("learning rates of the head x 10", changed=_faster_head),
 }
-NAMES = {f"ablation-{part}": ("a", "c") for part in PARTS}
+NAMES = {f"ablation-{name}": ("a", "c") for name in PARTS}
+TITLES = {f"ablation-{name}": part.title for name, part in PARTS.items()}
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:
@@ -75,11 +76,7 @@ def _curves(sim, name, part, case):
     curves = []
     with sim.bar(len(models) * (len(BENIGN) + 1), f"{name} ({case})", "set of tasks") as bar:
         for split, number in models.items():
-            curves += [
-                {
-                    "user": None, "head": head, "metric": metric, "split": split,
-                    "x": shown, "x_name": "iteration", "task_values": values[rows],
-                }
-                for metric, values in pooled(sim, case, number, points, part.defence, bar.update).items()
-            ]  # fmt: skip
+            values = pooled(sim, case, number, points, part.defence, bar.update)
+            values = {metric: of_points[rows] for metric, of_points in values.items()}
+            curves += described(values, split, head, "iteration", shown)
     return curves

@@ -31,10 +31,9 @@ def accuracies(
     defence: str = "fine_tuning",
     trainer: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return accuracies float32 [points, n] by metric of the model after a round; measured once, then read back.
+    """Return accuracies by metric of the model after a round; they are measured once, then read back.
 
-    Each is a file of its own under `parts/`, so that a run that is killed resumes, and cases, experiments and ablations
-    that measure the same share it.
+    Each measurement is a file under `parts/`, so a killed run resumes, and all experiments that need it share it.
 
     Args:
         sim: A simulation, or a variant of one.
@@ -44,6 +43,9 @@ def accuracies(
         points: Iterations at which to measure.
         defence: A defence's name.
         trainer: The user whose extra local meta-training comes first (appendix A.3), or None.
+
+    Returns:
+        float32 [points, n] by metric: "main" and both backdoor metrics, or "meta_test".
     """
 
     def compute():
@@ -59,7 +61,7 @@ def accuracies(
 def meta_trained(sim: Simulation, case: str, number: int, user: int | None, trainer: int) -> np.ndarray:
     """Return the weights float32 [n, size] from which the tasks start after a user's extra local meta-training.
 
-    Both heads share them (figures A8 and A9), so they are a part of their own.
+    Arguments as in `accuracies`. Both heads share the weights (figures A8 and A9), so they have a file of their own.
     """
 
     def compute():
@@ -81,15 +83,13 @@ def _part(sim, case, number, user, words, trainer, more, compute):
     known = "known" if knows_backdoor(case) else "unknown"
     words = (known, f"round{number:04d}", tasks, *words, trainer and f"by{trainer}", sim.variation)
     path = folder_of(sim) / "parts" / ("-".join(word for word in words if word) + ".npz")
-    manifest = {
-        "part": path.stem, "dataset": sim.bank.dataset, "digest": sim.bank.digest, "fields": sim.config.to_dict(),
-        **more,
-    }  # fmt: skip
+    identity = {"part": path.stem, "dataset": sim.bank.dataset, "digest": sim.bank.digest}
+    manifest = {**identity, "fields": sim.config.to_dict(), **more}
     if path.exists():
         return checkpoints.load(path, manifest)
     values = compute()
     checkpoints.save(path, values, manifest)
-    # in the file's order, as above: a run that was killed here and resumes lists its curves like one that was not
+    # in the file's order, so that a run that is killed here and resumes lists its curves in the same order
     return {name: values[name] for name in sorted(values)}
 
 
@@ -101,7 +101,10 @@ def pooled(
     defence: str,
     report: Callable[[int], None] = lambda done: None,
 ) -> dict[str, np.ndarray]:
-    """Return accuracies by metric as `accuracies` does, the tasks of all benign users one after the other."""
+    """Return accuracies by metric as `accuracies` does, the tasks of all benign users one after the other.
+
+    `report` is called with 1 after each set of tasks.
+    """
     found = {}
     for user in (*BENIGN, None):
         for metric, values in accuracies(sim, case, number, user, points, defence).items():
@@ -111,29 +114,47 @@ def pooled(
 
 
 def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> list[dict]:
-    """Return the curves of all benign users' fine-tuning, for the models before and after the attack."""
-    sim.weights(ATTACKED, case=case)  # train all models first: their bars come before the tasks'
+    """Return the curves of all benign users' fine-tuning, before and after the attack.
+
+    Args:
+        sim: A simulation, or a variant of one.
+        case: "a", "b" or "c".
+        defence: A defence's name.
+        title: What the bar is called.
+    """
+    sim.weights(ATTACKED, case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
     points, head = points_upto(sim.config.evaluation.fine_tuning_steps), registry.load("defences", defence).HEAD
-    # (user of the curve, user of the tasks, who trains): after a user's training meta-test depends on the user too
+    # (user of the curve, user of the tasks, who trains first)
     sets = [(user, user, None) for user in (*BENIGN, None)]
-    if sim.config.defence.extra_episodes:
+    if sim.config.defence.extra_episodes:  # then accuracies on the meta-test tasks depend on who trained too
         sets = [(user, user, user) for user in BENIGN] + [(user, None, user) for user in BENIGN]
     curves = []
     with sim.bar(len(MODELS) * len(sets), f"{title} ({case})", "set of tasks") as bar:
         for split, number in MODELS.items():
             for user, tasks_of, trainer in sets:
                 values = accuracies(sim, case, number, tasks_of, points, defence, trainer)
-                curves += [
-                    {
-                        "user": user, "head": head, "metric": metric, "split": split,
-                        "x": points, "x_name": "iteration", "task_values": task_values,
-                    }
-                    for metric, task_values in values.items()
-                ]  # fmt: skip
+                curves += described(values, split, head, "iteration", points, user)
                 bar.update(1)
     return curves
+
+
+def described(
+    values: dict[str, np.ndarray], split: str, head: str, x_name: str, x: Sequence[float], user: int | None = None
+) -> list[dict]:
+    """Return accuracies by metric as `result` takes them: keyword arguments of `results.curve`.
+
+    Args:
+        values: float32 [points, n] by metric.
+        split: "before" or "after" the attack.
+        head: "softmax" or "matching".
+        x_name: What x counts.
+        x: The points.
+        user: 2, 3, 4, or None for all users together.
+    """
+    shared = {"user": user, "head": head, "split": split, "x": x, "x_name": x_name}
+    return [{**shared, "metric": metric, "task_values": task_values} for metric, task_values in values.items()]
 
 
 def norms(sim: Simulation, case: str) -> dict[str, dict]:
@@ -167,11 +188,11 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
         return path
     with lock.hold(folder):
         begun = provenance.start()
-        described, more, arrays = compute()
-        notes = [*sim.partition.notes, *more.get("notes", ())]  # also where shares are not the paper's (ledger 15)
+        descriptions, more, arrays = compute()
+        notes = [*sim.partition.notes, *more.get("notes", ())]  # the partition's say where shares are not the paper's
         more = {**more, "notes": notes} if notes else more
-        curves = [results.curve(**description) for description in described]
-        values = {results.key(curve): given["task_values"] for curve, given in zip(curves, described, strict=True)}
+        curves = [results.curve(**description) for description in descriptions]
+        values = {results.key(curve): given["task_values"] for curve, given in zip(curves, descriptions, strict=True)}
         document = {
             "experiment": experiment, "case": case, "dataset": sim.bank.dataset, "profile": sim.profile,
             "config": sim.config.to_dict(), "changed": sim.changed, "curves": curves,
@@ -181,7 +202,7 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
 
 
 def _check_digest(path, document, digest):
-    # fonts or a decoder may have changed since; parts and models say so too
+    # fonts or a decoder may have changed since
     there = document["provenance"]["data_digest"]
     if there != digest:
         raise ResultError(

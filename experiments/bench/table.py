@@ -1,5 +1,8 @@
-"""Runs the contenders in turn and prints one table; stores it with where it came from."""
+"""Lets the contenders take turns, then prints and stores the table of ratios."""
 
+import contextlib
+import functools
+import os
 import subprocess
 import sys
 import tempfile
@@ -8,133 +11,128 @@ from pathlib import Path
 
 import psutil
 
-from experiments.bench import adapting, contenders
+from tfmeta.datasets.shares import BENIGN
 from tfmeta.store import atomic, provenance
 from tfmeta.utils import progress, threads
 
-TURNS = 16  # the first of each traces its graph and does not count
+BUDGET, TURNS = 75.0, 6  # no further turn begins that would end after these seconds, or that has this number
+_RATIOS = {  # what is compared -> (numerator, denominator, the bound that it should meet)
+    "time of a naive loop / of the core": ("naive", "core", "at least 1.70"),
+    "time of a round through TFF / in process": ("through TFF", "in process", "at most 1.20"),
+    "the same on colour images (84x84, 32 filters)": ("colour, through TFF", "colour, in process", "at most 1.20"),
+    "time of a step of matching / of supervised fine-tuning": ("matching", "fine_tuning", "at most 1.30"),
+    "rate of the core / of a matrix product": ("core, at a matrix product's rate", "core", "at least 0.60"),
+}
 
 
-def main(out):
-    """Measure, print, and store ``bench.json`` in the folder ``out``."""
+def main(out: Path) -> None:
+    """Measure this machine, print the table, and store it as `bench.json` in the folder `out`.
+
+    Raises:
+        StorageError: the folder cannot be written to.
+    """
     begun = provenance.start()
-    seconds = {f"import {name}": _import_seconds(name) for name in ("tfmeta", "tensorflow", "tensorflow_federated")}
+    progress.quiet_tensorflow("tensorflow_federated")
     threads.side_by_side()
-    with tempfile.TemporaryDirectory() as folder:
-        best, first, memory = _turns(Path(folder), Path(out))
-    document = _document(best, {**seconds, "first round through TFF, its start included": first}, memory)
-    document["provenance"] = provenance.collect("0" * 64, begun)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        first, best = _turns(_contenders(Path(folder), out, stack))
+        memory = [sum(_peaks(psutil.Process().children(True))), *_peaks([psutil.Process()])]
+    document = _document(first, best, memory)
     print(_text(document))
-    atomic.write_json(Path(out) / "bench.json", document)
+    atomic.write_json(out / "bench.json", document | {"provenance": provenance.collect("0" * 64, begun)})
 
 
-def _turns(folder, out):
+def _contenders(folder, out, stack):
+    """Return a function for each contender, by name, that makes it ready and returns it."""
+    from experiments.bench import contenders as of
     from tfmeta.federated.in_process import InProcessFederation
     from tfmeta.federated.tff.federation import TffFederation
 
-    setting, banks, weights = contenders.scene(folder)
-    colour = contenders.colour_scene(folder)
-    begun = time.perf_counter()
-    through_tff = TffFederation(setting, out / "tff-worker.log")
-    colour_tff = TffFederation(colour[0], out / "tff-worker-colour.log")
-    child = _child(folder)
-    try:
-        tff_round = contenders.rounds(through_tff, setting, banks, weights)
-        tff_round()
-        first = time.perf_counter() - begun
-        measures = {
-            "core": contenders.core(setting, banks, weights),
-            "naive": lambda: _ask(child, "naive"),
-            "matmul": lambda: _ask(child, "matmul"),
-            "in process": contenders.rounds(InProcessFederation(setting), setting, banks, weights),
-            "through TFF": tff_round,
-            "colour, in process": contenders.rounds(InProcessFederation(colour[0]), *colour),
-            "colour, through TFF": contenders.rounds(colour_tff, *colour),
-            **{name: adapting.contender(name) for name in adapting.CONTENDERS},
-            "matching, one task after another, all cores in an operation": lambda: _ask(child, "tasks"),
-        }
-        times = {name: [] for name in measures}
-        with progress.bar(TURNS * len(measures), "bench", "turn") as bar:
-            for _ in range(TURNS):
-                for name, measure in measures.items():
-                    times[name].append(measure())
-                    bar.update(1)
-        memory = {
-            "this process": _peak(psutil.Process()),
-            "TFF's two workers": sum(_peak(p) for p in psutil.Process().children(True) if p.pid != child.pid),
-        }
-    finally:
-        child.stdin.close()
-        child.wait()
-        through_tff.close()
-        colour_tff.close()
-    return {name: min(found[1:]) for name, found in times.items()}, first, memory
+    scene = functools.cache(lambda: of.Scene("omniglot", "paper", folder))
+    color = functools.cache(lambda: of.Scene("mini-imagenet", "quick", folder))
+
+    def through_tff(scene, *work):
+        federation = TffFederation(scene.setting, out / "tff-worker.log")
+        stack.callback(federation.close)
+        return of.rounds(federation, scene, *work)
+
+    return {
+        "core": lambda: of.core(scene()),
+        "naive": lambda: _naive(folder, stack),
+        "matrix product": of.matrix_products,
+        "in process": lambda: of.rounds(InProcessFederation(scene().setting), scene(), BENIGN, of.EPISODES),
+        "through TFF": lambda: through_tff(scene(), BENIGN, of.EPISODES),
+        "colour, in process": lambda: of.rounds(
+            InProcessFederation(color().setting), color(), BENIGN[:1], of.COLOR_EPISODES
+        ),
+        "colour, through TFF": lambda: through_tff(color(), BENIGN[:1], of.COLOR_EPISODES),
+        "fine_tuning": lambda: of.adapting("fine_tuning"),
+        "matching": lambda: of.adapting("matching"),
+    }
 
 
-def _document(best, seconds, memory):
+def _turns(contenders):
+    """Return each contender's seconds until its first turn ended, which traces its graph, and those of its best one."""
+    begun, first, ready, times = time.monotonic(), {}, {}, {name: [] for name in contenders}
+    with progress.bar((TURNS + 1) * len(contenders), "bench", "turn", every=5) as bar:
+        for name, make in contenders.items():
+            start = time.monotonic()
+            ready[name] = make()
+            ready[name]()
+            first[name] = time.monotonic() - start
+            bar.update(1)
+        for turn in range(TURNS):
+            start = time.monotonic()
+            for name, measure in ready.items():
+                times[name].append(measure())
+                bar.update(1)
+            if 2 * time.monotonic() - start - begun > BUDGET:
+                break
+    return first, {name: min(found) for name, found in times.items()}
+
+
+def _document(first, best, memory):
+    from experiments.bench import contenders as of
     from tfmeta.models.conv4 import Conv4
 
-    model, episodes = Conv4((28, 28, 1), 5, 64), contenders.EPISODES
-    flops = contenders.step_flops(model, 10) * 10 * episodes
-    rate = 2 * 1024**3 / best["matmul"]
+    operations = of.step_operations(Conv4((28, 28, 1), 5, 64), 10) * 10 * of.EPISODES
+    rate = threads.cores() * 2 * of.MATRIX**3 / best["matrix product"]
+    best = {**best, "core, at a matrix product's rate": operations / rate}
+    done = {"core": of.EPISODES, "in process": 3 * of.EPISODES, "through TFF": 3 * of.EPISODES}
     return {
-        "setting": f"Conv4, 64 filters, 28x28, 10 inner steps of 10 pictures, {episodes} episodes a user",
         "cores": threads.cores(),
-        "episodes_a_second": {
-            "core, side by side, one thread an operation": episodes / best["core"],
-            "naive loop, all cores in an operation": episodes / best["naive"],
-            "round of 3 users in process, one thread an operation": 3 * episodes / best["in process"],
-            "round of 3 users through TFF, one thread an operation": 3 * episodes / best["through TFF"],
-            "the same on colour pictures (84x84, 32 filters) in process": 3 * episodes / best["colour, in process"],
-            "the same on colour pictures (84x84, 32 filters) through TFF": 3 * episodes / best["colour, through TFF"],
-        },
-        "ratios": {
-            "core against naive loop (at least 1.7)": best["naive"] / best["core"],
-            "share of the matrix-multiply rate (at least 0.60)": flops / best["core"] / rate,
-            "time through TFF against in process (at most 1.20)": best["through TFF"] / best["in process"],
-            "the same on colour pictures (at most 1.20)": best["colour, through TFF"] / best["colour, in process"],
-            "a matching step against a supervised one (at most 1.30)": best["matching"] / best["supervised"],
-        },
-        "milliseconds_a_step_and_task": {
-            name: 1000 * best[name] / (adapting.TASKS * adapting.STEPS)
-            for name in (*adapting.CONTENDERS, "matching, one task after another, all cores in an operation")
-        },
-        "gigaflops_a_second": {"matrix multiply, float32, 1024": rate / 1e9, "core": flops / best["core"] / 1e9},
-        "seconds": seconds,
-        "peak_memory_megabytes": memory,
+        "ratios": {what: {"ratio": best[a] / best[b], "bound": bound} for what, (a, b, bound) in _RATIOS.items()},
+        "episodes per second": {name: number / best[name] for name, number in done.items()},
+        "GFLOP per second": {"matrix products": rate / 1e9, "core": operations / best["core"] / 1e9},
+        "seconds until the first round ended": {name: first[name] for name in ("in process", "through TFF")},
+        "peak memory in MB": {"this process": memory[1], "its children, with TFF's two workers": memory[0]},
     }
 
 
 def _text(document):
-    lines = [f"{document['setting']}; {document['cores']} cores; the best of {TURNS - 1} turns each"]
-    for group, rows in document.items():
-        if isinstance(rows, dict) and group != "provenance":
-            lines += [f"{group.replace('_', ' ')}"] + [f"  {name:62} {value:10.2f}" for name, value in rows.items()]
+    lines = [f"best turns on {document['cores']} cores; 28x28 images and 64 filters unless it says otherwise", "ratios"]
+    lines += [f"  {what:56} {row['ratio']:8.2f}   should be {row['bound']}" for what, row in document["ratios"].items()]
+    for group in list(document)[2:]:
+        lines += [group, *(f"  {name:56} {value:8.2f}" for name, value in document[group].items())]
     return "\n".join(lines)
 
 
-def _child(folder):
-    # its own interpreter, not a fork: this one's TensorFlow has threads
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.bench.all_cores", str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def _naive(folder, stack):
+    # -P and our own path: the current folder may hold other packages of our names
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    code = f"from experiments.bench import contenders; contenders.serve_naive({str(folder)!r})"
+    command = [sys.executable, "-P", "-W", "ignore", "-c", code]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = stack.enter_context(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, **pipes))
+
+    def measure():
+        child.stdin.write("\n")
+        child.stdin.flush()
+        return float(child.stdout.readline())
+
+    return measure
 
 
-def _ask(child, name):
-    child.stdin.write(name + "\n")
-    child.stdin.flush()
-    return float(child.stdout.readline())
-
-
-def _peak(process):
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def _import_seconds(name):
-    code = f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"
-    answer = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    return float(answer.stdout.split()[-1])
+def _peaks(processes):
+    lines = [Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines() for process in processes]
+    return [int(line.split()[1]) / 1024 for status in lines for line in status if line.startswith("VmHWM")]
