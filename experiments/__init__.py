@@ -4,11 +4,12 @@ They say which models are measured on which tasks; `tfmeta` does the work and `f
 that defines `NAMES` (cases by experiment) holds one or more experiments, so adding one is adding a file.
 """
 
-import ast
+import fnmatch
 import functools
 import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from tfmeta.errors import ConfigError, unknown
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def modules() -> dict[str, str]:
+def modules() -> dict[str, ModuleType]:
     """Return the module of each experiment, by the experiment's name."""
-    found = [file.stem for file in sorted(Path(__file__).parent.glob("*.py")) if _defines_names(file)]
-    return {name: module for module in found for name in importlib.import_module(f"experiments.{module}").NAMES}
+    files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
+    found = [importlib.import_module(f"experiments.{file.stem}") for file in files if file.stem != "cli"]
+    return {name: module for module in found for name in getattr(module, "NAMES", ())}
 
 
 def titles() -> dict[str, str]:
-    """Return a few words about each experiment, by name: the module's `TITLES`, or the start of its docstring."""
-    return {name: getattr(_module(name), "TITLES", {}).get(name) or _first_words(_module(name)) for name in modules()}
+    """Return a few words about each experiment, by name: from `TITLES` of its module, else the docstring's start."""
+    return {name: getattr(module, "TITLES", {}).get(name) or _start(module) for name, module in modules().items()}
 
 
 def cases_of(name: str) -> tuple[str, ...]:
@@ -37,19 +39,15 @@ def cases_of(name: str) -> tuple[str, ...]:
     """
     if name not in modules():
         raise ConfigError(unknown("experiment", name, modules()))
-    return _module(name).NAMES[name]
+    return modules()[name].NAMES[name]
 
 
-def named(names: Sequence[str]) -> list[str]:
+def named(names: Iterable[str]) -> list[str]:
     """Return experiments, where a name such as "ablation-*" stands for all that begin with "ablation-"."""
-    found = []
-    for name in names:
-        matching = [one for one in modules() if one.startswith(name.removesuffix("*"))]
-        found += matching if name.endswith("*") else [name]
-    return found
+    return [one for name in names for one in fnmatch.filter(modules(), name) or [name]]
 
 
-def check(name: str, cases: Iterable[str] = ()) -> None:
+def check(name: str, cases: Sequence[str] = ()) -> None:
     """Raise `ConfigError` if an experiment or one of its cases is unknown."""
     known = cases_of(name)
     for case in cases:
@@ -64,18 +62,8 @@ def run(name: str, sim: "Simulation", case: str) -> Path:
         ConfigError: the experiment or case is unknown.
     """
     check(name, (case,))
-    return _module(name).run(name, sim, case)
+    return modules()[name].run(name, sim, case)
 
 
-def _module(name):
-    return importlib.import_module(f"experiments.{modules()[name]}")
-
-
-def _first_words(module):
+def _start(module):
     return module.__doc__.splitlines()[0].partition(" (")[0].rstrip(".")
-
-
-def _defines_names(file):
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
-    return any(isinstance(target, ast.Name) and target.id == "NAMES" for target in targets)

@@ -1,7 +1,6 @@
 """The parts of the defence, one change at a time from the full defence (section 4 claims that each matters).
 
-Cases (a) and (c), the tasks of users 2, 3 and 4 together, at the start, a tenth, two fifths and the end of
-fine-tuning (0, 50, 200 and 500 of the paper's 500 iterations).
+The tasks of all users together, at 0, a tenth, two fifths and all of the fine-tuning's iterations.
 """
 
 import dataclasses
@@ -18,21 +17,13 @@ from tfmeta.simulation import Simulation
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One row of the table.
-
-    Attributes:
-        title: What the table calls it.
-        defence: A defence's name.
-        changed: Returns the changed fields, given the run's configuration.
-        baseline: Whether the model before the attack is measured too.
-        start_only: Whether only the start of fine-tuning is shown.
-    """
+    """One row of the table."""
 
     title: str
     defence: str = "matching"
-    changed: Callable[[Config], dict] = lambda config: {}
-    baseline: bool = False
-    start_only: bool = False
+    changed: Callable[[Config], dict] = lambda config: {}  # returns the changed fields
+    baseline: bool = False  # whether the model before the attack is measured too
+    start_only: bool = False  # whether only the start of fine-tuning is shown
 
 
 def _faster_head(config):

@@ -1,7 +1,7 @@
 """The appendix: experiment 3 with another delta or other tasks, fine-tuning from mixed weights, extra meta-training.
 
-An experiment is named after its figure. The fields that it changes are the figure's point, so they win over `--set`; all
-other fields are the run's.
+An experiment is named after its figure. The fields that it changes are the figure's point, so they win over `--set`;
+all other fields are the run's.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ _CHANGES = {
     "figA10": ("noise_mix", {"delta": 0.3, "extra_episodes": "extra_many"}),
     "figA11": ("matching", {"delta": 0.3, "extra_episodes": "extra_many"}),
 }
-NAMES = {name: ("a", "b", "c") for name in _CHANGES}
+NAMES = dict.fromkeys(_CHANGES, ("a", "b", "c"))
 TITLES = {
     name: ", ".join([defence, *(f"{field} = {value}" for field, value in fields.items())])
     for name, (defence, fields) in _CHANGES.items()
@@ -33,12 +33,9 @@ TITLES = {
 
 def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case of a figure of the appendix; return the path of its document."""
-    defence, fields = _CHANGES[name]
-    config = sim.config
-    values = {
-        field: getattr(config.defence, value) if isinstance(value, str) else value for field, value in fields.items()
-    }
+    (defence, fields), own = _CHANGES[name], sim.config.defence
+    values = {field: getattr(own, value) if isinstance(value, str) else value for field, value in fields.items()}
     if "task_seed" in values:  # counted from the run's own, so that the tasks are always other ones
-        values["task_seed"] += config.evaluation.task_seed
+        values["task_seed"] += sim.config.evaluation.task_seed
     variant = sim.variant(**values)
     return result(variant, name, case, lambda: matching.compute(variant, case, defence, name))

@@ -1,5 +1,6 @@
 """The command `tfmeta`: it reads options, builds a `Simulation`, and says what was found."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,37 +13,31 @@ from tfmeta.config import PROFILE_NAMES, make_config, parse_settings
 from tfmeta.errors import TfmetaError
 from tfmeta.utils import progress
 
-_FOLDER = click.Path(path_type=Path)
-_OPTIONS = {
-    "dataset": click.option("--dataset", default="auto", show_default=True, help=f"auto, {', '.join(registry.names('datasets'))}"),
-    "profile": click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
-    "data_dir": click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]"),
-    "results": click.option("--results", type=_FOLDER, default="results", show_default=True, help="folder for results"),
-    "seed": click.option("--seed", type=int, help="the run's seed [0]"),
-    "workers": click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
-    "settings": click.option(
-        "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="another value for a field; see `tfmeta config`"
-    ),
-    "verbose": click.option("-v", "--verbose", is_flag=True, help="say more"),
-}  # fmt: skip
+_FOLDER, _DATASETS = click.Path(path_type=Path), ", ".join(registry.names("datasets"))
+_CONFIG = (
+    click.option("--dataset", default="auto", show_default=True, help=f"auto, {_DATASETS}"),
+    click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
+    click.option("--seed", type=int, help="the run's seed [0]"),
+    click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="change a field; see `tfmeta config`"),
+)
+_RUN = (
+    *_CONFIG,
+    click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]"),
+    click.option("--results", type=_FOLDER, default="results", show_default=True, help="folder for results"),
+    click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
+    click.option("-v", "--verbose", is_flag=True, help="say more"),
+)
 
 
-def _with(*names: str) -> Callable:
-    """Return a decorator that adds options to a command, by default all."""
-
-    def decorate(function):
-        for name in reversed(names or tuple(_OPTIONS)):
-            function = _OPTIONS[name](function)
-        return function
-
-    return decorate
+def _with(options: Sequence[Callable]) -> Callable:
+    return lambda function: functools.reduce(lambda done, option: option(done), reversed(options), function)
 
 
 class Tfmeta(click.Group):
-    """The command group: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
+    """The command: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command."""
+        """Run a subcommand."""
         try:
             super().invoke(ctx)
         except TfmetaError as error:
@@ -71,7 +66,7 @@ def main() -> None:
 @main.command("run")
 @click.argument("experiment")
 @click.option("--case", "cases", multiple=True, help="a, b or c [all]")
-@_with()
+@_with(_RUN)
 def run_command(experiment: str, cases: Sequence[str], **given) -> None:
     """Run an EXPERIMENT, or continue it, and store its results."""
     import experiments
@@ -88,39 +83,42 @@ def run_command(experiment: str, cases: Sequence[str], **given) -> None:
 @main.command("figure")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--out", type=_FOLDER, default="figures/out", show_default=True, help="folder for figures")
-@_with()
+@_with(_RUN)
 def figure_command(names: Sequence[str], out: Path, **given) -> None:
     """Draw figures and tables, running what is missing.
 
     A NAME is a figure's (see `tfmeta --help`), or stands for several: "figures", "ablations", "runtime".
     """
-    import experiments
     import figures
+
+    specs, by_dataset = figures.chosen(names, given["dataset"]), {}
+    for spec in specs:  # with "auto" there may be figures of both data sets of the paper
+        by_dataset.setdefault(spec.datasets[0], []).append(spec)
+    for dataset in by_dataset:
+        _config(given, dataset)  # refuses a wrong field of the second before the first runs
+    for dataset, specs in by_dataset.items():
+        with _simulation(given, dataset) as sim:
+            for spec in specs:
+                _draw(spec, sim, out)
+
+
+def _draw(spec, sim, out):
+    import experiments
     from experiments.measured import folder_of
 
-    specs = figures.chosen(names, given["dataset"])
-    wanted = {spec.name: registry.original(spec.datasets[0]) for spec in specs}
-    for dataset in wanted.values():
-        _config(given, dataset)  # refuses what is wrong for any of them before the first one runs
-    for dataset in dict.fromkeys(wanted.values()):  # one simulation each
-        with _simulation(given, dataset) as sim:
-            for spec in (spec for spec in specs if wanted[spec.name] == dataset):
-                paths = [
-                    experiments.run(experiment, sim, case)
-                    for experiment in experiments.named(spec.experiments)
-                    for case in spec.cases
-                ]
-                for path in spec.draw(folder_of(sim), out):
-                    click.echo(path)
-                _say_what_was_found(paths)
+    names = experiments.named(spec.experiments)
+    paths = [experiments.run(name, sim, case) for name in names for case in spec.cases]
+    for path in spec.draw(folder_of(sim), out):
+        click.echo(path)
+    _say_what_was_found(paths)
 
 
 @main.command("data")
-@click.option("--dataset", default="omniglot", show_default=True, help=", ".join(registry.names("datasets")))
-@_with("data_dir", "verbose")
-def data_command(dataset: str, data_dir: Path | None, verbose: bool) -> None:
+@click.option("--dataset", default="omniglot", show_default=True, help=_DATASETS)
+@click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]")
+def data_command(dataset: str, data_dir: Path | None) -> None:
     """Get, verify and decode a data set."""
-    progress.setup_logging(verbose)
+    progress.setup_logging()
     bank = tfmeta.open_dataset(dataset, data_dir)
     classes, examples, *shape = bank.images.shape
     size = "x".join(map(str, shape))
@@ -130,12 +128,11 @@ def data_command(dataset: str, data_dir: Path | None, verbose: bool) -> None:
 
 @main.command("config")
 @click.option("--changed", is_flag=True, help="only the fields that differ from the profile `paper`")
-@_with("dataset", "profile", "seed", "settings")
+@_with(_CONFIG)
 def config_command(changed: bool, **given) -> None:
-    """Print the fields of a configuration: value, allowed values, meaning and source."""
-    dataset = "omniglot" if given["dataset"] == "auto" else given["dataset"]
-    config = _config(given, dataset)
-    click.echo(explain.table(config, make_config(dataset, "paper"), changed))
+    """Print every field: value, allowed values, meaning, source."""
+    paper = _config({**given, "profile": "paper", "seed": None, "settings": ()})
+    click.echo(explain.table(_config(given), paper, changed))
 
 
 @main.command("bench")
@@ -153,9 +150,10 @@ def _overrides(given):
     return parse_settings(given["settings"]) | seed
 
 
-def _config(given, dataset):
-    """Return the configuration that options ask for; `dataset` takes the place of "auto"."""
-    return make_config(dataset if given["dataset"] == "auto" else given["dataset"], given["profile"], **_overrides(given))
+def _config(given, dataset="omniglot"):
+    """Return the configuration that options ask for; `dataset` is what "auto" stands for."""
+    name = dataset if given["dataset"] == "auto" else given["dataset"]
+    return make_config(name, given["profile"], **_overrides(given))
 
 
 def _simulation(given, dataset="omniglot"):

@@ -6,16 +6,13 @@ import textwrap
 from tfmeta.config import GROUPS, Config, changed_fields, fields
 from tfmeta.config.fields import allowed
 
-_WIDTHS = {"name": 24, "value": 17, "allowed": 18, "meaning": 25, "source": 12}  # 100 columns with the gaps
+_WIDTHS = {"name": 24, "value": 19, "allowed": 17, "meaning": 24, "source": 12}  # 100 columns with the gaps
 
 
 def table(config: Config, paper: Config, changed: bool = False) -> str:
-    """Return the fields of a configuration by group, in lines of at most 100 columns.
+    """Return the fields of `config` by group, with the paper's value if it differs, in lines of at most 100 columns.
 
-    Args:
-        config: The configuration.
-        paper: That of the profile `paper`; its value is shown too where it differs.
-        changed: Whether to list only the fields that differ from it.
+    `paper` is the configuration of the profile `paper`; with `changed`, only the fields that differ are listed.
     """
     differing = changed_fields(paper, config)
     lines = [_row(*_WIDTHS)]
@@ -37,7 +34,7 @@ def _field(name, config, paper):
 
 
 def _word(value):
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower()
 
 
 def _row(*cells):

@@ -38,5 +38,5 @@ def _images(sim):
         "trigger": ("trigger", [], 1),
         "attack_training": ("attack training set", [name for name in names for _ in range(clean.shape[1])], own),
     }
-    images = {part: {"title": title, "names": of, "of": there} for part, (title, of, there) in rows.items()}
+    images = {part: dict(zip(("title", "names", "of"), row, strict=True)) for part, row in rows.items()}
     return [], {"images": images}, arrays

@@ -23,14 +23,9 @@ def folder_of(sim: Simulation) -> Path:
 
 
 def accuracies(
-    sim: Simulation,
-    case: str,
-    number: int,
-    user: int | None,
-    points: Sequence[int],
-    defence: str = "fine_tuning",
+    sim: Simulation, case: str, number: int, user: int | None, points: Sequence[int], defence: str,
     trainer: int | None = None,
-) -> dict[str, np.ndarray]:
+) -> dict[str, np.ndarray]:  # fmt: skip
     """Return accuracies by metric of the model after a round; they are measured once, then read back.
 
     Each measurement is a file under `parts/`, so a killed run resumes, and all experiments that need it share it.
@@ -59,9 +54,9 @@ def accuracies(
 
 
 def meta_trained(sim: Simulation, case: str, number: int, user: int | None, trainer: int) -> np.ndarray:
-    """Return the weights float32 [n, size] from which the tasks start after a user's extra local meta-training.
+    """Return the weights float32 [n, size] from which tasks start after extra local meta-training by `trainer`.
 
-    Arguments as in `accuracies`. Both heads share the weights (figures A8 and A9), so they have a file of their own.
+    Both heads start from them (figures A8 and A9), so they have a file of their own.
     """
 
     def compute():
@@ -83,8 +78,8 @@ def _part(sim, case, number, user, words, trainer, more, compute):
     known = "known" if knows_backdoor(case) else "unknown"
     words = (known, f"round{number:04d}", tasks, *words, trainer and f"by{trainer}", sim.variation)
     path = folder_of(sim) / "parts" / ("-".join(word for word in words if word) + ".npz")
-    identity = {"part": path.stem, "dataset": sim.bank.dataset, "digest": sim.bank.digest}
-    manifest = {**identity, "fields": sim.config.to_dict(), **more}
+    manifest = {"part": path.stem, "dataset": sim.bank.dataset, "digest": sim.bank.digest, **more}
+    manifest["fields"] = sim.config.to_dict()
     if path.exists():
         return checkpoints.load(path, manifest)
     values = compute()
@@ -94,17 +89,9 @@ def _part(sim, case, number, user, words, trainer, more, compute):
 
 
 def pooled(
-    sim: Simulation,
-    case: str,
-    number: int,
-    points: Sequence[int],
-    defence: str,
-    report: Callable[[int], None] = lambda done: None,
+    sim: Simulation, case: str, number: int, points: Sequence[int], defence: str, report: Callable[[int], None]
 ) -> dict[str, np.ndarray]:
-    """Return accuracies by metric as `accuracies` does, the tasks of all benign users one after the other.
-
-    `report` is called with 1 after each set of tasks.
-    """
+    """Return accuracies as `accuracies` does, of all users' tasks one after the other; `report(1)` follows each set."""
     found = {}
     for user in (*BENIGN, None):
         for metric, values in accuracies(sim, case, number, user, points, defence).items():
@@ -114,20 +101,12 @@ def pooled(
 
 
 def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> list[dict]:
-    """Return the curves of all benign users' fine-tuning, before and after the attack.
-
-    Args:
-        sim: A simulation, or a variant of one.
-        case: "a", "b" or "c".
-        defence: A defence's name.
-        title: What the bar is called.
-    """
+    """Return the curves of all benign users' fine-tuning, before and after the attack; `title` is the bar's."""
     sim.weights(ATTACKED, case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
     points, head = points_upto(sim.config.evaluation.fine_tuning_steps), registry.load("defences", defence).HEAD
-    # (user of the curve, user of the tasks, who trains first)
-    sets = [(user, user, None) for user in (*BENIGN, None)]
+    sets = [(user, user, None) for user in (*BENIGN, None)]  # user of the curve, user of the tasks, who trains first
     if sim.config.defence.extra_episodes:  # then accuracies on the meta-test tasks depend on who trained too
         sets = [(user, user, user) for user in BENIGN] + [(user, None, user) for user in BENIGN]
     curves = []
@@ -143,16 +122,7 @@ def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> lis
 def described(
     values: dict[str, np.ndarray], split: str, head: str, x_name: str, x: Sequence[float], user: int | None = None
 ) -> list[dict]:
-    """Return accuracies by metric as `result` takes them: keyword arguments of `results.curve`.
-
-    Args:
-        values: float32 [points, n] by metric.
-        split: "before" or "after" the attack.
-        head: "softmax" or "matching".
-        x_name: What x counts.
-        x: The points.
-        user: 2, 3, 4, or None for all users together.
-    """
+    """Return accuracies float32 [points, n] by metric as `result` takes them: keyword arguments of `results.curve`."""
     shared = {"user": user, "head": head, "split": split, "x": x, "x_name": x_name}
     return [{**shared, "metric": metric, "task_values": task_values} for metric, task_values in values.items()]
 
@@ -175,8 +145,7 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
         sim: The simulation, or a variant of it.
         experiment: The experiment's name.
         case: "a", "b" or "c".
-        compute: Returns descriptions of curves (keyword arguments of `results.curve`), extra parts of the document,
-            and extra arrays.
+        compute: Returns what `described` does, extra parts of the document, and extra arrays.
 
     Raises:
         ResultError: a document is there, but damaged, or of another configuration or other data.
@@ -202,10 +171,7 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
 
 
 def _check_digest(path, document, digest):
-    # fonts or a decoder may have changed since
     there = document["provenance"]["data_digest"]
-    if there != digest:
-        raise ResultError(
-            f"{path} is of other data: its digest is {there}, this run's is {digest}. "
-            "Delete it to compute it again, or use another results folder"
-        )
+    if there != digest:  # fonts or a decoder have changed since
+        again = "Delete it to compute it again, or use another results folder"
+        raise ResultError(f"{path} is of other data: its digest is {there}, this run's is {digest}. {again}")

@@ -29,7 +29,9 @@ def _check_packages() -> None:
     `python -m` puts the current folder first on Python's path, and `figures/out` is where figures go by default. The
     current folder is therefore taken off the path; PYTHONPATH can still name a folder that hides ours.
     """
-    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() in (_ROOT, *_ROOT.parents) or not _is_here(entry)]
+    here = Path.cwd()
+    if here != _ROOT:
+        sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     for name in ("experiments", "figures"):
         found = importlib.util.find_spec(name)
         places = [] if found is None else map(Path, found.submodule_search_locations or [found.origin])
@@ -37,10 +39,6 @@ def _check_packages() -> None:
         if found is None or hiding:
             where = f"{hiding[0]} hides" if hiding else f"{_ROOT} lacks"
             sys.exit(f"Error: {where} tfmeta's own package {name!r}: take its folder out of PYTHONPATH, or rename it")
-
-
-def _is_here(entry: str) -> bool:
-    return Path(entry).resolve() == Path.cwd()
 
 
 if __name__ == "__main__":

@@ -12,16 +12,17 @@ from pathlib import Path
 import psutil
 
 from tfmeta.datasets.shares import BENIGN
+from tfmeta.errors import WorkerError
 from tfmeta.store import atomic, provenance
 from tfmeta.utils import progress, threads
 
-BUDGET, TURNS = 75.0, 6  # no further turn begins that would end after these seconds, or that has this number
-_RATIOS = {  # what is compared -> (numerator, denominator, the bound that it should meet)
-    "time of a naive loop / of the core": ("naive", "core", "at least 1.70"),
-    "time of a round through TFF / in process": ("through TFF", "in process", "at most 1.20"),
-    "the same on colour images (84x84, 32 filters)": ("colour, through TFF", "colour, in process", "at most 1.20"),
-    "time of a step of matching / of supervised fine-tuning": ("matching", "fine_tuning", "at most 1.30"),
-    "rate of the core / of a matrix product": ("core, at a matrix product's rate", "core", "at least 0.60"),
+BUDGET, TURNS = 75.0, 6  # turns end before this many seconds, or after this many turns
+_RATIOS = {  # what is compared, with the bound that it should meet -> (numerator, denominator)
+    "time of a naive loop / of the core (at least 1.70)": ("naive", "core"),
+    "time of a round through TFF / in process (at most 1.20)": ("through TFF", "in process"),
+    "the same on colour images, 84x84, 32 filters (at most 1.20)": ("colour, through TFF", "colour, in process"),
+    "time of a step of matching / of fine-tuning (at most 1.30)": ("matching", "fine_tuning"),
+    "rate of the core / of matrix products (at least 0.60)": ("core, at the rate of matrix products", "core"),
 }
 
 
@@ -35,104 +36,86 @@ def main(out: Path) -> None:
     progress.quiet_tensorflow("tensorflow_federated")
     threads.side_by_side()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        first, best = _turns(_contenders(Path(folder), out, stack))
-        memory = [sum(_peaks(psutil.Process().children(True))), *_peaks([psutil.Process()])]
-    document = _document(first, best, memory)
-    print(_text(document))
+        document = _document(_best(_contenders(Path(folder), out, stack)))
+        used = [process.memory_info().rss / 2**20 for process in (psutil.Process(), *psutil.Process().children(True))]
+    document["memory in MB"] = {"this process": used[0], "its children, with TFF's two workers": sum(used[1:])}
+    for group, rows in document.items():
+        print(group, *(f"  {what:60} {number:8.2f}" for what, number in rows.items()), sep="\n")
     atomic.write_json(out / "bench.json", document | {"provenance": provenance.collect("0" * 64, begun)})
 
 
 def _contenders(folder, out, stack):
-    """Return a function for each contender, by name, that makes it ready and returns it."""
+    """Return a function for each contender, by name, that makes it ready and returns its work."""
     from experiments.bench import contenders as of
     from tfmeta.federated.in_process import InProcessFederation
     from tfmeta.federated.tff.federation import TffFederation
 
-    scene = functools.cache(lambda: of.Scene("omniglot", "paper", folder))
-    color = functools.cache(lambda: of.Scene("mini-imagenet", "quick", folder))
+    grey = functools.cache(lambda: (of.Scene("omniglot", "paper", folder), BENIGN, of.EPISODES))
+    color = functools.cache(lambda: (of.Scene("mini-imagenet", "quick", folder), BENIGN[:1], of.EPISODES // 2))
 
-    def through_tff(scene, *work):
-        federation = TffFederation(scene.setting, out / "tff-worker.log")
-        stack.callback(federation.close)
-        return of.rounds(federation, scene, *work)
+    def rounds(federation, scene, *log):
+        federation = stack.enter_context(contextlib.closing(federation(scene[0].setting, *log)))
+        return of.rounds(federation, *scene)
 
     return {
-        "core": lambda: of.core(scene()),
         "naive": lambda: _naive(folder, stack),
-        "matrix product": of.matrix_products,
-        "in process": lambda: of.rounds(InProcessFederation(scene().setting), scene(), BENIGN, of.EPISODES),
-        "through TFF": lambda: through_tff(scene(), BENIGN, of.EPISODES),
-        "colour, in process": lambda: of.rounds(
-            InProcessFederation(color().setting), color(), BENIGN[:1], of.COLOR_EPISODES
-        ),
-        "colour, through TFF": lambda: through_tff(color(), BENIGN[:1], of.COLOR_EPISODES),
+        "matrix products": of.matrix_products,
+        "in process": lambda: rounds(InProcessFederation, grey()),
+        "through TFF": lambda: rounds(TffFederation, grey(), out / "tff-worker.log"),
+        "colour, in process": lambda: rounds(InProcessFederation, color()),
+        "colour, through TFF": lambda: rounds(TffFederation, color(), out / "tff-worker.log"),
         "fine_tuning": lambda: of.adapting("fine_tuning"),
         "matching": lambda: of.adapting("matching"),
     }
-
-
-def _turns(contenders):
-    """Return each contender's seconds until its first turn ended, which traces its graph, and those of its best one."""
-    begun, first, ready, times = time.monotonic(), {}, {}, {name: [] for name in contenders}
-    with progress.bar((TURNS + 1) * len(contenders), "bench", "turn", every=5) as bar:
-        for name, make in contenders.items():
-            start = time.monotonic()
-            ready[name] = make()
-            ready[name]()
-            first[name] = time.monotonic() - start
-            bar.update(1)
-        for turn in range(TURNS):
-            start = time.monotonic()
-            for name, measure in ready.items():
-                times[name].append(measure())
-                bar.update(1)
-            if 2 * time.monotonic() - start - begun > BUDGET:
-                break
-    return first, {name: min(found) for name, found in times.items()}
-
-
-def _document(first, best, memory):
-    from experiments.bench import contenders as of
-    from tfmeta.models.conv4 import Conv4
-
-    operations = of.step_operations(Conv4((28, 28, 1), 5, 64), 10) * 10 * of.EPISODES
-    rate = threads.cores() * 2 * of.MATRIX**3 / best["matrix product"]
-    best = {**best, "core, at a matrix product's rate": operations / rate}
-    done = {"core": of.EPISODES, "in process": 3 * of.EPISODES, "through TFF": 3 * of.EPISODES}
-    return {
-        "cores": threads.cores(),
-        "ratios": {what: {"ratio": best[a] / best[b], "bound": bound} for what, (a, b, bound) in _RATIOS.items()},
-        "episodes per second": {name: number / best[name] for name, number in done.items()},
-        "GFLOP per second": {"matrix products": rate / 1e9, "core": operations / best["core"] / 1e9},
-        "seconds until the first round ended": {name: first[name] for name in ("in process", "through TFF")},
-        "peak memory in MB": {"this process": memory[1], "its children, with TFF's two workers": memory[0]},
-    }
-
-
-def _text(document):
-    lines = [f"best turns on {document['cores']} cores; 28x28 images and 64 filters unless it says otherwise", "ratios"]
-    lines += [f"  {what:56} {row['ratio']:8.2f}   should be {row['bound']}" for what, row in document["ratios"].items()]
-    for group in list(document)[2:]:
-        lines += [group, *(f"  {name:56} {value:8.2f}" for name, value in document[group].items())]
-    return "\n".join(lines)
 
 
 def _naive(folder, stack):
     # -P and our own path: the current folder may hold other packages of our names
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     code = f"from experiments.bench import contenders; contenders.serve_naive({str(folder)!r})"
-    command = [sys.executable, "-P", "-W", "ignore", "-c", code]
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    child = stack.enter_context(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, **pipes))
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
+    child = stack.enter_context(subprocess.Popen([sys.executable, "-P", "-W", "ignore", "-c", code], **pipes))
 
-    def measure():
+    def work():
         child.stdin.write("\n")
         child.stdin.flush()
-        return float(child.stdout.readline())
+        if not child.stdout.readline():
+            raise WorkerError("the naive loop's process ended; its error is above")
 
-    return measure
+    return work
 
 
-def _peaks(processes):
-    lines = [Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines() for process in processes]
-    return [int(line.split()[1]) / 1024 for status in lines for line in status if line.startswith("VmHWM")]
+def _best(contenders):
+    """Return the seconds of each contender's best turn."""
+    begun, work, times = time.monotonic(), {}, {name: [] for name in contenders}
+    with progress.bar((TURNS + 1) * len(contenders), "bench", "turn", every=5) as bar:
+        for name, make in contenders.items():
+            work[name] = make()
+            work[name]()  # traces its graph, so it does not count
+            bar.update(1)
+        for _ in range(TURNS):
+            start = time.monotonic()
+            for name, found in times.items():
+                turn = time.perf_counter()
+                work[name]()
+                found.append(time.perf_counter() - turn)
+                bar.update(1)
+            if 2 * time.monotonic() - start - begun > BUDGET:
+                break
+    return {name: min(found) for name, found in times.items()}
+
+
+def _document(best):
+    from experiments.bench import contenders as of
+    from tfmeta.models.conv4 import Conv4
+
+    operations = of.operations(Conv4((28, 28, 1), 5, 64), 10, 10 * of.EPISODES)
+    rate = 2 * of.PRODUCTS * of.MATRIX**3 / best["matrix products"]
+    # the core is the round in process, per user
+    best = {**best, "core": best["in process"] / 3, "core, at the rate of matrix products": operations / rate}
+    ratios = {what: best[a] / best[b] for what, (a, b) in _RATIOS.items()}
+    return {
+        f"ratios of best turns on {threads.cores()} cores (28x28 images, 64 filters)": ratios,
+        "episodes per second": {name: of.EPISODES / best[name] for name in ("core", "naive")},
+        "GFLOP per second": {"matrix products": rate / 1e9, "core": operations / best["core"] / 1e9},
+    }
