@@ -113,23 +113,18 @@ GROUPS = {
 }
 
 
-def titles():
-    """Return what each figure shows, by the figure's name."""
-    return {name: f"{spec.title} ({spec.datasets[0]})" for name, spec in FIGURES.items()}
-
-
 def chosen(names, dataset):
     """Return the specs that ``names`` of figures and groups stand for, for a data set's name or "auto".
 
     Of a group they are those that are drawn from the data set; "auto" stands for Omniglot in "ablations", and for
     either kind in "figures". Raises ``ConfigError`` for an unknown name, and for a figure of other data sets.
     """
-    from tfmeta.errors import ConfigError, unknown
+    from tfmeta.errors import ConfigError
 
     specs = []
     for name in names:
         if name not in FIGURES and name not in GROUPS:
-            raise ConfigError(unknown("figure", name, [*FIGURES, *GROUPS]))
+            raise ConfigError(f"unknown figure {name!r}: choose one of {', '.join([*FIGURES, *GROUPS])}")
         wanted = "omniglot" if (name, dataset) == ("ablations", "auto") else dataset
         for spec in (FIGURES[one] for one in GROUPS.get(name, (name,))):
             if wanted == "auto" or wanted in spec.datasets or wanted not in OMNIGLOT + PHOTOS:
