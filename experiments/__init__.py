@@ -10,12 +10,9 @@ import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
+import tfmeta
 from tfmeta.errors import ConfigError, unknown
-
-if TYPE_CHECKING:
-    from tfmeta.simulation import Simulation
 
 
 @functools.cache
@@ -55,7 +52,7 @@ def check(name: str, cases: Sequence[str] = ()) -> None:
             raise ConfigError(unknown(f"case of {name}", case, known))
 
 
-def run(name: str, sim: "Simulation", case: str) -> Path:
+def run(name: str, sim: "tfmeta.Simulation", case: str) -> Path:
     """Run an experiment in one case unless its result is there; return the path of its document.
 
     Raises:

@@ -59,12 +59,11 @@ def _curves(sim, name, part, case):
     sim.weights(ATTACKED, case=case)
     from tfmeta.meta_learning.evaluation import points_upto, tenths
 
-    steps = sim.config.evaluation.fine_tuning_steps
-    points, head = points_upto(steps), registry.load("defences", part.defence).HEAD
+    steps, head = sim.config.evaluation.fine_tuning_steps, registry.load("defences", part.defence).HEAD
+    points = points_upto(steps)
     shown = (0,) if part.start_only else tenths(steps)
     rows = [points.index(point) for point in shown]
-    models = MODELS if part.baseline else {"after": ATTACKED}
-    curves = []
+    models, curves = MODELS if part.baseline else {"after": ATTACKED}, []
     with sim.bar(len(models) * (len(BENIGN) + 1), f"{name} ({case})", "set of tasks") as bar:
         for split, number in models.items():
             values = pooled(sim, case, number, points, part.defence, bar.update)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+import experiments
+import figures
 import tfmeta
 from experiments import explain
 from tfmeta import registry
@@ -43,15 +45,13 @@ class Tfmeta(click.Group):
         except TfmetaError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
-            more = ": the same command continues from the last checkpoint"
-            click.echo("interrupted" + (more if ctx.invoked_subcommand in ("run", "figure") else ""), err=True)
+            resumes = ctx.invoked_subcommand in ("run", "figure")
+            more = ": the same command continues from the last checkpoint" if resumes else ""
+            click.echo(f"interrupted{more}", err=True)
             ctx.exit(130)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List experiments and figures."""
-        import experiments
-        import figures
-
         for title, rows in (("Experiments", experiments.titles()), ("Figures", figures.titles())):
             with formatter.section(title):
                 formatter.write_dl(list(rows.items()))
@@ -69,15 +69,10 @@ def main() -> None:
 @_with(_RUN)
 def run_command(experiment: str, cases: Sequence[str], **given) -> None:
     """Run an EXPERIMENT, or continue it, and store its results."""
-    import experiments
-
     experiments.check(experiment, cases)
     with _simulation(given) as sim:
-        paths = []
-        for case in cases or experiments.cases_of(experiment):
-            paths.append(experiments.run(experiment, sim, case))
-            click.echo(paths[-1])
-    _say_what_was_found(paths)
+        paths = [experiments.run(experiment, sim, case) for case in cases or experiments.cases_of(experiment)]
+    _report(paths, paths)
 
 
 @main.command("figure")
@@ -89,7 +84,7 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
 
     A NAME is a figure's (see `tfmeta --help`), or stands for several: "figures", "ablations", "runtime".
     """
-    import figures
+    from experiments.measured import folder_of
 
     specs, by_dataset = figures.chosen(names, given["dataset"]), {}
     for spec in specs:  # with "auto" there may be figures of both data sets of the paper
@@ -99,18 +94,9 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
     for dataset, specs in by_dataset.items():
         with _simulation(given, dataset) as sim:
             for spec in specs:
-                _draw(spec, sim, out)
-
-
-def _draw(spec, sim, out):
-    import experiments
-    from experiments.measured import folder_of
-
-    names = experiments.named(spec.experiments)
-    paths = [experiments.run(name, sim, case) for name in names for case in spec.cases]
-    for path in spec.draw(folder_of(sim), out):
-        click.echo(path)
-    _say_what_was_found(paths)
+                names = experiments.named(spec.experiments)
+                documents = [experiments.run(name, sim, case) for name in names for case in spec.cases]
+                _report(spec.draw(folder_of(sim), out), documents)
 
 
 @main.command("data")
@@ -121,8 +107,7 @@ def data_command(dataset: str, data_dir: Path | None) -> None:
     progress.setup_logging()
     bank = tfmeta.open_dataset(dataset, data_dir)
     classes, examples, *shape = bank.images.shape
-    size = "x".join(map(str, shape))
-    click.echo(f"{bank.dataset}: {classes} classes of {examples} images, {size}; {bank.source}")
+    click.echo(f"{bank.dataset}: {classes} classes of {examples} images, {'x'.join(map(str, shape))}; {bank.source}")
     click.echo(f"digest {bank.digest}")
 
 
@@ -146,12 +131,10 @@ def bench_command(out: Path) -> None:
 
 
 def _overrides(given):
-    seed = {} if given["seed"] is None else {"meta_learning.seed": given["seed"]}
-    return parse_settings(given["settings"]) | seed
+    return parse_settings(given["settings"]) | ({} if given["seed"] is None else {"meta_learning.seed": given["seed"]})
 
 
 def _config(given, dataset="omniglot"):
-    """Return the configuration that options ask for; `dataset` is what "auto" stands for."""
     name = dataset if given["dataset"] == "auto" else given["dataset"]
     return make_config(name, given["profile"], **_overrides(given))
 
@@ -165,11 +148,10 @@ def _simulation(given, dataset="omniglot"):
     return Simulation(given["dataset"], given["profile"], paper_dataset=dataset, **options, **_overrides(given))
 
 
-def _say_what_was_found(paths):
-    """Print one sentence about documents, if they have accuracies."""
+def _report(written, documents):
+    """Print the paths of what was written, and a sentence about what documents found if they have accuracies."""
     from figures import summary
     from tfmeta.store import results
 
-    found = summary.sentence({path.stem: results.read(path) for path in paths})
-    if found:
-        click.echo(found)
+    found = summary.sentence({path.stem: results.read(path) for path in documents})
+    click.echo("\n".join([*map(str, written), *([found] if found else [])]))

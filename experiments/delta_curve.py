@@ -1,7 +1,7 @@
 """How much noise the defence needs: accuracies after fine-tuning against delta (section 4, appendix A.1).
 
 The paper leaves open how to choose delta "or, equivalently, ratio between the norms of a trained model and an
-initialization". The ratio of what each adds to theta', delta |theta| / ((1 - delta) |theta_g|), is stored too.
+initialization". This ratio of what each adds to the mix, delta |theta| / ((1 - delta) |theta_g|), is stored too.
 """
 
 from pathlib import Path
@@ -26,8 +26,7 @@ def _compute(sim, case):
     sim.weights(ATTACKED, case=case)
     from tfmeta.meta_learning.evaluation import points_upto
 
-    steps = sim.config.evaluation.fine_tuning_steps
-    found = {split: {} for split in MODELS}
+    steps, found = sim.config.evaluation.fine_tuning_steps, {split: {} for split in MODELS}
     with sim.bar(len(DELTAS) * len(MODELS) * (len(BENIGN) + 1), f"delta curve ({case})", "set of tasks") as bar:
         for delta in DELTAS:
             variant = sim.variant(delta=delta)
@@ -42,5 +41,5 @@ def _compute(sim, case):
     sizes = norms(sim, case)
     ratio = sizes["after"]["embedding"]["ratio"]
     ratios = [delta / (1 - delta) * ratio if delta < 1 else None for delta in DELTAS]
-    notes = [POOLED, f"each point: {steps} iterations with that delta, whatever delta the configuration has"]
-    return curves, {"notes": notes, "measurements": {"norms": sizes, "ratios": ratios}}, {}
+    note = f"each point: {steps} iterations with that delta, whatever delta the configuration has"
+    return curves, {"notes": [POOLED, note], "measurements": {"norms": sizes, "ratios": ratios}}, {}

@@ -18,9 +18,8 @@ def table(config: Config, paper: Config, changed: bool = False) -> str:
     lines = [_row(*_WIDTHS)]
     for group, kind in GROUPS.items():
         names = [name for name in (differing if changed else fields()) if name.startswith(f"{group}.")]
-        if names:
-            lines += ["", f"{group}: {kind.__doc__.splitlines()[0]}"]
-        lines += [_field(name, config, paper) for name in names]
+        rows = [_field(name, config, paper) for name in names]
+        lines += ["", f"{group}: {kind.__doc__.splitlines()[0]}", *rows] if rows else []
     return "\n".join(lines)
 
 
@@ -28,9 +27,8 @@ def _field(name, config, paper):
     field, value = fields()[name], _word(config[name])
     if config[name] != paper[name]:
         value += f" (paper: {_word(paper[name])})"
-    symbol, meaning = field.metadata["symbol"], field.metadata["doc"]
-    meaning = f"{meaning}; {symbol} in the paper" if symbol else meaning
-    return _row(name.partition(".")[2], value, allowed(field), meaning, field.metadata["source"])
+    symbol = f"; {field.metadata['symbol']} in the paper" if field.metadata["symbol"] else ""
+    return _row(name.partition(".")[2], value, allowed(field), field.metadata["doc"] + symbol, field.metadata["source"])
 
 
 def _word(value):
@@ -39,7 +37,5 @@ def _word(value):
 
 def _row(*cells):
     """Return cells side by side, each wrapped to its column's width."""
-    columns = [textwrap.wrap(cell, width) for cell, width in zip(cells, _WIDTHS.values(), strict=True)]
-    lines = itertools.zip_longest(*columns, fillvalue="")
-    padded = (" ".join(f"{part:{width}}" for part, width in zip(line, _WIDTHS.values(), strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in padded)
+    lines = itertools.zip_longest(*map(textwrap.wrap, cells, _WIDTHS.values()), fillvalue="")
+    return "\n".join(" ".join(map(str.ljust, line, _WIDTHS.values())).rstrip() for line in lines)

@@ -19,8 +19,7 @@ def run(name: str, sim: Simulation, case: str) -> Path:
 def _images(sim):
     partition, bank = sim.partition, sim.bank
     target, backdoor = partition.target_attacker, partition.backdoor_attacker
-    clean = fetch(bank, backdoor)
-    clean = clean[:, : max(5, 20 // len(clean))]  # as many as a figure has room for
+    clean = fetch(bank, backdoor)[:, : max(5, 20 // len(backdoor.classes))]  # as many as a figure has room for
     several = len(clean) > 1  # then one image of each class is shown
     arrays = {
         "target": fetch(bank, target)[0, :10],
@@ -28,8 +27,7 @@ def _images(sim):
         "trigger": sim.trigger.stamp(np.zeros_like(clean[0, :1])),
         "attack_training": sim.trigger.stamp(clean).reshape(-1, *clean.shape[2:]),
     }
-    names = [bank.names[row] for row in backdoor.classes]
-    own = int(backdoor.counts.sum())
+    names, own = [bank.names[row] for row in backdoor.classes], int(backdoor.counts.sum())
     target_names = [bank.names[target.classes[0]]] * len(arrays["target"])
     backdoor_names, shown_of = (names, len(names)) if several else (names * len(arrays["backdoor"]), own)
     rows = {  # part -> (title, the class of each image, how many there are)

@@ -63,11 +63,9 @@ def meta_trained(sim: Simulation, case: str, number: int, user: int | None, trai
         weights, tasks, model = sim.weights(number, case=case), sim.tasks(case, user), sim.model
         from tfmeta.defences.extra_meta_training import meta_trained
 
-        shards, counts = sim.client_data.benign(trainer, knows_backdoor(case))
+        own = *sim.client_data.benign(trainer, knows_backdoor(case)), sim.client_data.capacity
         with sim.bar(len(tasks), f"extra local meta-training ({case}), user {trainer}", "task") as bar:
-            capacity = sim.client_data.capacity
-            trained = meta_trained(model, sim.config, weights, shards, counts, capacity, tasks.seeds, bar.update)
-        return {"weights": trained}
+            return {"weights": meta_trained(model, sim.config, weights, *own, tasks.seeds, bar.update)}
 
     return _part(sim, case, number, user, ("weights",), trainer, {}, compute)["weights"]
 
@@ -78,8 +76,8 @@ def _part(sim, case, number, user, words, trainer, more, compute):
     known = "known" if knows_backdoor(case) else "unknown"
     words = (known, f"round{number:04d}", tasks, *words, trainer and f"by{trainer}", sim.variation)
     path = folder_of(sim) / "parts" / ("-".join(word for word in words if word) + ".npz")
-    manifest = {"part": path.stem, "dataset": sim.bank.dataset, "digest": sim.bank.digest, **more}
-    manifest["fields"] = sim.config.to_dict()
+    identity = {"dataset": sim.bank.dataset, "digest": sim.bank.digest, "fields": sim.config.to_dict()}
+    manifest = {"part": path.stem, **identity, **more}
     if path.exists():
         return checkpoints.load(path, manifest)
     values = compute()
@@ -150,12 +148,14 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
     Raises:
         ResultError: a document is there, but damaged, or of another configuration or other data.
     """
-    folder = folder_of(sim)
-    path = results.path_of(folder, experiment, case)
+    path = results.path_of(folder_of(sim), experiment, case)
     if path.exists():
-        _check_digest(path, results.read(path, sim.config.to_dict()), sim.bank.digest)
+        there = results.read(path, sim.config.to_dict())["provenance"]["data_digest"]
+        if there != sim.bank.digest:  # fonts or a decoder have changed since
+            what = f"{path} is of other data: its digest is {there}, this run's is {sim.bank.digest}"
+            raise ResultError(f"{what}. Delete it to compute it again, or use another results folder")
         return path
-    with lock.hold(folder):
+    with lock.hold(path.parent):
         begun = provenance.start()
         descriptions, more, arrays = compute()
         notes = [*sim.partition.notes, *more.get("notes", ())]  # the partition's say where shares are not the paper's
@@ -167,11 +167,4 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
             "config": sim.config.to_dict(), "changed": sim.changed, "curves": curves,
             "provenance": provenance.collect(sim.bank.digest, begun), **more,
         }  # fmt: skip
-        return results.write(folder, document, {**values, **arrays})
-
-
-def _check_digest(path, document, digest):
-    there = document["provenance"]["data_digest"]
-    if there != digest:  # fonts or a decoder have changed since
-        again = "Delete it to compute it again, or use another results folder"
-        raise ResultError(f"{path} is of other data: its digest is {there}, this run's is {digest}. {again}")
+        return results.write(path.parent, document, {**values, **arrays})

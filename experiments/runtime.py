@@ -38,10 +38,9 @@ def run(name: str, sim: Simulation, case: str) -> Path:
 
 
 def _measurements(sim):
-    paper, parts = registry.original(sim.bank.dataset), []
-    for part in measure(sim):
-        title, minutes = PARTS[part["name"]]
-        parts.append({**part, "title": title, "paper_minutes": minutes[paper]})
+    paper = registry.original(sim.bank.dataset)
+    words = {name: {"title": title, "paper_minutes": minutes[paper]} for name, (title, minutes) in PARTS.items()}
+    parts = [{**part, **words[part["name"]]} for part in measure(sim)]
     return {"parts": parts, "cores": threads.cores(), "runtime": sim.config.federation.runtime}
 
 
@@ -58,14 +57,13 @@ def measure(sim: Simulation, budget: float = BUDGET) -> list[dict[str, Any]]:
     poisoned = max(1, UNIT * config.meta_learning.inner_steps // (attack.inner_steps * size)) * size
     pretraining = federation.pretraining_rounds * federation.pretraining_episodes
     after, tasks = federation.rounds_after * federation.round_episodes, 2 * 4 * config.evaluation.tasks
-    users, chunk = "episodes per user", min(attack.checkpoint_episodes, poisoned)
+    users, chunk, found = "episodes per user", min(attack.checkpoint_episodes, poisoned), []
     plan = (  # name, unit, how many the profile has, what runs some, how many at once, the fewest that trace
         ("pre-training", users, pretraining, work.meta_training, federation.pretraining_episodes, size),
         ("poisoning", "poisoned episodes", attack.episodes, work.poisoning, chunk, size),
         ("fine-tuning", "iterations", tasks * steps, work.fine_tuning, steps, min(steps, UNIT)),
         ("benign rounds", users, after, work.meta_training, federation.round_episodes, size),
     )
-    found = []
     with sim.bar(len(plan), "run times", "part") as bar:
         for name, unit, total, run_some, most, fewest in plan:
             found.append(_timed(name, unit, total, run_some, min(most, UNIT), fewest, budget))
@@ -103,10 +101,9 @@ class _Work:
     def fine_tuning(self, _, iterations):
         from tfmeta.meta_learning.evaluation import measure
 
-        sim, adapt = self.sim, registry.load("defences", "fine_tuning").adapt
-        some = sim.tasks("a", next(self.turns)).part(slice(0, _SOME_TASKS))
+        sim, some = self.sim, self.sim.tasks("a", next(self.turns)).part(slice(0, _SOME_TASKS))
         points = _points(sim.config.evaluation.fine_tuning_steps, iterations)
-        measure(sim.model, sim.config, self.weights, some, points, adapt)
+        measure(sim.model, sim.config, self.weights, some, points, registry.load("defences", "fine_tuning").adapt)
         return len(some) * iterations
 
 

@@ -1,6 +1,5 @@
 """What is timed: each function returns one that does the work. Images are random; speed does not read them."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tfmeta.federated import client_data, clients, jobs
 from tfmeta.meta_learning import episodes, evaluation
 from tfmeta.meta_learning.tasks import Tasks
 from tfmeta.models.conv4 import Conv4
-from tfmeta.utils import seeds, threads
+from tfmeta.utils import seeds
 
 Work = Callable[[], object]
 EPISODES = 10  # per user; turns are short, so that the best one meets a quiet moment
@@ -68,15 +67,6 @@ def naive(scene: Scene) -> Work:
 
     weights = [tf.constant(part) for part in scene.weights]
     return lambda: train(weights)[0].numpy()
-
-
-def serve_naive(folder: str) -> None:
-    """Do `naive` for each line of standard input; in a process of its own, since TensorFlow's threads are set once."""
-    tf.config.threading.set_intra_op_parallelism_threads(threads.cores())
-    work = naive(Scene("omniglot", "paper", Path(folder)))
-    for _ in sys.stdin:
-        work()
-        print("done", flush=True)
 
 
 def rounds(federation, scene: Scene, users: tuple[int, ...], number: int) -> Work:

@@ -2,17 +2,16 @@
 
 import contextlib
 import functools
-import os
-import subprocess
-import sys
+import multiprocessing
+import signal
 import tempfile
 import time
+from concurrent import futures
 from pathlib import Path
 
 import psutil
 
 from tfmeta.datasets.shares import BENIGN
-from tfmeta.errors import WorkerError
 from tfmeta.store import atomic, provenance
 from tfmeta.utils import progress, threads
 
@@ -24,6 +23,7 @@ _RATIOS = {  # what is compared, with the bound that it should meet -> (numerato
     "time of a step of matching / of fine-tuning (at most 1.30)": ("matching", "fine_tuning"),
     "rate of the core / of matrix products (at least 0.60)": ("core, at the rate of matrix products", "core"),
 }
+_started = []  # in the naive loop's process: its work
 
 
 def main(out: Path) -> None:
@@ -70,19 +70,22 @@ def _contenders(folder, out, stack):
 
 
 def _naive(folder, stack):
-    # -P and our own path: the current folder may hold other packages of our names
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    code = f"from experiments.bench import contenders; contenders.serve_naive({str(folder)!r})"
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
-    child = stack.enter_context(subprocess.Popen([sys.executable, "-P", "-W", "ignore", "-c", code], **pipes))
+    # a process of its own, where all cores work on each operation: TensorFlow's threads are set once in each process
+    spawn = multiprocessing.get_context("spawn")
+    pool = stack.enter_context(futures.ProcessPoolExecutor(1, spawn, _start_naive, (folder,)))
+    return lambda: pool.submit(_do_naive).result()
 
-    def work():
-        child.stdin.write("\n")
-        child.stdin.flush()
-        if not child.stdout.readline():
-            raise WorkerError("the naive loop's process ended; its error is above")
 
-    return work
+def _start_naive(folder):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    progress.quiet_tensorflow("tensorflow")
+    from experiments.bench import contenders as of
+
+    _started.append(of.naive(of.Scene("omniglot", "paper", folder)))
+
+
+def _do_naive():
+    _started[0]()
 
 
 def _best(contenders):
