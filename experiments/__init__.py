@@ -9,23 +9,22 @@ import functools
 import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import tfmeta
 from tfmeta.errors import ConfigError, unknown
 
 
 @functools.cache
-def modules() -> dict[str, ModuleType]:
-    """Return the module of each experiment, by the experiment's name."""
-    files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
-    found = [importlib.import_module(f"experiments.{file.stem}") for file in files if file.stem != "cli"]
-    return {name: module for module in found for name in getattr(module, "NAMES", ())}
+def modules() -> dict[str, str]:
+    """Return the name of each experiment's module, by the experiment's name."""
+    stems = sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py") if file.stem != "cli")
+    return {name: stem for stem in stems for name in getattr(_imported(stem), "NAMES", ())}
 
 
 def titles() -> dict[str, str]:
-    """Return a few words about each experiment, by name: from `TITLES` of its module, else the docstring's start."""
-    return {name: getattr(module, "TITLES", {}).get(name) or _start(module) for name, module in modules().items()}
+    """Return a few words about each experiment, by name: its module's `TITLES`, or else the docstring's start."""
+    found = {name: _imported(stem) for name, stem in modules().items()}
+    return {name: getattr(module, "TITLES", {}).get(name) or _start(module) for name, module in found.items()}
 
 
 def cases_of(name: str) -> tuple[str, ...]:
@@ -36,7 +35,7 @@ def cases_of(name: str) -> tuple[str, ...]:
     """
     if name not in modules():
         raise ConfigError(unknown("experiment", name, modules()))
-    return modules()[name].NAMES[name]
+    return _imported(modules()[name]).NAMES[name]
 
 
 def named(names: Iterable[str]) -> list[str]:
@@ -59,7 +58,11 @@ def run(name: str, sim: "tfmeta.Simulation", case: str) -> Path:
         ConfigError: the experiment or case is unknown.
     """
     check(name, (case,))
-    return modules()[name].run(name, sim, case)
+    return _imported(modules()[name]).run(name, sim, case)
+
+
+def _imported(stem):
+    return importlib.import_module(f"experiments.{stem}")
 
 
 def _start(module):

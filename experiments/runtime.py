@@ -124,7 +124,5 @@ def _timed(name, unit, total, run_some, size, fewest, budget):
         done += run_some(done, size)
     seconds = time.perf_counter() - begun
     minutes = seconds * total / done / 60  # the last run may have done more than was left
-    return {
-        "name": name, "unit": unit, "done": min(done, total), "total": total, "seconds": seconds, "minutes": minutes,
-        "extrapolated": done < total,
-    }  # fmt: skip
+    found = dict(name=name, unit=unit, done=min(done, total), total=total, extrapolated=done < total)
+    return {**found, "seconds": seconds, "minutes": minutes}

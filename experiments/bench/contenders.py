@@ -35,6 +35,7 @@ class Scene:
         self.setting = clients.Setting(self.model, self.data.capacity, self.config)
         self.weights = self.model.initial_weights()
 
+
 def naive(scene: Scene) -> Work:
     """Train on the same episodes as a beginner would: one after another, with weights and moments as lists."""
     learning, nest = scene.config.meta_learning, tf.nest.map_structure

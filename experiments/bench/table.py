@@ -1,4 +1,4 @@
-"""Lets the contenders take turns, then prints and stores the table of ratios."""
+"""Lets contenders take turns, then prints and stores ratios; the "core" is a user's share of a round in process."""
 
 import contextlib
 import functools
@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import tempfile
 import time
+import timeit
 from concurrent import futures
 from pathlib import Path
 
@@ -99,9 +100,7 @@ def _best(contenders):
         for _ in range(TURNS):
             start = time.monotonic()
             for name, found in times.items():
-                turn = time.perf_counter()
-                work[name]()
-                found.append(time.perf_counter() - turn)
+                found.append(timeit.timeit(work[name], number=1))
                 bar.update(1)
             if 2 * time.monotonic() - start - begun > BUDGET:
                 break
@@ -114,7 +113,6 @@ def _document(best):
 
     operations = of.operations(Conv4((28, 28, 1), 5, 64), 10, 10 * of.EPISODES)
     rate = 2 * of.PRODUCTS * of.MATRIX**3 / best["matrix products"]
-    # the core is the round in process, per user
     best = {**best, "core": best["in process"] / 3, "core, at the rate of matrix products": operations / rate}
     ratios = {what: best[a] / best[b] for what, (a, b) in _RATIOS.items()}
     return {
