@@ -6,7 +6,7 @@ DATA_DIR ?=
 SEED ?=
 WORKERS ?=
 SET ?=
-PYTHON ?= python3.11
+PYTHON ?=
 GPU ?=
 PYTEST_ARGS ?=
 UPGRADE ?=
@@ -25,7 +25,7 @@ given := $(foreach word,$(given),$(firstword $(subst =, ,$(subst :=,=,$(word))))
 unknown := $(firstword $(filter-out $(known),$(given)))
 ifdef unknown
 nearest := $(shell sh tools/python.sh nearest.py '$(subst ','\'',$(unknown))' $(known) 2>/dev/null)
-$(error tfmeta: there is no variable $(unknown)$(if $(nearest), $(nearest)): `make help` lists them)
+$(error tfmeta: there is no variable $(unknown)$(if $(nearest), (did you mean $(nearest)?)): `make help` lists them)
 endif
 
 # The shell reads these from its environment, so that their values may hold blanks and quotes.
@@ -93,7 +93,7 @@ lint: env ## check the code with ruff
 	@"$$VENV/bin/python" -m ruff check $(code)
 
 docs: ## build the documentation to site/; a warning is an error
-	@sh tools/python.sh bootstrap.py --without-package "$$VENV-docs" requirements-docs.txt
+	@sh tools/python.sh bootstrap.py "$$VENV-docs" requirements-docs.txt without-package
 	@NO_MKDOCS_2_WARNING=1 "$$VENV-docs/bin/mkdocs" build --strict --clean --site-dir site
 
 lock: ## compile requirements*.txt anew; UPGRADE=1 for the newest versions

@@ -1,27 +1,15 @@
-"""Set up an environment: pip installs uv (tools/uv.txt), then uv installs a lock and this checkout's package.
+"""Set up an environment, as `make env` does: bootstrap.py ENVIRONMENT LOCK [without-package]."""
 
-`make env` runs this through python.sh, when only the standard library is there. The stamp is written last, and an
-environment without one is built anew, so a half-installed one is never used. Every failure ends in one sentence.
-"""
-
-import argparse
 import fcntl
 import hashlib
 import os
-import re
+import platform
 import shutil
 import signal
 import sys
 from pathlib import Path
 
-from failures import GIB, SetupError, check_machine, explain
-from installer import Installer
-
-ROOT = Path(__file__).resolve().parent.parent
-MARKER = ".tfmeta-env"  # which checkout made the folder, and where; a folder without it is never emptied
-STAMP = ".complete"  # what the finished environment was made from
-LOG = "install.log"  # all that pip and uv printed
-NEED = {"requirements-gpu.txt": 7 * GIB, "requirements-docs.txt": GIB // 2}  # peak use of the disk, caches included
+from installer import ROOT, Installer, explain
 
 
 def say(sentence: str) -> None:
@@ -29,120 +17,82 @@ def say(sentence: str) -> None:
     print(f"tfmeta: {sentence}.", file=sys.stderr, flush=True)
 
 
-def wait_for_turn(held: int) -> None:
-    """Lock the open file `held` until this process, and any pip or uv that it started, has ended."""
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say("another make is installing here: waiting for it")
-        fcntl.flock(held, fcntl.LOCK_EX)
-    except OSError:
-        pass  # a file system without such locks
-
-
 class Environment:
-    """The environment in `folder`, with what `lock` lists and, if wanted, the package of this checkout."""
+    """The environment in `folder`, with what `lock` lists and, if wanted, the package of this checkout.
 
-    def __init__(self, folder: Path, lock: Path, package: bool, held: int):
+    Its stamp lists checkout, folder and, once installed, digests of lock and package. No other folder is emptied.
+    """
+
+    def __init__(self, folder: Path, lock: str, package: bool):
         self.folder, self.lock, self.package = folder, lock, package
-        self.installer = Installer(folder, folder / LOG, held)
-        self.owner = [str(ROOT), str(folder)]
-        metadata = [ROOT / "setup.py", ROOT / "tfmeta" / "__init__.py"] if package else []
-        sources = ([lock, ROOT / "tools" / "uv.txt"], metadata)
-        self.wanted = [hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest() for paths in sources]
-
-    def read(self, name: str) -> list[str]:
-        """Return the lines of the file `name` of the environment; none if there is no such file."""
-        path = self.folder / name
-        return path.read_text().splitlines() if path.exists() else []
+        self.stamp, self.installer = folder / ".tfmeta-env", Installer(folder)
+        sources = ([lock, "tools/uv.txt"], ["setup.py", "tfmeta/__init__.py"] if package else [])
+        contents = [b"\0".join((ROOT / name).read_bytes() for name in names) for names in sources]
+        self.wanted = [str(ROOT), str(folder), *(hashlib.sha256(content).hexdigest() for content in contents)]
 
     def update(self) -> None:
         """Bring the environment to what the lock and setup.py say now; at once if it is there already."""
-        made_by = self.read(MARKER)
-        if made_by[1:] == self.owner[1:] and made_by != self.owner and Path(made_by[0]).is_dir():
-            raise SetupError(f"{self.folder} runs the code of {made_by[0]}: use another folder with VENV=/path")
-        usable = made_by == self.owner and os.access(self.folder / "bin" / "python", os.X_OK)
-        stamp = self.read(STAMP) if usable else []
-        if stamp == self.wanted:
+        made = self.stamp.read_text().splitlines() if self.stamp.exists() else []
+        if not made and self.folder.exists() and any(self.folder.iterdir()):
+            sys.exit(f"tfmeta: {self.folder} was not made by make: use another folder with VENV=/path.")
+        if made and made[1] == str(self.folder) and made[0] != str(ROOT) and Path(made[0]).is_dir():
+            sys.exit(f"tfmeta: {self.folder} runs the code of {made[0]}: use another folder with VENV=/path.")
+        works = os.access(self.installer.python, os.X_OK)
+        if works and made == self.wanted:
             return
-        if self.folder.exists() and any(self.folder.iterdir()) and not (self.folder / MARKER).exists():
-            raise SetupError(f"{self.folder} was not made by make: move it away, or use another folder with VENV=/path")
-        try:
-            if not stamp:
-                self.create()
-            if stamp[:1] != self.wanted[:1]:
-                self.install_lock()
-            if self.package:
-                options = ("--offline", "--no-deps", "--no-build-isolation", "--reinstall")
-                self.installer.uv("install", *options, "--editable", ".")
-            (self.folder / STAMP).write_text("\n".join(self.wanted))
-        except BaseException:
-            self.give_up()
-            raise
+        if not works or made[:3] != self.wanted[:3]:
+            self.install_lock()
+        if self.package:
+            self.installer.uv("install", "--offline", "--no-deps", "--no-build-isolation", "--reinstall", "-e", ".")
+        self.stamp.write_text("\n".join(self.wanted))
         say(f"{self.folder} is ready")
 
-    def create(self) -> None:
-        """Make the folder and in it an environment with nothing but pip."""
-        self.empty()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / MARKER).write_text("\n".join(self.owner))
-        (self.folder / ".gitignore").write_text("*\n")
-        check_machine(self.folder, NEED.get(self.lock.name, 3 * GIB))
-        say(f"setting up {self.folder}, which takes a minute or more")
-        self.installer.venv(self.folder)
-
     def install_lock(self) -> None:
-        """Install uv, and with it the whole lock and nothing else."""
-        (self.folder / STAMP).unlink(missing_ok=True)
-        # jax has no wheel. It is built without isolation, so that what builds it is the lock's own, hashed files.
-        entries = re.findall(r"^(?:setuptools|wheel)==(?:.*\\\n)*.*\n", self.lock.read_text(), re.MULTILINE)
-        (self.folder / "builders.txt").write_text("".join(entries))
-        self.installer.pip_install(ROOT / "tools" / "uv.txt", self.folder / "builders.txt")
-        wheels = ("--only-binary=:all:", "--no-binary=jax", "--no-build-isolation")
-        self.installer.uv("sync", "--require-hashes", "--compile-bytecode", *wheels, str(self.lock))
-        (self.folder / STAMP).write_text(self.wanted[0])
-
-    def give_up(self) -> None:
-        """Give back the space of an unfinished environment; keep its log."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # this takes a moment, and must not stay half done
-        if (self.folder / MARKER).exists() and not self.read(STAMP):
-            log = "\n".join([*self.read(LOG), ""])
+        """Make the environment anew, with what the lock lists and nothing else."""
+        say(f"setting up {self.folder}, which takes a minute or more")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.stamp.write_text("\n".join(self.wanted[:2]))
+        self.empty()
+        try:
+            self.installer.create()
+            wheels = ("--only-binary=:all:", "--no-binary=jax", "--no-build-isolation")
+            if self.package:  # jax has no wheel; these build it, and uv checks their hashes, too
+                self.installer.uv("install", f"--constraints={self.lock}", *wheels, "setuptools", "wheel")
+            self.installer.uv("sync", "--require-hashes", "--compile-bytecode", *wheels, self.lock)
+        except BaseException:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # this gives back the space, and must not stay half done
             self.empty()
-            (self.folder / LOG).write_text(log)
+            raise
+        self.stamp.write_text("\n".join(self.wanted[:3]))
 
     def empty(self) -> None:
-        """Remove what is in the folder, if it is ours, but for the marker that says so."""
-        if not (self.folder / MARKER).exists():
-            return
-        (self.folder / STAMP).unlink(missing_ok=True)  # first, so that a part never passes for the whole
+        """Remove what is in the folder, but for the stamp and the log."""
         for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry.name != MARKER:
+            elif entry not in (self.stamp, self.installer.log):
                 entry.unlink()
 
 
-def main() -> int:
-    """Set up the environment named on the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("environment", type=Path, help="folder of the environment, e.g. .venv")
-    parser.add_argument("lock", type=Path, help="what to install, e.g. requirements.txt")
-    parser.add_argument("--without-package", action="store_true", help="install the lock only")
-    given = parser.parse_args()
+def main(folder: str, lock: str, *options: str) -> None:
+    """Set up the environment in `folder`, when no other make is at work; exit with a sentence if that fails."""
+    if platform.machine() != "x86_64" or platform.libc_ver() < ("glibc", "2.31"):
+        sys.exit(f"tfmeta: TFF 0.87 needs Linux x86_64 with glibc 2.31 or newer, and this is {platform.platform()}.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # handled like Ctrl-C
     try:
-        with given.lock.open() as lock:
-            wait_for_turn(lock.fileno())
-            folder, package = given.environment.absolute(), not given.without_package
-            Environment(folder, given.lock.absolute(), package, lock.fileno()).update()
-    except (SetupError, OSError) as error:
-        say(str(error) if isinstance(error, SetupError) else explain(str(error)))
-        return 1
+        with (ROOT / lock).open() as held:
+            os.set_inheritable(held.fileno(), True)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("another make is installing here: waiting for it")
+                fcntl.flock(held, fcntl.LOCK_EX)
+            Environment(Path(folder).absolute(), lock, "without-package" not in options).update()
+    except OSError as error:
+        sys.exit(f"tfmeta: {explain(str(error))}.")
     except KeyboardInterrupt:
-        say("interrupted: the next make sets the environment up again")
-        return 130
-    return 0
+        sys.exit("tfmeta: interrupted: the next make sets the environment up again.")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(*sys.argv[1:])

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from failures import SetupError
 from installer import ROOT, Installer
 
 LOCKS = {  # file -> the lists of setup.py that it answers, uv's options, and what the lock is for
@@ -60,25 +59,21 @@ def compile_lock(installer: Installer, name: str, scratch: Path, upgrade: bool) 
     # The scratch folder is named where setup.py is meant.
     text = new.read_text(encoding="utf-8").replace(f"-r {asked}", "setup.py")
     if "://" in text:
-        raise SetupError(f"{name} would name a package index; check uv's configuration")
+        sys.exit(f"tfmeta: {name} would name a package index: check uv's configuration.")
     return HEADER.format(purpose=purpose, name=name) + text
 
 
 def main() -> None:
-    """Compile all locks, then write them all."""
+    """Compile all locks, then write them all, so that they stay as they were if one cannot be compiled."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
     upgrade = parser.parse_args().upgrade
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        installer = Installer(scratch / "env", scratch / "log")
-        try:
-            installer.venv(scratch / "env")
-            installer.pip_install(ROOT / "tools" / "uv.txt")
-            installer.variables |= {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}  # a lock is for other machines too
-            texts = {name: compile_lock(installer, name, scratch, upgrade) for name in LOCKS}
-        except SetupError as error:
-            sys.exit(f"tfmeta: the locks stay as they were: {error}.")
+        installer = Installer(scratch)
+        installer.create()
+        installer.variables |= {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}  # a lock is for other machines too
+        texts = {name: compile_lock(installer, name, scratch, upgrade) for name in LOCKS}
     for name, text in texts.items():
         (ROOT / name).write_text(text, encoding="utf-8")
 

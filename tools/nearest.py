@@ -1,8 +1,6 @@
-"""Print "(did you mean NAME?)" for a misspelt variable, or nothing: nearest.py MISSPELT NAME..."""
+"""Print the one of the names that is most like a misspelt one, if any is: nearest.py MISSPELT NAME..."""
 
-import difflib
 import sys
+from difflib import get_close_matches
 
-misspelt, *names = sys.argv[1:]
-for name in difflib.get_close_matches(misspelt.upper(), names, n=1):
-    print(f"(did you mean {name}?)")
+print(*get_close_matches(sys.argv[1].upper(), sys.argv[2:], n=1))

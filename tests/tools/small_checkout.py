@@ -18,6 +18,7 @@ import shutil
 def build_editable(folder, config_settings=None, metadata_directory=None):
     return shutil.copy("tfmeta-1-py3-none-any.whl", folder).rpartition("/")[2]
 """
+EVERYTHING = ["setuptools", "tfmeta", "thing", "wheel"]  # the tiny packages
 PRINTS_ARGUMENTS = "import sys\n\ndef main():\n    print(sys.argv[1:])\n"
 
 
@@ -67,7 +68,7 @@ class Checkout:
         names = ("setuptools", "thing", "wheel")
         tiny = [write_wheel(self.wheels, name, {f"{name}/__init__.py": ""}) for name in names]
         (folder / "requirements.txt").write_text("".join(map(requirement, tiny)))
-        for name in ("tfmeta", "experiments", "figures", "tests"):
+        for name in ("tfmeta", "experiments", "figures", "tests", "docs"):
             (folder / name).mkdir()
         (folder / "tfmeta" / "__init__.py").touch()
         (folder / "setup.py").touch()
@@ -80,7 +81,12 @@ class Checkout:
     def variables(self, **changes):
         """Return an environment with next to nothing in it; pip finds only the tiny wheels."""
         base = {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "PIP_CONFIG_FILE": os.devnull, "PYTHON": PYTHON}
-        base |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.wheels.as_uri(), "PIP_RETRIES": "1"}
+        base |= {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": self.wheels.as_uri(),
+            "PIP_RETRIES": "1",
+            "UV_HTTP_RETRIES": "0",
+        }
         return {name: value for name, value in (base | changes).items() if value is not None}
 
     def start(self, *arguments, **changes):
@@ -111,7 +117,7 @@ class Checkout:
         assert code != 0
         sentences = [line for line in lines if not line.startswith("tfmeta: setting up ")]
         assert len(sentences) == 1 and sentences[0].startswith("tfmeta: ") and sentences[0].endswith("."), lines
-        assert not (self.env / ".complete").exists() and not (self.env / "lib").exists()
+        assert not (self.env / "lib").exists()
         return sentences[0]
 
     def installed(self):

@@ -20,16 +20,16 @@ def test_variable_like_no_other_is_refused(checkout, given):
     assert code != 0 and given.partition("=")[0] in printed and len(printed.splitlines()) == 1
 
 
-def test_values_reach_the_command_unchanged(checkout):
+def test_values_reach_the_command_unchanged(ready):
     settings = ["name=';>harm;'", 'list=["a","b"]', "glob=*", "path=a\\b", "run=`>harm`"]
     data = 'a user\'s\tdata "folder"'
-    code, printed, error = checkout.run("fig5", f"SET={' '.join(settings)}", f"DATA_DIR={data}", "PROFILE=smoke")
+    code, printed, error = ready.run("fig5", f"SET={' '.join(settings)}", f"DATA_DIR={data}", "PROFILE=smoke")
     assert code == 0, error
     command = ast.literal_eval(printed)
     assert command[:2] == ["figure", "fig5"] and command[command.index("--profile") + 1] == "smoke"
     assert command[command.index("--data-dir") + 1] == data
     assert [value for name, value in itertools.pairwise(command) if name == "--set"] == settings
-    assert not (checkout.folder / "harm").exists()
+    assert not (ready.folder / "harm").exists()
 
 
 def test_help_fits_one_screen(checkout):
