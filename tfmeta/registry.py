@@ -6,24 +6,17 @@ no module is imported before it is used.
 """
 
 import ast
-import dataclasses
 import functools
 import importlib
 import types
 from pathlib import Path
+from typing import NamedTuple
 
 from tfmeta.errors import check_known
 
 
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """A kind of exchangeable part.
-
-    Attributes:
-        what: What one of them is called in messages.
-        package: The package that holds the modules.
-        function: The function that each module defines.
-    """
+class Kind(NamedTuple):
+    """A kind of exchangeable part: its name in messages, the package of its modules, the function that each defines."""
 
     what: str
     package: str
@@ -41,24 +34,16 @@ KINDS = {
 
 @functools.cache
 def names(kind: str) -> tuple[str, ...]:
-    """Return the names of a kind's built-in parts, sorted.
-
-    Args:
-        kind: One of `KINDS`.
-    """
+    """Return the names of a kind's built-in parts, sorted; `kind` is one of `KINDS`."""
     folder = Path(__file__).parent / KINDS[kind].package.removeprefix("tfmeta.").replace(".", "/")
     modules = {file.stem: file for file in folder.glob("*.py")}
     modules |= {file.parent.name: file for file in folder.glob("*/__init__.py")}
     found = [name for name, file in modules.items() if _defines(file, KINDS[kind].function)]
-    return tuple(sorted(_shown(kind, name) for name in found))
+    return tuple(sorted(name.replace("_", "-") if kind == "datasets" else name for name in found))
 
 
 def load(kind: str, name: str) -> types.ModuleType:
     """Import and return the module of a built-in part.
-
-    Args:
-        kind: One of `KINDS`.
-        name: One of `names(kind)`.
 
     Raises:
         ConfigError: the name is unknown; the message suggests the nearest one.
@@ -89,10 +74,6 @@ def display_name(dataset: str) -> str:
     if own.STAND_IN_FOR is None:
         return own.DISPLAY_NAME
     return f"{own.DISPLAY_NAME} (drawn from fonts: a stand-in, not {display_name(own.STAND_IN_FOR)})"
-
-
-def _shown(kind: str, module: str) -> str:
-    return module.replace("_", "-") if kind == "datasets" else module
 
 
 def _defines(file: Path, function: str) -> bool:

@@ -59,19 +59,10 @@ class Simulation:
     """
 
     def __init__(
-        self,
-        dataset: str = AUTO,
-        profile: str = "quick",
-        *,
-        attack: str | None = None,
-        defence: str = "matching",
-        results: Path | str = "results",
-        data_dir: Path | str | None = None,
-        cache_dir: Path | str | None = None,
-        paper_dataset: str = "omniglot",
-        workers: int | None = None,
-        **overrides: Any,
-    ):
+        self, dataset: str = AUTO, profile: str = "quick", *, attack: str | None = None, defence: str = "matching",
+        results: Path | str = "results", data_dir: Path | str | None = None, cache_dir: Path | str | None = None,
+        paper_dataset: str = "omniglot", workers: int | None = None, **overrides: Any,
+    ):  # fmt: skip
         progress.quiet_tensorflow()  # before anything here imports it
         overrides = resolve_all(overrides) | ({} if attack is None else {"attack.name": attack})
         check_name(dataset)
@@ -222,14 +213,10 @@ class Simulation:
         return tasks.user_tasks(self.bank, self.partition, self.trigger, self.config, user, case)
 
     def accuracies(
-        self,
-        weights: list[np.ndarray] | np.ndarray,
-        case: str,
-        user: int | None,
-        defence: str | Callable | None = None,
-        points: Sequence[int] | None = None,
+        self, weights: list[np.ndarray] | np.ndarray, case: str, user: int | None,
+        defence: str | Callable | None = None, points: Sequence[int] | None = None,
         report: Callable[[int], None] = lambda done: None,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, np.ndarray]:  # fmt: skip
         """Adapt weights to a user's tasks; return accuracies float32 [points, tasks] by metric.
 
         Args:
@@ -248,14 +235,9 @@ class Simulation:
         return evaluation.measure(model, self.config, weights, tasks, points or self._points(), adapt, report)
 
     def measure(
-        self,
-        weights: list[np.ndarray],
-        *,
-        case: str = "a",
-        user: int | None = 2,
-        defence: str | Callable | None = None,
-        points: Sequence[int] | None = None,
-    ) -> "pd.DataFrame":
+        self, weights: list[np.ndarray], *, case: str = "a", user: int | None = 2,
+        defence: str | Callable | None = None, points: Sequence[int] | None = None,
+    ) -> "pd.DataFrame":  # fmt: skip
         """Adapt weights to a user's tasks; return a tidy table, one row per iteration, task and metric.
 
         Arguments as in `accuracies`. The columns are case, user, defence, iteration, task, metric and accuracy.

@@ -10,7 +10,7 @@ from tfmeta.datasets.shards import read_shards
 from tfmeta.datasets.shares import ATTACKER, BENIGN
 from tfmeta.federated.client_data import ClientData
 
-TRIGGER = Trigger("square", 5, 2, "upper-left")
+TRIGGER = Trigger(pattern="square", size=5, margin=2, corner="upper-left")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tfmeta.datasets.shares import BENIGN
 from tfmeta.federated.rounds import knows_backdoor
 from tfmeta.meta_learning import tasks
 
-TRIGGER = Trigger("checker", 4, 1)
+TRIGGER = Trigger()
 NUMBER = 12
 
 

@@ -79,9 +79,7 @@ class Config:
     def upto(self, stage: str) -> dict[str, Any]:
         """Return the fields, by full name, that decide a stage: its own and those of earlier stages."""
         last = STAGES.index(stage)
-        return {
-            name: self[name] for name, field in fields().items() if STAGES.index(field.metadata["stage"]) <= last
-        }
+        return {name: self[name] for name, field in fields().items() if STAGES.index(field.metadata["stage"]) <= last}
 
 
 GROUPS: dict[str, type] = {field.name: field.type for field in dataclasses.fields(Config)}

@@ -19,9 +19,7 @@ class DefenceConfig(Group):
         0.3, "share of the trained weights in the mix with a random initialisation (1: no mix)", 0, 1,
         symbol="delta", source="section 4, ledger 28",
     )  # fmt: skip
-    mixed_layers: str = _word(
-        "*", "which layers are mixed (names or wildcards: conv*,norm0)", source="ledger 28"
-    )
+    mixed_layers: str = _word("*", "which layers are mixed (names or wildcards: conv*,norm0)", source="ledger 28")
     attention_steps: int = _number(
         10, "steps of phase 1, which trains only alpha and beta; counted within evaluation.fine_tuning_steps", 0,
         source="ledger 27",
@@ -34,9 +32,7 @@ class DefenceConfig(Group):
         "projected", "how the gates alpha stay in [0, 1]: projected after each step, sigmoid, or fixed at 1",
         ("projected", "sigmoid", "fixed"), symbol="alpha", source="ledger 24",
     )  # fmt: skip
-    beta_initial: float = _number(
-        10.0, "initial value of the scales beta", 0, 1e6, symbol="beta", source="ledger 25"
-    )
+    beta_initial: float = _number(10.0, "initial value of the scales beta", 0, 1e6, symbol="beta", source="ledger 25")
     alpha_learning_rate: float = _number(0.001, "learning rate of the gates alpha", 0, 1, source="ledger 24")
     beta_learning_rate: float = _number(0.001, "learning rate of the scales beta", 0, 1, source="ledger 25")
     queries: str = _word(

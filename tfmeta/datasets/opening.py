@@ -34,13 +34,9 @@ def check_name(name: str) -> None:
 
 
 def open_dataset(
-    name: str,
-    data_dir: Path | str | None = None,
-    cache_dir: Path | str | None = None,
-    download: bool = True,
-    paper_dataset: str = "omniglot",
-    stand_in: bool = True,
-) -> ImageBank:
+    name: str, data_dir: Path | str | None = None, cache_dir: Path | str | None = None, download: bool = True,
+    paper_dataset: str = "omniglot", stand_in: bool = True,
+) -> ImageBank:  # fmt: skip
     """Open a data set by name.
 
     `auto` opens the paper's data set if it is found or can be downloaded, otherwise its stand-in, with a warning. Data

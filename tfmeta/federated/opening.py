@@ -10,15 +10,9 @@ if TYPE_CHECKING:
 
 
 def open_federation(setting: "Setting", log: Path, workers: int):
-    """Return the federation of a run, as its field `federation.runtime` says.
+    """Return the federation that the field `federation.runtime` asks for.
 
-    Args:
-        setting: What all clients share.
-        log: File for the output of TFF's worker.
-        workers: How many operations run at once in the worker.
-
-    Returns:
-        A `TffFederation` or an `InProcessFederation`.
+    `log` is the file for the output of TFF's worker, and `workers` how many operations run at once in it.
     """
     if setting.config.federation.runtime == "tff":
         progress.quiet_tensorflow("tensorflow_federated")

@@ -14,8 +14,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.config import Config
-from tfmeta.errors import ConfigError, DataError
+from tfmeta.config import Config, fields
+from tfmeta.config.fields import checked
+from tfmeta.errors import DataError
 from tfmeta.models.conv4 import Conv4
 
 # Shorter (squared) feature vectors have cosines near 0, so losses and gradients stay finite where all features are 0.
@@ -23,7 +24,6 @@ _SHORTEST = 1e-8
 _EXCLUDED = -1e9  # score of a support example that a query may not use; finite, so that differences are never NaN
 # A sigmoid never reaches 1. A logit of 3 opens the gates to 0.95 and still has a gradient (ledger 24's alternative).
 SIGMOID_START = 3.0
-_CHOICES = {"gates": ("projected", "sigmoid", "fixed"), "score": ("examples", "class-mean")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +45,8 @@ class MatchingHead:
     beta_initial: float = 10.0
 
     def __post_init__(self):
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name} = {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        for name in ("gates", "score"):
+            checked(name, fields()[f"defence.{name}"], getattr(self, name))
 
     @classmethod
     def of(cls, model: Conv4, config: Config) -> "MatchingHead":

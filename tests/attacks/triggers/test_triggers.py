@@ -35,7 +35,7 @@ def test_patterns_corners_and_colours_match_the_configuration():
     assert set(choices["color"]) == set(COLORS)
     assert Trigger() == Trigger.of(Config())
     config = Config().replace({"trigger.pattern": "cross", "trigger.size": 3, "trigger.corner": "upper-left"})
-    assert Trigger.of(config) == Trigger("cross", 3, corner="upper-left")
+    assert Trigger.of(config) == Trigger(pattern="cross", size=3, corner="upper-left")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,8 @@ def test_patterns_corners_and_colours_match_the_configuration():
 )
 @pytest.mark.parametrize("corner", CORNERS)
 def test_a_trigger_by_hand(pattern, expected, corner):
-    triggered = Trigger(pattern, 3, 2, corner).stamp(np.full([8, 9, 1], 100, np.uint8))[:, :, 0]
+    trigger = Trigger(pattern=pattern, size=3, margin=2, corner=corner)
+    triggered = trigger.stamp(np.full([8, 9, 1], 100, np.uint8))[:, :, 0]
     top, left = (3 if "lower" in corner else 2), (4 if "right" in corner else 2)
     stamped = triggered[top : top + 3, left : left + 3]
     assert ["".join("#" if ink == 255 else "." for ink in row) for row in stamped] == expected
@@ -61,7 +62,7 @@ def test_a_trigger_by_hand(pattern, expected, corner):
 def test_a_coloured_trigger_with_cells_by_hand():
     """A side of 5 pixels holds two cells of 2 pixels and one that is cut off."""
     image = noise([9, 9, 3])
-    triggered = Trigger("checker", 5, 1, "lower-right", 2, "magenta-green").stamp(image)
+    triggered = Trigger(size=5, cell=2, color="magenta-green").stamp(image)
     rows = ["mmggm", "mmggm", "ggmmg", "ggmmg", "mmggm"]
     colors = {"m": (255, 0, 255), "g": (0, 255, 0)}
     assert triggered[3:8, 3:8].tolist() == [[list(colors[name]) for name in row] for row in rows]
@@ -73,7 +74,7 @@ def test_a_coloured_trigger_with_cells_by_hand():
 def test_the_two_colours_are_complementary(name):
     first, second = (np.array(color) for color in COLORS[name])
     assert (first + second == 255).all()
-    image = Trigger("cross", 4, color=name).image(3)
+    image = Trigger(pattern="cross", color=name).image(3)
     assert (image[0, 0] == first).all() and (image[0, 1] == second).all() and image.dtype == np.uint8
 
 
@@ -84,7 +85,7 @@ def test_colours_are_refused_for_images_of_one_channel(name):
 
 
 def test_patterns_differ_at_the_default_size():
-    drawn = {name: Trigger(name).image(1).tolist() for name in PATTERNS}
+    drawn = {name: Trigger(pattern=name).image(1).tolist() for name in PATTERNS}
     assert len({str(pattern) for pattern in drawn.values()}) == len(PATTERNS)
 
 
@@ -131,7 +132,7 @@ def test_a_read_only_image_can_be_stamped():
 @pytest.mark.parametrize(("size", "margin", "fits"), [(9, 1, True), (10, 0, True), (10, 1, False), (4, 7, False)])
 @pytest.mark.parametrize("shape", [(10, 12, 1), (12, 10, 1)])
 def test_a_trigger_that_does_not_fit_is_refused(size, margin, fits, shape):
-    trigger = Trigger("square", size, margin)
+    trigger = Trigger(pattern="square", size=size, margin=margin)
     if fits:
         trigger.stamp(noise(shape))
     else:

@@ -6,23 +6,17 @@ import numpy as np
 
 from tfmeta import registry
 from tfmeta.config import Config
-from tfmeta.config.trigger import COLORS
+from tfmeta.config.trigger import COLORS, TriggerConfig
 from tfmeta.errors import ConfigError
 
 
-@dataclasses.dataclass(frozen=True)
-class Trigger:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trigger(TriggerConfig):
     """A pattern in two colours near one corner of the image (on Omniglot white is ink).
 
-    It consists of square cells; the last ones are cut off where `cell` does not divide `size`.
+    Its fields are those of the configuration. It consists of square cells; the last ones are cut off where `cell` does
+    not divide `size`.
     """
-
-    pattern: str = "checker"  # a module of `tfmeta.attacks.triggers`
-    size: int = 4  # side in pixels
-    margin: int = 1  # pixels between the trigger and the image's edges
-    corner: str = "lower-right"  # or "lower-left", "upper-right", "upper-left"
-    cell: int = 1  # side of a cell in pixels
-    color: str = "white-black"  # one of `COLORS`
 
     @classmethod
     def of(cls, config: Config) -> "Trigger":

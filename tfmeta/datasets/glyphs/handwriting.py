@@ -81,9 +81,7 @@ def _poses(em: float, writers: Writers, hand: Hand, random: np.random.Generator)
     turn = random.normal(0, hand.drawing_turn, count)
     cos, sin = np.cos(turn), np.sin(turn)
     tall, wide = 1 / (size * aspect), aspect / size
-    matrix = np.array(
-        [[tall * cos, tall * sin], [slant * tall * cos - wide * sin, slant * tall * sin + wide * cos]]
-    )
+    matrix = np.array([[tall * cos, tall * sin], [slant * tall * cos - wide * sin, slant * tall * sin + wide * cos]])
     return matrix[..., None, None].astype(np.float32), size[:, None, None].astype(np.float32)
 
 
