@@ -12,6 +12,7 @@ import tfmeta
 from experiments import explain
 from tfmeta import registry
 from tfmeta.config import PROFILE_NAMES, make_config, parse_settings
+from tfmeta.datasets import check_name
 from tfmeta.errors import TfmetaError
 from tfmeta.utils import progress
 
@@ -86,6 +87,7 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
     """
     from experiments.measured import folder_of
 
+    check_name(given["dataset"])
     specs, by_dataset = figures.chosen(names, given["dataset"]), {}
     for spec in specs:  # with "auto" there may be figures of both data sets of the paper
         by_dataset.setdefault(spec.datasets[0], []).append(spec)
@@ -135,6 +137,7 @@ def _overrides(given):
 
 
 def _config(given, dataset="omniglot"):
+    check_name(given["dataset"])
     name = dataset if given["dataset"] == "auto" else given["dataset"]
     return make_config(name, given["profile"], **_overrides(given))
 
