@@ -6,25 +6,41 @@ DATA_DIR ?=
 SEED ?=
 WORKERS ?=
 SET ?=
-PYTHON ?= python3.11
+PYTHON ?=
 GPU ?=
 PYTEST_ARGS ?=
+UPGRADE ?=
 # GPU=1: an environment of its own with TensorFlow's GPU build
 on := $(filter-out 0 no false,$(GPU))
 VENV ?= $(if $(on),.venv-gpu,.venv)
 LOCK := $(if $(on),requirements-gpu.txt,requirements.txt)
 
+# Refuse any other variable on the command line: a misspelt one would be ignored, and another experiment run.
+# MAKEOVERRIDES has name=value for each, with a backslash before every blank or backslash of a value.
+known := PROFILE DATASET DATA_DIR SEED WORKERS SET PYTHON GPU PYTEST_ARGS UPGRADE VENV
+blank := $(subst ,, )
+tab := $(shell printf '\t')
+given := $(subst \$(tab),_,$(subst \$(blank),_,$(subst \\,_,$(MAKEOVERRIDES))))
+given := $(foreach word,$(given),$(firstword $(subst =, ,$(subst :=,=,$(word)))))
+unknown := $(firstword $(filter-out $(known),$(given)))
+ifdef unknown
+nearest := $(shell sh tools/python.sh nearest.py '$(subst ','\'',$(unknown))' $(known) 2>/dev/null)
+$(error tfmeta: there is no variable $(unknown)$(if $(nearest), (did you mean $(nearest)?)): `make help` lists them)
+endif
+
 # The shell reads these from its environment, so that their values may hold blanks and quotes.
-export PROFILE DATASET DATA_DIR SEED WORKERS PYTHON VENV
+export PROFILE DATASET DATA_DIR SEED WORKERS SET PYTHON VENV
 
 data-dir = $${DATA_DIR:+--data-dir "$$DATA_DIR"}
-run = --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) \
-	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} $(foreach setting,$(SET),--set '$(setting)')
-code = tfmeta experiments figures tests tools setup.py
+# Each word of SET becomes one --set. set -f keeps the shell from replacing a * by the names of files.
+figure = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; \
+	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) \
+	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} "$$@"
+code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table figures runtime notebook data bench test lint lock clean
+.PHONY: help env ablations ablation-table figures runtime notebook data bench test test-fast lint docs lock clean
 
 help: ## this list
 	@echo 'make fig1 ... fig8, figA1 ... figA11'
@@ -36,26 +52,26 @@ help: ## this list
 	@echo '     DATA_DIR=folder SEED=number WORKERS=number'
 	@echo '     SET="field=value …" GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
 
-env: ## set up the environment (all others do so by themselves); GPU=1 for TensorFlow's GPU build
+env: ## set up the environment, as all others do by themselves; GPU=1 for a GPU
 	@sh tools/python.sh bootstrap.py "$$VENV" $(LOCK)
 
 # fig1, fig3, … : the command knows which figures there are
 fig%: env
-	@"$$VENV/bin/tfmeta" figure $@ $(run)
+	@$(figure)
 
-figures: env ## draw every figure of the paper (or those of DATASET), running what is missing
-	@"$$VENV/bin/tfmeta" figure $@ $(run)
+figures: env ## draw every figure of the paper (or those of DATASET)
+	@$(figure)
 
 ablations: env ## draw the figures of the appendix that are of Omniglot (or of DATASET)
-	@"$$VENV/bin/tfmeta" figure $@ $(run)
+	@$(figure)
 
 runtime: env ## write section B's table of run times for this machine, beside the paper's
-	@"$$VENV/bin/tfmeta" figure $@ $(run)
+	@$(figure)
 
 ablation-table: env ## write the table of the defence's parts, .md and .csv
-	@"$$VENV/bin/tfmeta" figure $@ $(run)
+	@$(figure)
 
-notebook: env ## run the notebook from start to end, to figures/out/federated_backdoor.ipynb
+notebook: env ## run the notebook, to figures/out/federated_backdoor.ipynb
 	@mkdir -p figures/out
 	@env TFMETA_PROFILE="$$PROFILE" TFMETA_DATASET="$$DATASET" $${DATA_DIR:+"TFMETA_DATA=$$(realpath "$$DATA_DIR")"} \
 		"$$VENV/bin/jupyter-execute" --kernel_name=python3 --output="$(CURDIR)/figures/out/federated_backdoor" \
@@ -64,20 +80,27 @@ notebook: env ## run the notebook from start to end, to figures/out/federated_ba
 data: env ## find or download Omniglot (or DATASET) and verify it
 	@"$$VENV/bin/tfmeta" data $(if $(filter-out auto,$(DATASET)),--dataset "$$DATASET") $(data-dir)
 
-bench: env ## measure this machine: training through the core and through TFF, memory, start-up
+bench: env ## measure this machine: training with and without TFF, memory, start-up
 	@"$$VENV/bin/tfmeta" bench
 
-test: env ## run the tests; PYTEST_ARGS=… for pytest, DATA_DIR=… for those that need real data
+test: env ## run the tests; PYTEST_ARGS=… for pytest, DATA_DIR=… for real data
 	@$${DATA_DIR:+env "TFMETA_DATA=$$DATA_DIR"} "$$VENV/bin/python" -m pytest $(PYTEST_ARGS)
+
+test-fast: env ## run the tests that are not slow, as before a commit
+	@"$$VENV/bin/python" -m pytest -m "not slow" $(PYTEST_ARGS)
 
 lint: env ## check the code with ruff
 	@"$$VENV/bin/python" -m ruff check $(code)
 
-lock: ## compile requirements.txt and requirements-gpu.txt anew; UPGRADE=1 for the newest versions
+docs: ## build the documentation to site/; a warning is an error
+	@sh tools/python.sh bootstrap.py "$$VENV-docs" requirements-docs.txt without-package
+	@NO_MKDOCS_2_WARNING=1 "$$VENV-docs/bin/mkdocs" build --strict --clean --site-dir site
+
+lock: ## compile requirements*.txt anew; UPGRADE=1 for the newest versions
 	@sh tools/python.sh lock.py $(if $(UPGRADE),--upgrade)
 
-clean: ## remove environments, figures and caches of the code; results, data and the data cache stay
-	@for folder in "$$VENV" .venv .venv-gpu; do \
+clean: ## remove environments, figures, site and caches of code, not results or data
+	@for folder in "$$VENV" "$$VENV-docs" .venv .venv-gpu .venv-docs; do \
 		if [ -e "$$folder/.tfmeta-env" ]; then rm -rf "$$folder"; fi; done
 	@find $(code) -name __pycache__ -type d -prune -exec rm -rf {} +
-	@rm -rf build tfmeta.egg-info figures/out .pytest_cache .hypothesis .ruff_cache
+	@rm -rf build tfmeta.egg-info site .cache figures/out .pytest_cache .hypothesis .ruff_cache

@@ -1,25 +1,30 @@
 """Experiments: each computes what one figure (or table) of the paper shows, and stores it.
 
 They say which models are measured on which tasks; `tfmeta` does the work and `figures` draws. A module of this package
-that defines `NAMES` holds one or more experiments, so adding one is adding a file.
+that defines `NAMES` (cases by experiment) holds one or more experiments, so adding one is adding a file.
 """
 
-import ast
+import fnmatch
 import functools
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tfmeta.errors import ConfigError, unknown
-from tfmeta.simulation import Simulation
+import tfmeta
+from tfmeta.errors import check_known
 
 
 @functools.cache
 def modules() -> dict[str, str]:
-    """Return the module of each experiment, by the experiment's name."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    found = [file.stem for file in files if _defines_names(file)]
-    return {name: module for module in found for name in importlib.import_module(f"experiments.{module}").NAMES}
+    """Return the name of each experiment's module, by the experiment's name."""
+    stems = sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py") if file.stem != "cli")
+    return {name: stem for stem in stems for name in getattr(_imported(stem), "NAMES", ())}
+
+
+def titles() -> dict[str, str]:
+    """Return a few words about each experiment, by name: its module's `TITLES`, or else the docstring's start."""
+    found = {name: _imported(stem) for name, stem in modules().items()}
+    return {name: getattr(module, "TITLES", {}).get(name) or _start(module) for name, module in found.items()}
 
 
 def cases_of(name: str) -> tuple[str, ...]:
@@ -28,43 +33,35 @@ def cases_of(name: str) -> tuple[str, ...]:
     Raises:
         ConfigError: the experiment is unknown.
     """
-    if name not in modules():
-        raise ConfigError(unknown("experiment", name, modules()))
-    return _module(name).NAMES[name]
+    check_known("experiment", name, modules())
+    return _imported(modules()[name]).NAMES[name]
 
 
-def named(names: Sequence[str]) -> list[str]:
-    """Return experiments with every name that ends in * replaced by all that begin so, in their module's order."""
-    found = []
-    for name in names:
-        matching = [one for one in modules() if one.startswith(name.removesuffix("*"))]
-        found += matching if name.endswith("*") else [name]
-    return found
+def named(names: Iterable[str]) -> list[str]:
+    """Return experiments, where a name such as "ablation-*" stands for all that begin with "ablation-"."""
+    return [one for name in names for one in fnmatch.filter(modules(), name) or [name]]
 
 
 def check(name: str, cases: Sequence[str] = ()) -> None:
-    """Raise `ConfigError` for an unknown experiment or case."""
+    """Raise `ConfigError` if an experiment or one of its cases is unknown."""
+    known = cases_of(name)
     for case in cases:
-        if case not in cases_of(name):
-            raise ConfigError(unknown(f"case of {name}", case, cases_of(name)))
-    cases_of(name)
+        check_known(f"case of {name}", case, known)
 
 
-def run(name: str, sim: Simulation, case: str) -> Path:
+def run(name: str, sim: "tfmeta.Simulation", case: str) -> Path:
     """Run an experiment in one case unless its result is there; return the path of its document.
 
     Raises:
         ConfigError: the experiment or case is unknown.
     """
     check(name, (case,))
-    return _module(name).run(name, sim, case)
+    return _imported(modules()[name]).run(name, sim, case)
 
 
-def _module(name):
-    return importlib.import_module(f"experiments.{modules()[name]}")
+def _imported(stem):
+    return importlib.import_module(f"experiments.{stem}")
 
 
-def _defines_names(file: Path) -> bool:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
-    return any(isinstance(target, ast.Name) and target.id == "NAMES" for target in targets)
+def _start(module):
+    return module.__doc__.splitlines()[0].partition(" (")[0].rstrip(".")

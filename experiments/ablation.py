@@ -1,14 +1,13 @@
 """The parts of the defence, one change at a time from the full defence (section 4 claims that each matters).
 
-Cases (a) and (c), the tasks of users 2, 3 and 4 together, at the start, a tenth, two fifths and the end of
-fine-tuning (0, 50, 200 and 500 of the paper's 500 iterations).
+The tasks of all users together, at 0, a tenth, two fifths and all of the fine-tuning's iterations.
 """
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.measured import MODELS, POOLED, pooled, result
+from experiments.measured import MODELS, POOLED, described, pooled, result
 from tfmeta import registry
 from tfmeta.config import Config
 from tfmeta.datasets.shares import BENIGN
@@ -18,24 +17,16 @@ from tfmeta.simulation import Simulation
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One row of the table.
-
-    Attributes:
-        title: What the table calls it.
-        defence: Name of the defence.
-        changed: Function of the run's configuration that returns the changed fields.
-        baseline: Whether the model before the attack is measured too.
-        start_only: Whether only the start of fine-tuning is shown.
-    """
+    """One row of the table."""
 
     title: str
     defence: str = "matching"
-    changed: Callable[[Config], dict] = lambda config: {}
-    baseline: bool = False
-    start_only: bool = False
+    changed: Callable[[Config], dict] = lambda config: {}  # returns the changed fields
+    baseline: bool = False  # whether the model before the attack is measured too
+    start_only: bool = False  # whether only the start of fine-tuning is shown
 
 
-def _faster_head(config: Config) -> dict:
+def _faster_head(config):
     rates = {name: getattr(config.defence, name) for name in ("alpha_learning_rate", "beta_learning_rate")}
     return {name: min(10 * rate, 1.0) for name, rate in rates.items()}
 
@@ -52,7 +43,8 @@ PARTS = {
     "beta-100": Part("beta starts at 100", changed=lambda config: {"beta_initial": 100.0}),
     "head-rate-x10": Part("learning rates of the head x 10", changed=_faster_head),
 }
-NAMES = {f"ablation-{part}": ("a", "c") for part in PARTS}
+NAMES = {f"ablation-{name}": ("a", "c") for name in PARTS}
+TITLES = {f"ablation-{name}": part.title for name, part in PARTS.items()}
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:
@@ -67,19 +59,14 @@ def _curves(sim, name, part, case):
     sim.weights(ATTACKED, case=case)
     from tfmeta.meta_learning.evaluation import points_upto, tenths
 
-    steps = sim.config.evaluation.fine_tuning_steps
-    points, head = points_upto(steps), registry.load("defences", part.defence).HEAD
+    steps, head = sim.config.evaluation.fine_tuning_steps, registry.load("defences", part.defence).HEAD
+    points = points_upto(steps)
     shown = (0,) if part.start_only else tenths(steps)
     rows = [points.index(point) for point in shown]
-    models = MODELS if part.baseline else {"after": ATTACKED}
-    curves = []
+    models, curves = MODELS if part.baseline else {"after": ATTACKED}, []
     with sim.bar(len(models) * (len(BENIGN) + 1), f"{name} ({case})", "set of tasks") as bar:
         for split, number in models.items():
-            curves += [
-                {
-                    "user": None, "head": head, "metric": metric, "split": split,
-                    "x": shown, "x_name": "iteration", "task_values": values[rows],
-                }
-                for metric, values in pooled(sim, case, number, points, part.defence, bar.update).items()
-            ]  # fmt: skip
+            values = pooled(sim, case, number, points, part.defence, bar.update)
+            values = {metric: of_points[rows] for metric, of_points in values.items()}
+            curves += described(values, split, head, "iteration", shown)
     return curves

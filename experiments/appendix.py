@@ -1,7 +1,7 @@
 """The appendix: experiment 3 with another delta or other tasks, fine-tuning from mixed weights, extra meta-training.
 
-An experiment's name is its figure's. The fields that it changes are the figure's point, so they hold whatever `--set`
-says of them; all other fields are the run's.
+An experiment is named after its figure. The fields that it changes are the figure's point, so they win over `--set`;
+all other fields are the run's.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from experiments import matching
 from experiments.measured import result
 from tfmeta.simulation import Simulation
 
-# figure -> (defence, fields; a word instead of a number names the field that has the number)
+# figure -> (defence, changed fields); a word in place of a number names the field that has the number
 _CHANGES = {
     "figA1": ("matching", {"delta": 0.6}),
     "figA2": ("matching", {"delta": 0.6}),
@@ -24,17 +24,18 @@ _CHANGES = {
     "figA10": ("noise_mix", {"delta": 0.3, "extra_episodes": "extra_many"}),
     "figA11": ("matching", {"delta": 0.3, "extra_episodes": "extra_many"}),
 }
-NAMES = {name: ("a", "b", "c") for name in _CHANGES}
+NAMES = dict.fromkeys(_CHANGES, ("a", "b", "c"))
+TITLES = {
+    name: ", ".join([defence, *(f"{field} = {value}" for field, value in fields.items())])
+    for name, (defence, fields) in _CHANGES.items()
+}
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case of a figure of the appendix; return the path of its document."""
-    defence, fields = _CHANGES[name]
-    config = sim.config
-    values = {
-        field: getattr(config.defence, value) if isinstance(value, str) else value for field, value in fields.items()
-    }
-    if "task_seed" in values:  # another set of tasks than the run's own, whichever that is
-        values["task_seed"] += config.evaluation.task_seed
+    (defence, fields), own = _CHANGES[name], sim.config.defence
+    values = {field: getattr(own, value) if isinstance(value, str) else value for field, value in fields.items()}
+    if "task_seed" in values:  # counted from the run's own, so that the tasks are always other ones
+        values["task_seed"] += sim.config.evaluation.task_seed
     variant = sim.variant(**values)
     return result(variant, name, case, lambda: matching.compute(variant, case, defence, name))

@@ -1,177 +1,157 @@
-"""The command line: ``tfmeta run | figure | data | bench | config``, and each experiment's own.
+"""The command `tfmeta`: it reads options, builds a `Simulation`, and says what was found."""
 
-It reads options, builds a ``Laboratory``, and says what happened; everything else is elsewhere.
-"""
-
-import importlib
-import logging
-import signal
-import sys
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
+import experiments
+import figures
+import tfmeta
+from experiments import explain
 from tfmeta import registry
-from tfmeta.config import PROFILE_NAMES, fields, make_config, parse_settings
+from tfmeta.config import PROFILE_NAMES, make_config, parse_settings
 from tfmeta.errors import TfmetaError
 from tfmeta.utils import progress
 
-_log = logging.getLogger("tfmeta")
-
-_OPTIONS = [
-    click.option("--dataset", default="auto", show_default=True, help=", ".join(["auto", *registry.names("datasets")])),
+_FOLDER, _DATASETS = click.Path(path_type=Path), ", ".join(registry.names("datasets"))
+_CONFIG = (
+    click.option("--dataset", default="auto", show_default=True, help=f"auto, {_DATASETS}"),
     click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
-    click.option("--data-dir", type=click.Path(path_type=Path), help="folder with the data sets [TFMETA_DATA]"),
-    click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True),
     click.option("--seed", type=int, help="the run's seed [0]"),
-    click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one a core]"),
-    click.option(
-        "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="another value for a field; see `tfmeta config`"
-    ),
+    click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="change a field; see `tfmeta config`"),
+)
+_RUN = (
+    *_CONFIG,
+    click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]"),
+    click.option("--results", type=_FOLDER, default="results", show_default=True, help="folder for results"),
+    click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
     click.option("-v", "--verbose", is_flag=True, help="say more"),
-]  # fmt: skip
+)
 
 
-def _with(options):
-    def decorate(function):
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
+def _with(options: Sequence[Callable]) -> Callable:
+    return lambda function: functools.reduce(lambda done, option: option(done), reversed(options), function)
 
 
-def _simulation(given, paper_dataset="omniglot"):
-    """Return the laboratory that the options ask for; ``color``: which kind of data set "auto" stands for."""
-    from experiments.measured import folder_of
-    from tfmeta.simulation import Simulation
+class Tfmeta(click.Group):
+    """The command: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
 
-    overrides = parse_settings(given["settings"])
-    if given["seed"] is not None:
-        overrides["meta_learning.seed"] = given["seed"]
-    sim = Simulation(
-        given["dataset"], given["profile"], results=given["results"], data_dir=given["data_dir"],
-        workers=given["workers"], paper_dataset=paper_dataset, **overrides,
-    )  # fmt: skip
-    _log.info("profile %s; results go to %s", sim.profile, folder_of(sim))
-    return sim
+    def invoke(self, ctx: click.Context) -> None:
+        """Run a subcommand."""
+        try:
+            super().invoke(ctx)
+        except TfmetaError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            resumes = ctx.invoked_subcommand in ("run", "figure")
+            more = ": the same command continues from the last checkpoint" if resumes else ""
+            click.echo(f"interrupted{more}", err=True)
+            ctx.exit(130)
 
-
-class _Group(click.Group):
-    """Turns the user's errors into one line, and signals into an orderly end."""
-
-    def main(self, *args, **kwargs):
-        return _guarded(super().main, *args, **kwargs)
-
-
-class _Command(click.Command):
-    def main(self, *args, **kwargs):
-        return _guarded(super().main, *args, **kwargs)
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List experiments and figures."""
+        for title, rows in (("Experiments", experiments.titles()), ("Figures", figures.titles())):
+            with formatter.section(title):
+                formatter.write_dl(list(rows.items()))
 
 
-def _guarded(main, *args, **kwargs):
-    # These unwind like an exit, so that the worker is ended, locks are let go and no half-made bank stays.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(ending) != signal.SIG_IGN:  # nohup's run outlives its terminal
-            signal.signal(ending, lambda number, _: sys.exit(128 + number))
-    try:
-        return main(*args, **kwargs)
-    except TfmetaError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-
-
-@click.group(cls=_Group)
-def main():
+@click.group(cls=Tfmeta, context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]})
+@click.version_option(tfmeta.__version__, prog_name="tfmeta")
+def main() -> None:
     """Backdoor attacks on federated meta-learning, and a defence."""
 
 
 @main.command("run")
 @click.argument("experiment")
-@click.option("--case", "cases", multiple=True, help="a, b, c [all]")
-@_with(_OPTIONS)
-def run_command(experiment, cases, **given):
-    """Run an EXPERIMENT (or continue it) and store its results."""
-    _run(experiment, cases, given)
-
-
-def _run(experiment, cases, given):
-    import experiments
-
+@click.option("--case", "cases", multiple=True, help="a, b or c [all]")
+@_with(_RUN)
+def run_command(experiment: str, cases: Sequence[str], **given) -> None:
+    """Run an EXPERIMENT, or continue it, and store its results."""
     experiments.check(experiment, cases)
-    _start(given)
     with _simulation(given) as sim:
-        for case in cases or experiments.cases_of(experiment):
-            click.echo(experiments.run(experiment, sim, case))
+        paths = [experiments.run(experiment, sim, case) for case in cases or experiments.cases_of(experiment)]
+    _report(paths, paths)
 
 
 @main.command("figure")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--out", type=click.Path(path_type=Path), default="figures/out", show_default=True)
-@_with(_OPTIONS)
-def figure_command(names, out, **given):
-    """Draw figures (fig1 ... fig-delta, ablation-table; "ablations", "figures": groups), computing what is missing."""
-    import figures
+@click.option("--out", type=_FOLDER, default="figures/out", show_default=True, help="folder for figures")
+@_with(_RUN)
+def figure_command(names: Sequence[str], out: Path, **given) -> None:
+    """Draw figures and tables, running what is missing.
 
-    specs = figures.chosen(names, given["dataset"])
-    _start(given)
-    paper = {spec.name: spec.datasets[0] for spec in specs}
-    for dataset in dict.fromkeys(paper.values()):  # with auto, figures of both data sets: one simulation each
-        with _simulation(given, dataset) as sim:
-            for spec in specs:
-                if paper[spec.name] == dataset:
-                    _draw(spec, sim, out)
-
-
-def _draw(spec, sim, out):
-    """Run what a figure is drawn from, where it is missing, and draw it."""
-    import experiments
+    A NAME is a figure's (see `tfmeta --help`), or stands for several: "figures", "ablations", "runtime".
+    """
     from experiments.measured import folder_of
 
-    for experiment in experiments.named(spec.experiments):
-        for case in spec.cases:
-            experiments.run(experiment, sim, case)
-    for path in spec.draw(folder_of(sim), out):
-        click.echo(path)
+    specs, by_dataset = figures.chosen(names, given["dataset"]), {}
+    for spec in specs:  # with "auto" there may be figures of both data sets of the paper
+        by_dataset.setdefault(spec.datasets[0], []).append(spec)
+    for dataset in by_dataset:
+        _config(given, dataset)  # refuses a wrong field of the second before the first runs
+    for dataset, specs in by_dataset.items():
+        with _simulation(given, dataset) as sim:
+            for spec in specs:
+                names = experiments.named(spec.experiments)
+                documents = [experiments.run(name, sim, case) for name in names for case in spec.cases]
+                _report(spec.draw(folder_of(sim), out), documents)
 
 
 @main.command("data")
-@click.option("--dataset", default="omniglot", show_default=True)
-@click.option("--data-dir", type=click.Path(path_type=Path))
-def data_command(dataset, data_dir):
+@click.option("--dataset", default="omniglot", show_default=True, help=_DATASETS)
+@click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]")
+def data_command(dataset: str, data_dir: Path | None) -> None:
     """Get, verify and decode a data set."""
     progress.setup_logging()
-    from tfmeta.datasets import open_dataset
-
-    bank = open_dataset(dataset, data_dir)
-    classes, examples, height, width, channels = bank.images.shape
-    click.echo(f"{bank.dataset}: {classes} classes of {examples} pictures, {height}x{width}x{channels}; {bank.source}")
+    bank = tfmeta.open_dataset(dataset, data_dir)
+    classes, examples, *shape = bank.images.shape
+    click.echo(f"{bank.dataset}: {classes} classes of {examples} images, {'x'.join(map(str, shape))}; {bank.source}")
     click.echo(f"digest {bank.digest}")
 
 
 @main.command("config")
-@_with(_OPTIONS[:2] + _OPTIONS[4:5] + _OPTIONS[6:7])
-def config_command(dataset, profile, seed, settings):
-    """Print every field of a profile, its value, meaning and source."""
-    overrides = parse_settings(settings) | ({} if seed is None else {"meta_learning.seed": seed})
-    config = make_config("omniglot" if dataset == "auto" else dataset, profile, **overrides)
-    for name, field in fields().items():
-        click.echo(f"{name:38} {config[name]!s:12} {field.metadata['doc']} [{field.metadata['source']}]")
+@click.option("--changed", is_flag=True, help="only the fields that differ from the profile `paper`")
+@_with(_CONFIG)
+def config_command(changed: bool, **given) -> None:
+    """Print every field: value, allowed values, meaning, source."""
+    paper = _config({**given, "profile": "paper", "seed": None, "settings": ()})
+    click.echo(explain.table(_config(given), paper, changed))
 
 
 @main.command("bench")
-@click.option("--out", type=click.Path(path_type=Path), default="results/bench", show_default=True)
-def bench_command(out):
-    """Measure speed and memory on this machine."""
+@click.option("--out", type=_FOLDER, default="results/bench", show_default=True, help="folder for bench.json")
+def bench_command(out: Path) -> None:
+    """Measure speed and memory on this machine, in at most two minutes."""
     progress.setup_logging()
-    progress.quiet_tensorflow()
-    importlib.import_module("experiments.bench.table").main(out)
+    from experiments.bench import table
+
+    table.main(out)
 
 
-def _start(given):
-    progress.setup_logging(1 if given["verbose"] else 0)
-    progress.quiet_tensorflow()
+def _overrides(given):
+    return parse_settings(given["settings"]) | ({} if given["seed"] is None else {"meta_learning.seed": given["seed"]})
 
 
-if __name__ == "__main__":
-    main()
+def _config(given, dataset="omniglot"):
+    name = dataset if given["dataset"] == "auto" else given["dataset"]
+    return make_config(name, given["profile"], **_overrides(given))
+
+
+def _simulation(given, dataset="omniglot"):
+    """Return the simulation that options ask for; `dataset` is what "auto" stands for."""
+    progress.setup_logging(given["verbose"])
+    from tfmeta.simulation import Simulation
+
+    options = {name: given[name] for name in ("results", "data_dir", "workers")}
+    return Simulation(given["dataset"], given["profile"], paper_dataset=dataset, **options, **_overrides(given))
+
+
+def _report(written, documents):
+    """Print the paths of what was written, and a sentence about what documents found if they have accuracies."""
+    from figures import summary
+    from tfmeta.store import results
+
+    found = summary.sentence({path.stem: results.read(path) for path in documents})
+    click.echo("\n".join([*map(str, written), *([found] if found else [])]))

@@ -1,14 +1,14 @@
 """How much noise the defence needs: accuracies after fine-tuning against delta (section 4, appendix A.1).
 
 The paper leaves open how to choose delta "or, equivalently, ratio between the norms of a trained model and an
-initialization". The ratio of what each adds to theta', delta |theta| / ((1 - delta) |theta_g|), is stored too.
+initialization". This ratio of what each adds to the mix, delta |theta| / ((1 - delta) |theta_g|), is stored too.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from experiments.measured import MODELS, POOLED, norms, pooled, result
+from experiments.measured import MODELS, POOLED, described, norms, pooled, result
 from tfmeta.datasets.shares import BENIGN
 from tfmeta.federated.rounds import ATTACKED
 from tfmeta.simulation import Simulation
@@ -26,26 +26,20 @@ def _compute(sim, case):
     sim.weights(ATTACKED, case=case)
     from tfmeta.meta_learning.evaluation import points_upto
 
-    steps, found = sim.config.evaluation.fine_tuning_steps, {}
+    steps, found = sim.config.evaluation.fine_tuning_steps, {split: {} for split in MODELS}
     with sim.bar(len(DELTAS) * len(MODELS) * (len(BENIGN) + 1), f"delta curve ({case})", "set of tasks") as bar:
         for delta in DELTAS:
             variant = sim.variant(delta=delta)
             for split, number in MODELS.items():
                 values = pooled(variant, case, number, points_upto(steps), "matching", bar.update)
                 for metric, of_points in values.items():
-                    found.setdefault((split, metric), []).append(of_points[-1])
-    curves = [
-        {
-            "user": None, "head": "matching", "metric": metric, "split": split,
-            "x": DELTAS, "x_name": "delta", "task_values": np.stack(values),
-        }
-        for (split, metric), values in found.items()
-    ]  # fmt: skip
+                    found[split].setdefault(metric, []).append(of_points[-1])
+    curves = []
+    for split, by_metric in found.items():
+        values = {metric: np.stack(of_deltas) for metric, of_deltas in by_metric.items()}
+        curves += described(values, split, "matching", "delta", DELTAS)
     sizes = norms(sim, case)
     ratio = sizes["after"]["embedding"]["ratio"]
-    measurements = {
-        "norms": sizes,
-        "ratios": [delta / (1 - delta) * ratio if delta < 1 else None for delta in DELTAS],
-    }
-    notes = [POOLED, f"each point: {steps} iterations with that delta, whatever delta the configuration has"]
-    return curves, {"notes": notes, "measurements": measurements}, {}
+    ratios = [delta / (1 - delta) * ratio if delta < 1 else None for delta in DELTAS]
+    note = f"each point: {steps} iterations with that delta, whatever delta the configuration has"
+    return curves, {"notes": [POOLED, note], "measurements": {"norms": sizes, "ratios": ratios}}, {}

@@ -19,26 +19,22 @@ def run(name: str, sim: Simulation, case: str) -> Path:
 def _images(sim):
     partition, bank = sim.partition, sim.bank
     target, backdoor = partition.target_attacker, partition.backdoor_attacker
-    clean = fetch(bank, backdoor)
-    clean = clean[:, : max(5, 20 // len(clean))]  # as many as a page has room for
-    several = len(clean) > 1  # of several classes one image each is shown
+    clean = fetch(bank, backdoor)[:, : max(5, 20 // len(backdoor.classes))]  # as many as a figure has room for
+    several = len(clean) > 1  # then one image of each class is shown
     arrays = {
         "target": fetch(bank, target)[0, :10],
         "backdoor": clean[:, 0] if several else clean[0],
         "trigger": sim.trigger.stamp(np.zeros_like(clean[0, :1])),
         "attack_training": sim.trigger.stamp(clean).reshape(-1, *clean.shape[2:]),
     }
-    names = [bank.names[row] for row in backdoor.classes]
-    own = int(backdoor.counts.sum())
-    described = {
-        "target": ("target class", [bank.names[target.classes[0]]] * len(arrays["target"]), int(target.counts.sum())),
-        "backdoor": (
-            "backdoor classes",
-            names if several else names * len(arrays["backdoor"]),
-            len(names) if several else own,
-        ),
+    names, own = [bank.names[row] for row in backdoor.classes], int(backdoor.counts.sum())
+    target_names = [bank.names[target.classes[0]]] * len(arrays["target"])
+    backdoor_names, shown_of = (names, len(names)) if several else (names * len(arrays["backdoor"]), own)
+    rows = {  # part -> (title, the class of each image, how many there are)
+        "target": ("target class", target_names, int(target.counts.sum())),
+        "backdoor": ("backdoor classes", backdoor_names, shown_of),
         "trigger": ("trigger", [], 1),
         "attack_training": ("attack training set", [name for name in names for _ in range(clean.shape[1])], own),
     }
-    images = {part: {"title": title, "names": of, "of": there} for part, (title, of, there) in described.items()}
+    images = {part: dict(zip(("title", "names", "of"), row, strict=True)) for part, row in rows.items()}
     return [], {"images": images}, arrays

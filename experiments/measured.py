@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from tfmeta import registry
-from tfmeta.config.cases import knows_backdoor
 from tfmeta.datasets.shares import BENIGN
 from tfmeta.errors import ResultError
-from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK
+from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK, knows_backdoor
 from tfmeta.simulation import Simulation
 from tfmeta.store import checkpoints, lock, provenance, results
 
@@ -23,18 +22,12 @@ def folder_of(sim: Simulation) -> Path:
 
 
 def accuracies(
-    sim: Simulation,
-    case: str,
-    number: int,
-    user: int | None,
-    points: Sequence[int],
-    defence: str = "fine_tuning",
+    sim: Simulation, case: str, number: int, user: int | None, points: Sequence[int], defence: str,
     trainer: int | None = None,
-) -> dict[str, np.ndarray]:
-    """Return accuracies float32 [points, n] by metric of the model after a round; measured once, then read back.
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Return accuracies by metric of the model after a round; they are measured once, then read back.
 
-    Each is a file of its own under `parts/`, so that a run that is killed resumes, and cases, experiments and ablations
-    that measure the same share it.
+    Each measurement is a file under `parts/`, so a killed run resumes, and all experiments that need it share it.
 
     Args:
         sim: A simulation, or a variant of one.
@@ -44,6 +37,9 @@ def accuracies(
         points: Iterations at which to measure.
         defence: A defence's name.
         trainer: The user whose extra local meta-training comes first (appendix A.3), or None.
+
+    Returns:
+        float32 [points, n] by metric: "main" and both backdoor metrics, or "meta_test".
     """
 
     def compute():
@@ -57,20 +53,18 @@ def accuracies(
 
 
 def meta_trained(sim: Simulation, case: str, number: int, user: int | None, trainer: int) -> np.ndarray:
-    """Return the weights float32 [n, size] from which the tasks start after a user's extra local meta-training.
+    """Return the weights float32 [n, size] from which tasks start after extra local meta-training by `trainer`.
 
-    Both heads share them (figures A8 and A9), so they are a part of their own.
+    Both heads start from them (figures A8 and A9), so they have a file of their own.
     """
 
     def compute():
         weights, tasks, model = sim.weights(number, case=case), sim.tasks(case, user), sim.model
         from tfmeta.defences.extra_meta_training import meta_trained
 
-        shards, counts = sim.client_data.benign(trainer, knows_backdoor(case))
+        own = *sim.client_data.benign(trainer, knows_backdoor(case)), sim.client_data.capacity
         with sim.bar(len(tasks), f"extra local meta-training ({case}), user {trainer}", "task") as bar:
-            capacity = sim.client_data.capacity
-            trained = meta_trained(model, sim.config, weights, shards, counts, capacity, tasks.seeds, bar.update)
-        return {"weights": trained}
+            return {"weights": meta_trained(model, sim.config, weights, *own, tasks.seeds, bar.update)}
 
     return _part(sim, case, number, user, ("weights",), trainer, {}, compute)["weights"]
 
@@ -81,27 +75,20 @@ def _part(sim, case, number, user, words, trainer, more, compute):
     known = "known" if knows_backdoor(case) else "unknown"
     words = (known, f"round{number:04d}", tasks, *words, trainer and f"by{trainer}", sim.variation)
     path = folder_of(sim) / "parts" / ("-".join(word for word in words if word) + ".npz")
-    manifest = {
-        "part": path.stem, "dataset": sim.bank.dataset, "digest": sim.bank.digest, "fields": sim.config.to_dict(),
-        **more,
-    }  # fmt: skip
+    identity = {"dataset": sim.bank.dataset, "digest": sim.bank.digest, "fields": sim.config.to_dict()}
+    manifest = {"part": path.stem, **identity, **more}
     if path.exists():
         return checkpoints.load(path, manifest)
     values = compute()
     checkpoints.save(path, values, manifest)
-    # in the file's order, as above: a run that was killed here and resumes lists its curves like one that was not
+    # in the file's order, so that a run that is killed here and resumes lists its curves in the same order
     return {name: values[name] for name in sorted(values)}
 
 
 def pooled(
-    sim: Simulation,
-    case: str,
-    number: int,
-    points: Sequence[int],
-    defence: str,
-    report: Callable[[int], None] = lambda done: None,
+    sim: Simulation, case: str, number: int, points: Sequence[int], defence: str, report: Callable[[int], None]
 ) -> dict[str, np.ndarray]:
-    """Return accuracies by metric as `accuracies` does, the tasks of all benign users one after the other."""
+    """Return accuracies as `accuracies` does, of all users' tasks one after the other; `report(1)` follows each set."""
     found = {}
     for user in (*BENIGN, None):
         for metric, values in accuracies(sim, case, number, user, points, defence).items():
@@ -111,29 +98,30 @@ def pooled(
 
 
 def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> list[dict]:
-    """Return the curves of all benign users' fine-tuning, for the models before and after the attack."""
-    sim.weights(ATTACKED, case=case)  # train all models first: their bars come before the tasks'
+    """Return the curves of all benign users' fine-tuning, before and after the attack; `title` is the bar's."""
+    sim.weights(ATTACKED, case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
     points, head = points_upto(sim.config.evaluation.fine_tuning_steps), registry.load("defences", defence).HEAD
-    # (user of the curve, user of the tasks, who trains): after a user's training meta-test depends on the user too
-    sets = [(user, user, None) for user in (*BENIGN, None)]
-    if sim.config.defence.extra_episodes:
+    sets = [(user, user, None) for user in (*BENIGN, None)]  # user of the curve, user of the tasks, who trains first
+    if sim.config.defence.extra_episodes:  # then accuracies on the meta-test tasks depend on who trained too
         sets = [(user, user, user) for user in BENIGN] + [(user, None, user) for user in BENIGN]
     curves = []
     with sim.bar(len(MODELS) * len(sets), f"{title} ({case})", "set of tasks") as bar:
         for split, number in MODELS.items():
             for user, tasks_of, trainer in sets:
                 values = accuracies(sim, case, number, tasks_of, points, defence, trainer)
-                curves += [
-                    {
-                        "user": user, "head": head, "metric": metric, "split": split,
-                        "x": points, "x_name": "iteration", "task_values": task_values,
-                    }
-                    for metric, task_values in values.items()
-                ]  # fmt: skip
+                curves += described(values, split, head, "iteration", points, user)
                 bar.update(1)
     return curves
+
+
+def described(
+    values: dict[str, np.ndarray], split: str, head: str, x_name: str, x: Sequence[float], user: int | None = None
+) -> list[dict]:
+    """Return accuracies float32 [points, n] by metric as `result` takes them: keyword arguments of `results.curve`."""
+    shared = {"user": user, "head": head, "split": split, "x": x, "x_name": x_name}
+    return [{**shared, "metric": metric, "task_values": task_values} for metric, task_values in values.items()]
 
 
 def norms(sim: Simulation, case: str) -> dict[str, dict]:
@@ -154,37 +142,28 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
         sim: The simulation, or a variant of it.
         experiment: The experiment's name.
         case: "a", "b" or "c".
-        compute: Returns descriptions of curves (keyword arguments of `results.curve`), extra parts of the document,
-            and extra arrays.
+        compute: Returns what `described` does, extra parts of the document, and extra arrays.
 
     Raises:
         ResultError: a document is there, but damaged, or of another configuration or other data.
     """
-    folder = folder_of(sim)
-    path = results.path_of(folder, experiment, case)
+    path = results.path_of(folder_of(sim), experiment, case)
     if path.exists():
-        _check_digest(path, results.read(path, sim.config.to_dict()), sim.bank.digest)
+        there = results.read(path, sim.config.to_dict())["provenance"]["data_digest"]
+        if there != sim.bank.digest:  # fonts or a decoder have changed since
+            what = f"{path} is of other data: its digest is {there}, this run's is {sim.bank.digest}"
+            raise ResultError(f"{what}. Delete it to compute it again, or use another results folder")
         return path
-    with lock.hold(folder):
+    with lock.hold(path.parent):
         begun = provenance.start()
-        described, more, arrays = compute()
-        notes = [*sim.partition.notes, *more.get("notes", ())]  # also where shares are not the paper's (ledger 15)
+        descriptions, more, arrays = compute()
+        notes = [*sim.partition.notes, *more.get("notes", ())]  # the partition's say where shares are not the paper's
         more = {**more, "notes": notes} if notes else more
-        curves = [results.curve(**description) for description in described]
-        values = {results.key(curve): given["task_values"] for curve, given in zip(curves, described, strict=True)}
+        curves = [results.curve(**description) for description in descriptions]
+        values = {results.key(curve): given["task_values"] for curve, given in zip(curves, descriptions, strict=True)}
         document = {
             "experiment": experiment, "case": case, "dataset": sim.bank.dataset, "profile": sim.profile,
             "config": sim.config.to_dict(), "changed": sim.changed, "curves": curves,
             "provenance": provenance.collect(sim.bank.digest, begun), **more,
         }  # fmt: skip
-        return results.write(folder, document, {**values, **arrays})
-
-
-def _check_digest(path, document, digest):
-    # fonts or a decoder may have changed since; parts and models say so too
-    there = document["provenance"]["data_digest"]
-    if there != digest:
-        raise ResultError(
-            f"{path} is of other data: its digest is {there}, this run's is {digest}. "
-            "Delete it to compute it again, or use another results folder"
-        )
+        return results.write(path.parent, document, {**values, **arrays})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.measured import POOLED, pooled, result
+from experiments.measured import POOLED, described, pooled, result
 from tfmeta.datasets.shares import BENIGN
 from tfmeta.simulation import Simulation
 
@@ -26,15 +26,10 @@ def _curves(sim, case):
 
     evaluation, by_metric, points = sim.config.evaluation, {}, (sim.config.evaluation.task_steps,)
     if evaluation.task_steps == evaluation.fine_tuning_steps:
-        points = points_upto(evaluation.fine_tuning_steps)  # experiment 2's parts have the same names, so share them
+        points = points_upto(evaluation.fine_tuning_steps)  # the same as in experiment 2, which then shares the files
     with sim.bar(len(numbers) * (len(BENIGN) + 1), f"experiment 1 ({case}): measuring rounds", "set of tasks") as bar:
         for number in numbers:
             for metric, values in pooled(sim, case, number, points, "fine_tuning", bar.update).items():
                 by_metric.setdefault(metric, []).append(values[-1])
-    return [
-        {
-            "user": None, "head": "softmax", "metric": metric, "split": "after",
-            "x": list(numbers), "x_name": "round", "task_values": np.stack(values),
-        }
-        for metric, values in by_metric.items()
-    ]  # fmt: skip
+    values = {metric: np.stack(of_rounds) for metric, of_rounds in by_metric.items()}
+    return described(values, "after", "softmax", "round", list(numbers))

@@ -1,135 +1,135 @@
-"""The figures of the paper, and tables, drawn from stored results: each reads a run's folder and nothing else.
-
-``FIGURES[name].draw(folder, out)`` writes ``<out>/<name>.pdf`` and ``.png`` (a table: ``.md`` and ``.csv``) and
-returns their paths. matplotlib is loaded when the first figure is drawn.
-"""
+"""The figures and tables of the paper, drawn from a run's folder of stored results and nothing else."""
 
 import dataclasses
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from tfmeta import registry
 from tfmeta.config.cases import CASES
-
-OMNIGLOT, PHOTOS = registry.standing_for("omniglot"), registry.standing_for("mini-imagenet")
+from tfmeta.errors import ConfigError, unknown
 
 
 @dataclasses.dataclass(frozen=True)
 class FigureSpec:
-    """What a figure is drawn from: ``<experiment>-<case>.json`` for each experiment and case, of one data set.
+    """What a figure is drawn from: the results of one run in some experiments and cases.
 
-    ``layout``: "module.function" under ``figures`` that draws it. ``head``: of the curves. ``says``: how the caption
-    names what was done, with fields of the configuration in braces.
+    Attributes:
+        name: The figure's name.
+        title: What it shows, in a few words.
+        experiments: Names of experiments; "ablation-*" stands for all that begin with "ablation-".
+        layout: The function that draws it, as "module.function" of this package.
+        cases: The cases that are drawn.
+        about: The data sets of the paper that it is about.
+        head: "softmax" or "matching": the curves that are drawn.
+        says: How the caption says what was done; `{group[field]}` is a field of the configuration.
     """
 
     name: str
     title: str
-    layout: str
     experiments: tuple[str, ...]
+    layout: str = "layouts.grid"
     cases: tuple[str, ...] = tuple(CASES)
-    datasets: tuple[str, ...] = OMNIGLOT
+    about: tuple[str, ...] = ("omniglot",)
     head: str = "softmax"
     says: str = ""
 
     @property
-    def experiment(self):
-        """The one experiment of a figure that is drawn from one."""
-        (only,) = self.experiments
-        return only
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets that it can be drawn from: those that it is about, and their stand-ins."""
+        return tuple(name for dataset in self.about for name in registry.standing_for(dataset))
 
-    def draw(self, folder, out):
-        """Draw the results of ``folder``; return the paths of the files in ``out``.
+    def draw(self, folder: Path | str, out: Path | str) -> list[Path]:
+        """Draw the results of a run's folder; return the paths of the files, which go to the folder `out`.
 
-        Raises ``ResultError`` where a result is missing (it names the file and the command that computes it),
-        damaged or of another data set or run, and ``StorageError`` where the disk refuses.
+        They are `<name>.pdf` and `.png`, or `.md` and `.csv` for a table. A run with changed fields gets its own files,
+        such as `fig5-delta=0.5.pdf`.
+
+        Raises:
+            ResultError: a result is missing (the message names the command that computes it), damaged, of another data
+                set, or of another run than the others.
+            StorageError: the disk refuses.
         """
+        from figures.source import Run  # here: matplotlib is imported when the first figure is drawn
+
         module, function = self.layout.split(".")
-        return getattr(importlib.import_module(f"figures.{module}"), function)(self, Path(folder), Path(out))
+        layout = getattr(importlib.import_module(f"figures.{module}"), function)
+        return layout(Run.read(self, Path(folder)), Path(out))
 
 
-def _grid(name, title, experiment, **more):
-    return FigureSpec(name, title, "layouts.grid", (experiment,), **more)
+_PHOTOS, _BOTH = {"about": ("mini-imagenet",)}, {"about": ("omniglot", "mini-imagenet")}
+_MIX = " weights mixed with delta = {defence[delta]:g}"
+_MATCHING = {"head": "matching", "says": f"matching networks on{_MIX}"}
+_SUPERVISED = {"says": f"supervised fine-tuning from{_MIX}"}
+_TASKS = {**_MATCHING, "says": _MATCHING["says"] + ", another set of tasks (task_seed {evaluation[task_seed]})"}
+_EXTRA = " after {defence[extra_episodes]} episodes of the user's own extra meta-training"
+_EXTRA_MATCHING = {**_MATCHING, **_PHOTOS, "says": _MATCHING["says"] + _EXTRA}
+_EXTRA_SUPERVISED = {**_PHOTOS, "says": _SUPERVISED["says"] + _EXTRA}
+_IMAGES, _ROUNDS = ("illustration",), ("meta_training",)
 
+_ALL = (
+    FigureSpec("fig1", "the attacker's images and the trigger", _IMAGES, "illustration.draw", ("a",)),
+    FigureSpec("fig2", "the attacker's images and the trigger", _IMAGES, "illustration.draw", ("a",), **_PHOTOS),
+    FigureSpec("fig3", "benign meta-training after the attack", _ROUNDS, "layouts.panels"),
+    FigureSpec("fig4", "benign meta-training after the attack", _ROUNDS, "layouts.panels", **_PHOTOS),
+    FigureSpec("fig5", "benign fine-tuning after the attack", ("fine_tuning",)),
+    FigureSpec("fig6", "benign fine-tuning after the attack", ("fine_tuning",), **_PHOTOS),
+    FigureSpec("fig7", "the defence: matching networks on mixed weights", ("matching",), **_MATCHING),
+    FigureSpec("fig8", "the defence: matching networks on mixed weights", ("matching",), **_MATCHING, **_PHOTOS),
+    FigureSpec("figA1", "the defence with delta = 0.6", ("figA1",), **_MATCHING),
+    FigureSpec("figA2", "the defence with delta = 0.6", ("figA2",), **_MATCHING, **_PHOTOS),
+    FigureSpec("figA3", "the defence with delta = 0.4", ("figA3",), **_MATCHING),
+    FigureSpec("figA4", "the defence with delta = 0.2", ("figA4",), **_MATCHING),
+    FigureSpec("figA5", "the defence on another set of tasks", ("figA5",), **_TASKS),
+    FigureSpec("figA6", "supervised fine-tuning from mixed weights", ("figA6",), **_SUPERVISED),
+    FigureSpec("figA7", "supervised fine-tuning from mixed weights", ("figA7",), **_SUPERVISED, **_PHOTOS),
+    FigureSpec("figA8", "supervised, after some extra meta-training", ("figA8",), **_EXTRA_SUPERVISED),
+    FigureSpec("figA9", "matching networks, after some extra meta-training", ("figA9",), **_EXTRA_MATCHING),
+    FigureSpec("figA10", "supervised, after much extra meta-training", ("figA10",), **_EXTRA_SUPERVISED),
+    FigureSpec("figA11", "matching networks, after much extra meta-training", ("figA11",), **_EXTRA_MATCHING),
+    FigureSpec("fig-delta", "the defence against delta", ("delta-curve",), "layouts.delta", ("a", "c"), **_BOTH,
+               head="matching"),
+    FigureSpec("ablation-table", "the defence's parts, one change at a time", ("ablation-*",), "tables.ablation",
+               ("a", "c"), **_BOTH),
+    FigureSpec("runtime-omniglot", "run times", ("runtime",), "tables.runtime", ("a",)),
+    FigureSpec("runtime-mini-imagenet", "run times", ("runtime",), "tables.runtime", ("a",), **_PHOTOS),
+)  # fmt: skip
+FIGURES: dict[str, FigureSpec] = {spec.name: spec for spec in _ALL}
 
-_MATCHING = "matching networks on weights mixed with delta = {defence.delta:g}"
-_SUPERVISED = "supervised fine-tuning from weights mixed with delta = {defence.delta:g}"
-_EXTRA = " after {defence.extra_episodes} episodes of the user's own extra meta-training"
-
-
-def _matching(name, title, experiment, more="", **given):
-    return _grid(name, title, experiment, head="matching", says=_MATCHING + more, **given)
-
-
-def _supervised(name, title, experiment, more="", **given):
-    return _grid(name, title, experiment, says=_SUPERVISED + more, **given)
-
-
-_PHOTOS = {"datasets": PHOTOS}
-
-FIGURES = {
-    spec.name: spec
-    for spec in (
-        FigureSpec("fig1", "Backdoor attack", "illustration.pictures", ("illustration",), ("a",)),
-        FigureSpec("fig2", "Backdoor attack", "illustration.pictures", ("illustration",), ("a",), **_PHOTOS),
-        FigureSpec("fig3", "Benign meta-training after the attack", "layouts.panels", ("meta_training",)),
-        FigureSpec("fig4", "Benign meta-training after the attack", "layouts.panels", ("meta_training",), **_PHOTOS),
-        _grid("fig5", "Benign fine-tuning after the attack", "fine_tuning"),
-        _grid("fig6", "Benign fine-tuning after the attack", "fine_tuning", **_PHOTOS),
-        _matching("fig7", "Benign fine-tuning of matching networks", "matching"),
-        _matching("fig8", "Benign fine-tuning of matching networks", "matching", **_PHOTOS),
-        _matching("figA1", "Matching networks, delta 0.6", "figA1"),
-        _matching("figA2", "Matching networks, delta 0.6", "figA2", **_PHOTOS),
-        _matching("figA3", "Matching networks, delta 0.4", "figA3"),
-        _matching("figA4", "Matching networks, delta 0.2", "figA4"),
-        _matching(
-            "figA5", "Matching networks, another set of tasks", "figA5",
-            ", another set of tasks (task_seed {evaluation.task_seed})",
-        ),
-        _supervised("figA6", "Supervised fine-tuning from mixed weights", "figA6"),
-        _supervised("figA7", "Supervised fine-tuning from mixed weights", "figA7", **_PHOTOS),
-        _supervised("figA8", "Some extra local meta-training, then supervised", "figA8", _EXTRA, **_PHOTOS),
-        _matching("figA9", "Some extra local meta-training, then matching networks", "figA9", _EXTRA, **_PHOTOS),
-        _supervised("figA10", "Much extra local meta-training, then supervised", "figA10", _EXTRA, **_PHOTOS),
-        _matching("figA11", "Much extra local meta-training, then matching networks", "figA11", _EXTRA, **_PHOTOS),
-        FigureSpec(
-            "ablation-table", "The defence's parts, one change at a time", "ablation_table.write",
-            ("ablation-*",), ("a", "c"), OMNIGLOT + PHOTOS,
-        ),
-        FigureSpec(
-            "fig-delta", "The defence against delta", "delta.draw", ("delta-curve",), ("a", "c"),
-            OMNIGLOT + PHOTOS, head="matching",
-        ),
-        FigureSpec("runtime-omniglot", "Run times", "runtime_table.write", ("runtime",), ("a",)),
-        FigureSpec("runtime-mini-imagenet", "Run times", "runtime_table.write", ("runtime",), ("a",), **_PHOTOS),
-    )
+_PAPER = [name for name in FIGURES if name.startswith("fig") and name != "fig-delta"]
+# what one name draws: `make ablations`, `make figures`
+GROUPS = {
+    "ablations": [name for name in _PAPER if name.startswith("figA")], "figures": _PAPER,
+    "runtime": ["runtime-omniglot", "runtime-mini-imagenet"],
 }  # fmt: skip
 
-_OF_THE_PAPER = [name for name in FIGURES if name.startswith("fig") and name != "fig-delta"]
-# what one name draws: make ablations, make figures
-GROUPS = {
-    "ablations": [name for name in _OF_THE_PAPER if name.startswith("figA")],
-    "figures": _OF_THE_PAPER,
-    "runtime": ["runtime-omniglot", "runtime-mini-imagenet"],
-}
+
+def titles() -> dict[str, str]:
+    """Return what each figure shows, and the data sets that it is about, by the figure's name."""
+    return {name: f"{spec.title} ({' or '.join(spec.about)})" for name, spec in FIGURES.items()}
 
 
-def chosen(names, dataset):
-    """Return the specs that ``names`` of figures and groups stand for, for a data set's name or "auto".
+def chosen(names: Iterable[str], dataset: str) -> list[FigureSpec]:
+    """Return the figures that names of figures and groups stand for.
 
-    Of a group they are those that are drawn from the data set; "auto" stands for Omniglot in "ablations", and for
-    either kind in "figures". Raises ``ConfigError`` for an unknown name, and for a figure of other data sets.
+    Args:
+        names: Names in `FIGURES` or `GROUPS`.
+        dataset: A data set's name: of a group, only the figures that can be drawn from it are returned. With "auto"
+            all are, except that "ablations" are then Omniglot's.
+
+    Raises:
+        ConfigError: a name is unknown (the nearest is suggested), or a figure is about other data sets.
     """
-    from tfmeta.errors import ConfigError
-
     specs = []
     for name in names:
         if name not in FIGURES and name not in GROUPS:
-            raise ConfigError(f"unknown figure {name!r}: choose one of {', '.join([*FIGURES, *GROUPS])}")
+            raise ConfigError(unknown("figure", name, [*FIGURES, *GROUPS]))
         wanted = "omniglot" if (name, dataset) == ("ablations", "auto") else dataset
         for spec in (FIGURES[one] for one in GROUPS.get(name, (name,))):
-            if wanted == "auto" or wanted in spec.datasets or wanted not in OMNIGLOT + PHOTOS:
+            # an unknown data set is refused where it is opened
+            if wanted == "auto" or wanted in spec.datasets or wanted not in registry.names("datasets"):
                 specs.append(spec)
             elif name in FIGURES:
                 known = " or ".join(spec.datasets)
-                raise ConfigError(f"{name} is of {known}, not of {dataset}: choose another --dataset")
+                raise ConfigError(f"{name} is about {known}, not {dataset}: choose another --dataset")
     return specs

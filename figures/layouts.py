@@ -1,10 +1,15 @@
-"""The two ways in which the paper lays out accuracies: panels over rounds, and a grid over iterations."""
+"""Layouts of accuracies: panels over rounds or over delta, and a grid over fine-tuning iterations."""
 
 import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from figures import source, style
+from figures import style
+from figures.source import Run, interval_words
 from tfmeta.config.cases import CASES
 from tfmeta.errors import ResultError
 
@@ -12,104 +17,95 @@ AFTER_PRETRAINING = {**CASES, "b": "backdoor classes used in benign pre-training
 _LABELS = {metric: look.label.removeprefix("backdoor, ") for metric, look in style.LOOKS.items()}
 
 
-def panels(spec, folder, out, titles=CASES):
-    """Draw accuracies over rounds, one panel a case (figures 3 and 4); return the paths of the files.
+def panels(run: Run, out: Path) -> list[Path]:
+    """Draw accuracies over rounds, one panel per case (figures 3 and 4); see `FigureSpec.draw`.
 
-    The curves' user is null. Round 1's update is the attack, so that round 2 receives the attacked model:
-    the span between the two is shaded. Raises ``ResultError`` and ``StorageError`` as ``FigureSpec.draw``
-    says.
+    The update of round 1 is the attack, so round 2 receives the attacked model: the span between them is shaded.
     """
-    found = source.documents(folder, spec.name, spec.experiment, spec.cases, spec.datasets)
-    titles = {case: titles[case] for case in spec.cases}
-    curves = {
-        case: [_get(folder, document, None, metric, spec.head, "after") for metric in style.LOOKS]
-        for case, document in found.items()
-    }
-    ways = _ways(found)
     with style.page(2.75) as figure:
-        row = figure.subplots(1, len(titles))
-        for axes, (case, title) in zip(row, titles.items(), strict=True):
-            style.accuracy_axes(axes, curves[case][0]["x"], 1 / ways, first=axes is row[0])
+        row, drawn = figure.subplots(1, len(run.documents)), []
+        for axes, case in zip(row, run.documents, strict=True):
+            drawn += _panel(axes, run, case, None, splits=("after",), first=axes is row[0])
             axes.axvspan(1, 2, color="0.85", linewidth=0, zorder=0.5)
-            for entry in curves[case]:
-                style.curve(axes, entry)
-            axes.set_title("\n".join(textwrap.wrap(f"({case}) {title}", 26)), loc="left", fontsize=7.4)
+            axes.set_title("\n".join(textwrap.wrap(f"({case}) {CASES[case]}", 26)), loc="left", fontsize=7.4)
             axes.set_xlabel("round")
             axes.xaxis.get_major_locator().set_params(integer=True)
         attack = Patch(color="0.85", linewidth=0, label="the attack (round 1's update)")
-        legend(figure, [*style.handles(style.LOOKS), attack, style.chance_handle(ways)])
-        caption(figure, spec, folder, found, [entry for entries in curves.values() for entry in entries])
-        return style.save(figure, out, spec.name)
+        return _finish(figure, run, out, attack, drawn)
 
 
-def grid(spec, folder, out, titles=AFTER_PRETRAINING):
-    """Draw accuracies over iterations, a row a case and a column a user (figures 5 to 8 and the appendix).
+def delta(run: Run, out: Path) -> list[Path]:
+    """Draw accuracies against delta, one panel per case, with the ratio of norms on top; see `FigureSpec.draw`."""
+    with style.page(3.3) as figure:
+        row, drawn = figure.subplots(1, len(run.documents)), []
+        for axes, case in zip(row, run.documents, strict=True):
+            drawn += _panel(axes, run, case, None, first=axes is row[0])
+            title = "\n".join(textwrap.wrap(f"({case}) {AFTER_PRETRAINING[case]}", 32))
+            axes.set_title(title, loc="left", fontsize=7.4)
+            axes.set_xlabel(r"share of the trained weights, $\delta$")
+            _ratios(axes, drawn[-1]["x"], run, case)
+        return _finish(figure, run, out, style.baseline_handle(), drawn)
 
-    Returns the paths of the files in ``out``. A curve whose user is null is drawn in every column. Backdoor
-    curves come with those of the model before the attack. Raises ``ResultError`` and ``StorageError`` as
-    ``FigureSpec.draw`` says.
+
+def grid(run: Run, out: Path) -> list[Path]:
+    """Draw accuracies over iterations, a row per case and a column per user; see `FigureSpec.draw`.
+
+    These are figures 5 to 8 and the appendix. A curve that does not depend on the user is drawn in every column, and
+    backdoor curves come with those of the model before the attack.
     """
-    found = source.documents(folder, spec.name, spec.experiment, spec.cases, spec.datasets)
-    titles = {case: titles[case] for case in spec.cases}
-    users = _users(folder, found)
-    ways, drawn = _ways(found), []
+    users = sorted({entry["user"] for one in run.documents.values() for entry in one["curves"]} - {None})
+    if not users:
+        raise ResultError(f"the results in {run.folder} have no curves of single users: delete them and run them again")
     with style.page(5.2) as figure:
-        panels = figure.subplots(len(titles), len(users), squeeze=False)
-        for number, (case, title) in enumerate(titles.items()):
-            for axes, user in zip(panels[number], users, strict=True):
-                after = [_get(folder, found[case], user, metric, spec.head, "after") for metric in style.LOOKS]
-                before = [_get(folder, found[case], user, metric, spec.head, "before") for metric in style.BACKDOORS]
-                _cell(axes, after, before, ways, first=user == users[0])
-                drawn += after + before
-            _row_title(panels[number], f"({case}) {title}", users if number == 0 else ())
-        for axes in panels[-1]:
+        rows, drawn = figure.subplots(len(run.documents), len(users), squeeze=False), []
+        for number, (row, case) in enumerate(zip(rows, run.documents, strict=True)):
+            for axes, user in zip(row, users, strict=True):
+                drawn += _panel(axes, run, case, user, first=user == users[0])
+            _row_title(row, f"({case}) {AFTER_PRETRAINING[case]}", users if number == 0 else ())
+        for axes in rows[-1]:
             axes.set_xlabel("fine-tuning iteration")
-        legend(figure, [*style.handles(style.LOOKS), style.baseline_handle(), style.chance_handle(ways)])
         shared = {entry["metric"] for entry in drawn if entry["user"] is None}
         same = [f"{_LABELS[metric]}: the same for all users" for metric in style.LOOKS if metric in shared]
-        caption(figure, spec, folder, found, drawn, *same)
-        return style.save(figure, out, spec.name)
+        return _finish(figure, run, out, style.baseline_handle(), drawn, *same)
 
 
-def _cell(axes, after, before, ways, first):
-    style.accuracy_axes(axes, after[0]["x"], 1 / ways, first)
+def _panel(
+    axes: Any, run: Run, case: str, user: int | None, *, splits: Sequence[str] = ("before", "after"), first: bool
+) -> list[dict[str, Any]]:
+    """Draw a panel of all metrics after the attack, and backdoor metrics before it; return the curves."""
+    after = [run.curve(case, user, metric) for metric in style.LOOKS]
+    before = [run.curve(case, user, metric, "before") for metric in style.BACKDOORS if "before" in splits]
+    style.accuracy_axes(axes, after[0]["x"], 1 / run.ways, first)
     for entry in before:
         style.baseline(axes, entry)
     for entry in after:
         style.curve(axes, entry)
+    return after + before
 
 
-def _row_title(row, title, users):
-    """Put a title over a whole row, above the columns' own where ``users`` names them."""
-    for number, axes in enumerate(row):  # the lines make room that the long title, outside the layout, fills
+def _finish(figure: Figure, run: Run, out: Path, handle: Any, drawn: Sequence[dict], *more: str) -> list[Path]:
+    """Put a legend above and a caption below all panels, and save the figure."""
+    handles = [*style.handles(style.LOOKS), handle, style.chance_handle(run.ways)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, handlelength=2.4)
+    style.caption(figure, run.caption(interval_words(drawn, _LABELS), *more))
+    return style.save(figure, out, run.stem)
+
+
+def _row_title(row: Sequence[Any], title: str, users: Sequence[int]) -> None:
+    """Put a title over a whole row, above the columns' own titles if `users` names them."""
+    for number, axes in enumerate(row):  # these lines make room for the long title, which the layout does not see
         axes.set_title(f"\nuser {users[number]}" if users else " ")
-    over = row[0].set_title(f"{title}\n" if users else title, loc="left")
-    over.set_in_layout(False)
+    row[0].set_title(f"{title}\n" if users else title, loc="left").set_in_layout(False)
 
 
-def _get(folder, document, user, metric, head, split):
-    return source.find(folder, document, user=user, metric=metric, head=head, split=split)
-
-
-def _users(folder, found):
-    users = {entry["user"] for document in found.values() for entry in document["curves"]} - {None}
-    if not users:
-        raise ResultError(f"the results in {folder} have no curves of single users: run them again")
-    return sorted(users)
-
-
-def _ways(found):
-    return next(iter(found.values()))["config"]["meta_learning"]["ways"]
-
-
-def legend(figure, lines):
-    """Put a legend above all panels."""
-    figure.legend(handles=lines, loc="outside upper center", ncols=3, frameon=False, handlelength=2.4)
-
-
-def caption(figure, spec, folder, found, curves, *more):
-    """Say below all panels what was run on what, with which intervals."""
-    words = source.provenance_words(folder, found)
-    done = source.done_words(spec, found)
-    text = "; ".join([words[0], *done, words[1], source.interval_words(curves, _LABELS), *more, *words[2:]])
-    style.caption(figure, text + ".")
+def _ratios(axes: Any, deltas: Sequence[float], run: Run, case: str) -> None:
+    """Put the ratio of trained to random weights at every second delta on an axis above the panel."""
+    ratios = run.documents[case].get("measurements", {}).get("ratios", [])
+    if len(ratios) != len(deltas):
+        raise ResultError(f"{run.path(case)} has no norm ratio for each delta: delete it and run it again")
+    top, shown = axes.secondary_xaxis("top"), range(1, len(deltas), 2)
+    labels = ["∞" if ratios[i] is None else f"{ratios[i]:.2g}" for i in shown]
+    top.set_xticks([deltas[i] for i in shown], labels=labels)
+    top.set_xlabel(r"ratio of norms, $\delta|\theta|\ /\ (1-\delta)|\theta_g|$")
+    top.tick_params(labelsize=7)
+    axes.set_xticks([deltas[i] for i in shown])

@@ -1,121 +1,144 @@
-"""What a figure is drawn from: the documents of a run's folder, and what they oblige the caption to say."""
+"""What a figure is drawn from: the documents of one run, and what its caption has to say about them."""
 
+import dataclasses
 import re
-import types
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
+from figures import FigureSpec
 from tfmeta import registry
-from tfmeta.errors import ResultError
+from tfmeta.config import PROFILE_NAMES, fields, make_config, tag_of
+from tfmeta.config.tags import short_name
+from tfmeta.errors import ConfigError, ResultError
 from tfmeta.store import results
+from tfmeta.store.compare import differences
 
-_FOLDER = re.compile(r"(?P<dataset>.+?)-(?P<profile>smoke|quick|desk|paper)(-(?P<tag>.+))?")
+_FOLDER = re.compile(rf"(.+?)-({'|'.join(PROFILE_NAMES)})(?:-(.+))?")  # data set, profile, tag
 
 
-def documents(folder, figure, experiment, cases, datasets):
-    """Return case -> document of an experiment, all of one run.
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The documents of one experiment, by case, that a figure is drawn from; all are of the run in `folder`."""
 
-    Raises ``ResultError`` where one is missing (naming the file and the command that computes it), damaged,
-    of a data set that the figure is not about, or of another configuration or data than the first.
+    spec: FigureSpec
+    folder: Path
+    documents: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, spec: FigureSpec, folder: Path, experiment: str | None = None) -> "Run":
+        """Read an experiment, by default the figure's own; raises `ResultError` as `FigureSpec.draw` does."""
+        name, found = experiment or spec.experiments[0].replace("*", "full"), {}
+        for case in spec.cases:
+            path = results.path_of(folder, name, case)
+            if not path.exists():
+                raise ResultError(f"{path} is missing: {_command(folder, spec.name, name, case)}")
+            found[case] = document = results.read(path)
+            if document["dataset"] not in spec.datasets:
+                known = " or ".join(spec.datasets)
+                raise ResultError(f"{path} is of the data set {document['dataset']}; {spec.name} is drawn from {known}")
+            odd = differences(_identity(found[spec.cases[0]]), _identity(document))
+            if odd:
+                first = f"case {spec.cases[0]} ({'; '.join(odd)})"
+                raise ResultError(f"{path} is of another run than {first}: delete one of the two and run it again")
+        return cls(spec, folder, found)
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The document of the first case."""
+        return self.documents[self.spec.cases[0]]
+
+    @property
+    def ways(self) -> int:
+        """The number of classes of a task."""
+        return self.first["config"]["meta_learning"]["ways"]
+
+    @property
+    def stem(self) -> str:
+        """The name of the figure's files without ending; it says in which fields the run differs from its profile."""
+        tag = tag_of(self.first["changed"])
+        return self.spec.name if tag is None else f"{self.spec.name}-{tag}"
+
+    def path(self, case: str) -> Path:
+        """Return the path of a document."""
+        return results.path_of(self.folder, self.first["experiment"], case)
+
+    def curve(self, case: str, user: int | None, metric: str, split: str = "after") -> dict[str, Any]:
+        """Return a user's curve, or the one that is the same for all users; raises `ResultError` if there is none."""
+        for entry in self.documents[case]["curves"]:
+            same = (entry["metric"], entry["head"], entry["split"]) == (metric, self.spec.head, split)
+            if same and entry["user"] in (user, None):
+                return entry
+        wanted = f"{metric}, head {self.spec.head}, {split} the attack" + ("" if user is None else f", user {user}")
+        raise ResultError(f"{self.path(case)} has no curve of {wanted}: delete it and run it again")
+
+    def caption(self, *measured: str) -> str:
+        """Return the caption: data set, what was done, profile, `measured`, seed, commit and notes."""
+        config = self.first["config"]
+        flat = {f"{group}.{name}": value for group, values in config.items() for name, value in values.items()}
+        # An experiment may set a field itself, whatever value the run has; the figure is then not of the run's value.
+        holds = {name: value for name, value in self.first["changed"].items() if flat.get(name) == value}
+        dataset, profile = run_words(self.first["dataset"], self.first["profile"], holds)
+        done = [self.spec.says.format(**config)] if self.spec.says else []
+        code = sorted({document["provenance"]["commit"] for document in self.documents.values()})
+        commits = ", ".join(one if one == "unknown" else one[:7] + one[40:] for one in code)
+        notes = sorted({note for document in self.documents.values() for note in document.get("notes", ())})
+        seed = f"seed {config['meta_learning']['seed']}"
+        return "; ".join([dataset, *done, profile, *measured, seed, f"commit {commits}", *notes]) + "."
+
+
+def run_words(dataset: str, profile: str, changed: Mapping[str, Any] | None = None) -> list[str]:
+    """Return a run's data set and its profile in words.
+
+    Args:
+        dataset: The data set's name; a stand-in's words say what it is not.
+        profile: The profile's name.
+        changed: The fields, by full name, in which the run differs from its profile.
     """
-    found, first = {}, None
-    for case in cases:
-        path = results.path_of(folder, experiment, case)
-        if not path.exists():
-            raise ResultError(f"{path} is missing: {_command(folder, figure, experiment, case)}")
-        found[case] = document = results.read(path, config=first and first["config"])
-        if document["dataset"] not in datasets:
-            raise ResultError(
-                f"{path} is of the data set {document['dataset']}; {figure} is drawn from {' or '.join(datasets)}"
-            )
-        first = first or document
-        _same_run(path, first, document)
-    return found
-
-
-def find(folder, document, *, user, metric, head, split):
-    """Return the curve of a document; raise ``ResultError``, which says which one, where it has none.
-
-    A curve that does not depend on the user (``user`` null) stands for every user.
-    """
-    for entry in document["curves"]:
-        if entry["user"] in (user, None) and (entry["metric"], entry["head"], entry["split"]) == (
-            metric, head, split,
-        ):  # fmt: skip
-            return entry
-    who = "" if user is None else f" of user {user}"
-    path = results.path_of(folder, document["experiment"], document["case"])
-    raise ResultError(f"{path} has no curve{who} for {metric}, head {head}, {split} the attack: run it again")
-
-
-def provenance_words(folder, found):
-    """Return the part of a caption that says what was run: data set, profile, seed, code."""
-    documents = list(found.values())
-    first = documents[0]
-    commits = sorted({_short(document["provenance"]["commit"]) for document in documents})
-    notes = sorted({note for document in documents for note in document.get("notes", ())})
-    return [
-        *run_words(first["dataset"], first["profile"], first["changed"]),
-        f"seed {first['config']['meta_learning']['seed']}",
-        f"commit {', '.join(commits)}",
-        *notes,
-    ]
-
-
-def run_words(dataset, profile, changed=None):
-    """Return what to call a run's data set, a stand-in by its name, and its profile, with the fields that differ."""
-    words = f"profile {profile}"
-    if profile != "paper":
-        words += " (reduced: smaller than the paper's experiment)"
-    if changed:  # a run whose fields are not all the profile's is not the profile's run
-        words += " with " + ", ".join(f"{name} = {value}" for name, value in changed.items())
+    words = f"profile {profile}" + ("" if profile == "paper" else " (reduced: smaller than the paper's experiment)")
+    if changed:
+        values = [f"{short_name(name)} = {value}{_plain(dataset, profile, name)}" for name, value in changed.items()]
+        words += f" with {', '.join(values)}"
     return [registry.display_name(dataset), words]
 
 
-def done_words(spec, found):
-    """Return what was done, as a list of at most one phrase: ``spec.says`` with the configuration's values."""
-    config = next(iter(found.values()))["config"]
-    groups = {group: types.SimpleNamespace(**fields) for group, fields in config.items()}
-    return [spec.says.format(**groups)] if spec.says else []
+def interval_words(curves: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> str:
+    """Return what the bands and n of curves are, with a label for each metric if their n differ."""
+    groups: dict[str, list[str]] = {}
+    for label, size in numbers(curves, labels).items():
+        groups.setdefault(size, []).append(label)
+    words = [f"{size} tasks ({', '.join(names)})" for size, names in groups.items()]
+    n = words if len(groups) > 1 else [f"{next(iter(groups))} tasks per curve"]
+    return f"mean and 95% interval (Student t over tasks), n = {', '.join(n)}"
 
 
-def interval_words(curves, labels):
-    """Return what bands and n are: one number where all curves agree, else each metric's own."""
-    counts = {}
+def numbers(curves: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the number of tasks of curves by their metric's label, such as "30" or "10 to 30"."""
+    found: dict[str, set[int]] = {}
     for entry in curves:
-        counts.setdefault(labels[entry["metric"]], set()).add(entry["n"])
-    groups = {}
-    for label, sizes in counts.items():
-        groups.setdefault(_range(sizes), []).append(label)
-    words = "mean and 95% interval (Student t over tasks), n = "
-    if len(groups) == 1:
-        return words + f"{next(iter(groups))} tasks a curve"
-    return words + ", ".join(f"{size} tasks ({', '.join(names)})" for size, names in groups.items())
+        found.setdefault(labels[entry["metric"]], set()).add(entry["n"])
+    return {label: " to ".join(str(n) for n in sorted({min(sizes), max(sizes)})) for label, sizes in found.items()}
 
 
-def _command(folder, figure, experiment, case):
+def _plain(dataset: str, profile: str, name: str) -> str:
+    """Return the profile's own value of a field in words; nothing if this version does not know it."""
+    try:
+        return f" (profile: {make_config(dataset, profile)[name]})" if name in fields() else ""
+    except ConfigError:
+        return ""
+
+
+def _identity(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is the same in all documents that one figure is drawn from."""
+    digest, config = document["provenance"]["data_digest"], document["config"]
+    return {"data set": document["dataset"], "profile": document["profile"], "data digest": digest, **config}
+
+
+def _command(folder: Path, figure: str, experiment: str, case: str) -> str:
     place = _FOLDER.fullmatch(folder.name)
     if place is None:
         return f"run `make {figure}`, or `tfmeta run {experiment} --case {case}`, for this folder"
-    dataset, profile = place["dataset"], place["profile"]
-    tagged = f" (with the --seed and --set of {place['tag']!r})" if place["tag"] else ""
-    return (
-        f"run `make {figure} DATASET={dataset} PROFILE={profile}`, or "
-        f"`tfmeta run {experiment} --dataset {dataset} --profile {profile} --case {case}`{tagged}"
-    )
-
-
-def _same_run(path, first, document):
-    for name, a, b in (
-        ("data set", first["dataset"], document["dataset"]),
-        ("profile", first["profile"], document["profile"]),
-        ("data digest", first["provenance"]["data_digest"], document["provenance"]["data_digest"]),
-    ):
-        if a != b:
-            raise ResultError(f"{path} is of another run: its {name} is {b}, that of case {first['case']} is {a}")
-
-
-def _short(commit):
-    return commit if commit == "unknown" else commit[:7] + commit[40:]
-
-
-def _range(sizes):
-    return str(min(sizes)) if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
+    dataset, profile, tag = place.groups()
+    command = f"tfmeta run {experiment} --dataset {dataset} --profile {profile} --case {case}"
+    tagged = f" (with the --seed and --set of {tag!r})" if tag else ""
+    return f"run `make {figure} DATASET={dataset} PROFILE={profile}`, or `{command}`{tagged}"

@@ -1,4 +1,4 @@
-"""What all tests share: the real data (where there is any) and the banks, each made once a session."""
+"""What all tests share: the real data, if there is any, and the image banks, each made once per session."""
 
 import os
 import signal
@@ -8,16 +8,17 @@ import pytest
 
 from tfmeta.datasets import open_dataset
 
-# A shell's background jobs ignore Ctrl-C, nohup's a closed terminal, and both hand that down; the tests of them, and
-# what they start, must not. A handler is not handed down, so `nohup make test` itself still outlives its terminal.
+# A background job of a shell ignores Ctrl-C, one started by nohup ignores a closed terminal, and their child processes
+# inherit that. Tests of these signals must not ignore them. Handlers are not inherited, so `nohup make test` itself
+# still outlives its terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
-# Tests that run as root read their files as nobody (data/privileges.py), whatever mask root is used to.
+# Tests that run as root read their files as nobody (datasets/privileges.py), whatever root's mask is.
 os.umask(0o022)
 
-# As a run has it (threads.py): with TensorFlow's default each number of cores rounds in its own way.
+# As in a run (tfmeta/utils/threads.py): with TensorFlow's default, rounding depends on the number of cores.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 WITHOUT_DATA = "no real data: set TFMETA_DATA to a folder that holds omniglot/ and mini-imagenet/"
@@ -32,7 +33,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def data_dir():
-    """The folder with real data; a wrong TFMETA_DATA fails the tests, a missing one skips them."""
+    """The folder with real data. A wrong TFMETA_DATA fails the tests, a missing one skips them."""
     if not os.environ.get("TFMETA_DATA"):
         pytest.skip(WITHOUT_DATA)
     folder = Path(os.environ["TFMETA_DATA"])
@@ -42,7 +43,7 @@ def data_dir():
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory):
-    """One cache for the session, or the lasting one that TFMETA_CACHE names; the processes of tests use it too."""
+    """One cache per session, or the one that TFMETA_CACHE names; processes started by tests use it too."""
     if "TFMETA_CACHE" not in os.environ:
         os.environ["TFMETA_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     return Path(os.environ["TFMETA_CACHE"])
@@ -60,5 +61,5 @@ def omniglot_bank(data_dir, cache_dir):
 
 @pytest.fixture(scope="session")
 def mini_imagenet_bank(data_dir, cache_dir):
-    """All 60,000 photos: 1.27 GB in the cache, decoded once a session."""
+    """All 60,000 images: 1.27 GB in the cache, decoded once per session."""
     return open_dataset("mini-imagenet", data_dir, cache_dir)

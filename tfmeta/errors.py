@@ -59,3 +59,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {near[0]}? Known" if near else "known"
     return f"unknown {what} {name!r}: {meant}: {', '.join(known)}"
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise `ConfigError` with the message of `unknown` unless `name` is one of `known`."""
+    if name not in (known := list(known)):
+        raise ConfigError(unknown(what, name, known))

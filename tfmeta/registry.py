@@ -12,7 +12,7 @@ import importlib
 import types
 from pathlib import Path
 
-from tfmeta.errors import ConfigError, unknown
+from tfmeta.errors import check_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,8 @@ def names(kind: str) -> tuple[str, ...]:
         kind: One of `KINDS`.
     """
     folder = Path(__file__).parent / KINDS[kind].package.removeprefix("tfmeta.").replace(".", "/")
-    modules = {file.stem: file for file in folder.glob("*.py")} | {f.parent.name: f for f in folder.glob("*/__init__.py")}
+    modules = {file.stem: file for file in folder.glob("*.py")}
+    modules |= {file.parent.name: file for file in folder.glob("*/__init__.py")}
     found = [name for name, file in modules.items() if _defines(file, KINDS[kind].function)]
     return tuple(sorted(_shown(kind, name) for name in found))
 
@@ -62,8 +63,7 @@ def load(kind: str, name: str) -> types.ModuleType:
     Raises:
         ConfigError: the name is unknown; the message suggests the nearest one.
     """
-    if name not in names(kind):
-        raise ConfigError(unknown(KINDS[kind].what, name, names(kind)))
+    check_known(KINDS[kind].what, name, names(kind))
     return importlib.import_module(f"{KINDS[kind].package}.{name.replace('-', '_')}")
 
 

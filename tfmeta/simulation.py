@@ -16,13 +16,14 @@ import numpy as np
 from tfmeta import registry
 from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import Config, changed_fields, fields, make_config, resolve_all, tag_of
-from tfmeta.config.cases import CASES, knows_backdoor
+from tfmeta.config.cases import CASES
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
 from tfmeta.datasets.opening import AUTO
 from tfmeta.datasets.partition import check_fits, make_partition
 from tfmeta.datasets.shares import BENIGN, Partition
-from tfmeta.errors import ConfigError, unknown
+from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
+from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
 from tfmeta.utils import progress, threads
 
@@ -75,7 +76,7 @@ class Simulation:
         overrides = resolve_all(overrides) | ({} if attack is None else {"attack.name": attack})
         check_name(dataset)
         _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
-        _known_defence(defence)
+        check_known("defence", defence, registry.names("defences"))
         cache = Path(cache_dir or default_cache_dir()).resolve()
         bank = open_dataset(
             dataset, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
@@ -122,9 +123,7 @@ class Simulation:
         return tag_of(changed_fields(self._run.base, self.config))
 
     def variant(self, **overrides: Any) -> "Simulation":
-        """Return this simulation with other fields of the evaluation.
-
-        It shares data, models, worker and results folder: an ablation is part of its run.
+        """Return this simulation with other fields of the evaluation; it shares data, models, worker and results.
 
         Raises:
             ConfigError: a field decides a model, or a value is wrong.
@@ -179,24 +178,15 @@ class Simulation:
     def federation(self):
         """Return the federation; start TFF's worker if it is needed and does not run yet."""
         if self._run.federation is None:
-            self._run.federation = self._open_federation()
-        return self._run.federation
-
-    def _open_federation(self):
-        if self.config.federation.runtime == "tff":
-            progress.quiet_tensorflow("tensorflow_federated")
-            from tfmeta.federated.tff.federation import TffFederation
-
+            setting = self.setting
             log = self.results / "logs" / "tff-worker.log"
-            return TffFederation(self.setting, log, threads=self._run.workers or threads.cores())
-        setting = self.setting
-        from tfmeta.federated.in_process import InProcessFederation
-
-        return InProcessFederation(setting)
+            self._run.federation = open_federation(setting, log, self._run.workers or threads.cores())
+        return self._run.federation
 
     def timeline(self, case: str) -> "Timeline":
         """Return the timeline of a case's models; cases (b) and (c) share one."""
-        known = knows_backdoor(_known_case(case))
+        check_known("case", case, CASES)
+        known = rounds.knows_backdoor(case)
         if known not in self._run.timelines:
             setting = self.setting
             from tfmeta.federated.timeline import Timeline
@@ -222,7 +212,7 @@ class Simulation:
     @functools.cache  # noqa: B019 - a simulation lives as long as its process or notebook
     def tasks(self, case: str, user: int | None) -> "Tasks":
         """Return a benign user's tasks in a case; `user` None: the meta-test tasks."""
-        _known_case(case)
+        check_known("case", case, CASES)
         from tfmeta.meta_learning import tasks
 
         if user is None:
@@ -254,8 +244,8 @@ class Simulation:
         from tfmeta.meta_learning import evaluation
 
         adapt = defence if callable(defence) else registry.load("defences", defence or self.defence).adapt
-        points = points or evaluation.points_upto(self.config.evaluation.fine_tuning_steps)
-        return evaluation.measure(model, self.config, weights, self.tasks(case, user), points, adapt, report)
+        tasks = self.tasks(case, user)
+        return evaluation.measure(model, self.config, weights, tasks, points or self._points(), adapt, report)
 
     def measure(
         self,
@@ -268,25 +258,20 @@ class Simulation:
     ) -> "pd.DataFrame":
         """Adapt weights to a user's tasks; return a tidy table, one row per iteration, task and metric.
 
-        Arguments as in `accuracies`.
-
-        Returns:
-            Columns case, user, defence, iteration, task, metric and accuracy (from 0 to 1).
+        Arguments as in `accuracies`. The columns are case, user, defence, iteration, task, metric and accuracy.
         """
-        import pandas as pd
+        from tfmeta.meta_learning.evaluation import table
 
-        from tfmeta.meta_learning import evaluation
-
-        points = points or evaluation.points_upto(self.config.evaluation.fine_tuning_steps)
+        points = points or self._points()
         found = self.accuracies(weights, case, user, defence, points)
+        found = {"meta_test": found["main"]} if user is None else found
         name = defence.__name__ if callable(defence) else defence or self.defence
-        rows = [
-            (case, user, name, iteration, task, "meta_test" if user is None else metric, float(values[row, task]))
-            for metric, values in found.items()
-            for row, iteration in enumerate(points)
-            for task in range(values.shape[1])
-        ]
-        return pd.DataFrame(rows, columns=["case", "user", "defence", "iteration", "task", "metric", "accuracy"])
+        return table(found, points, case=case, user=user, defence=name)
+
+    def _points(self):
+        from tfmeta.meta_learning.evaluation import points_upto
+
+        return points_upto(self.config.evaluation.fine_tuning_steps)
 
     def bar(self, total: int, description: str, unit: str = "task", initial: int = 0):
         """Return a progress bar; see `progress.bar`."""
@@ -314,14 +299,3 @@ def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
     config = make_config(dataset, profile, **overrides)
     layer_names.chosen(config.defence.mixed_layers)
     return config
-
-
-def _known_defence(name: str) -> None:
-    if name not in registry.names("defences"):
-        raise ConfigError(unknown("defence", name, registry.names("defences")))
-
-
-def _known_case(case: str) -> str:
-    if case not in CASES:
-        raise ConfigError(unknown("case", case, CASES))
-    return case

@@ -1,4 +1,4 @@
-"""``make bench``: what this machine makes of the code, as ratios measured in one run.
+"""`tfmeta bench`: how fast the code is on this machine, as ratios measured in one run.
 
-The contenders take turns, and each one's best turn counts, since a shared machine's noise only ever slows down.
+Contenders take turns, and the best turn of each counts, because other load on a machine only ever slows down.
 """

@@ -1,168 +1,116 @@
-"""What is timed: the same local training through the core, in process, through TFF, and as a naive loop."""
+"""What is timed: each function returns one that does the work. Images are random; speed does not read them."""
 
-import time
-import types
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
+from tfmeta import registry
 from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import make_config
-from tfmeta.datasets.partition import BENIGN, make_partition
-from tfmeta.federated import jobs
-from tfmeta.federated.clients import Setting
+from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.datasets.mini_imagenet.split import ARCTIC_FOX, SPLITS, YAWL
+from tfmeta.datasets.shards import read_shards
+from tfmeta.datasets.shares import BENIGN
+from tfmeta.federated import client_data, clients, jobs
+from tfmeta.meta_learning import episodes, evaluation
+from tfmeta.meta_learning.tasks import Tasks
+from tfmeta.models.conv4 import Conv4
 from tfmeta.utils import seeds
 
-EPISODES = 10  # a user and round; short turns, so that the best one falls into a quiet moment
+Work = Callable[[], object]
+EPISODES = 10  # per user; turns are short, so that the best one meets a quiet moment
+MATRIX, PRODUCTS = 1024, 32  # products of square matrices show the machine's best rate
 
 
-def scene(folder, **overrides):
-    """Return (setting, banks, weights) of the paper's network on random pictures: speed does not read them."""
-    import tensorflow as tf  # noqa: F401 - threads are set by the caller before the first operation
+class Scene:
+    """Clients with random images; `folder` is for their shards."""
 
-    from tfmeta.models.conv4 import Conv4
-
-    config = make_config("omniglot", "paper", **overrides)
-    images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
-    bank = types.SimpleNamespace(dataset="bench", images=images, digest="0" * 64)
-    banks = jobs.ClientData(bank, make_partition(bank, 0), Trigger(), config, folder)
-    setting = Setting(Conv4((28, 28, 1), config.meta_learning.ways, config.meta_learning.filters), banks.capacity, config)
-    return setting, banks, setting.model.initial_weights()
+    def __init__(self, dataset: str, profile: str, folder: Path):
+        bank, self.config = _bank(dataset), make_config(dataset, profile)
+        partition, learning = registry.load("datasets", dataset).partition(bank, 0), self.config.meta_learning
+        self.data = client_data.ClientData(bank, partition, Trigger.of(self.config), self.config, folder)
+        self.model = Conv4(bank.images.shape[2:], learning.ways, learning.filters)
+        self.setting = clients.Setting(self.model, self.data.capacity, self.config)
+        self.weights = self.model.initial_weights()
 
 
-def colour_scene(folder):
-    """Return (setting, banks, weights) of mini-ImageNet's profile quick on random pictures of its size."""
-    from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, YAWL
-    from tfmeta.datasets.mini_imagenet.split import SPLITS
-    from tfmeta.models.conv4 import Conv4
+def naive(scene: Scene) -> Work:
+    """Train on the same episodes as a beginner would: one after another, with weights and moments as lists."""
+    learning, nest = scene.config.meta_learning, tf.nest.map_structure
+    paths, counts = scene.data.benign(BENIGN[0], True)
+    images = read_shards(tf.constant(paths), scene.data.capacity, scene.model.image_shape)
+    size, steps, ways, shots = learning.meta_batch_size, learning.inner_steps, learning.ways, learning.shots
 
-    config = make_config("mini-imagenet", "quick")
-    one = np.random.default_rng(0).integers(0, 256, (1, 600, 84, 84, 3), dtype=np.uint8)
-    splits = [split for split, classes in SPLITS.items() for _ in range(classes)]
-    names = [YAWL, ARCTIC_FOX, *map(str, range(2, len(splits)))]
-    bank = types.SimpleNamespace(
-        dataset="mini-imagenet", images=np.broadcast_to(one, (len(splits), *one.shape[1:])), digest="1" * 64,
-        names=names, splits=splits,
-    )  # fmt: skip
-    banks = jobs.ClientData(bank, make_partition(bank, 0), Trigger(), config, folder)
-    setting = Setting(Conv4((84, 84, 3), config.meta_learning.ways, config.meta_learning.filters), banks.capacity, config)
-    return setting, banks, setting.model.initial_weights()
-
-
-def step_flops(model, batch):
-    """Return the floating-point operations of one inner step: forward, both gradients (one in the first module)."""
-    height, width, channels = model.image_shape
-    operations = 0
-    for module in range(4):
-        forward = 2 * batch * height * width * 9 * channels * model.filters
-        operations += forward * (2 if module == 0 else 3)
-        height, width, channels = height // 2, width // 2, model.filters
-    return operations + 3 * 2 * batch * model.feature_size * model.ways
-
-
-def core(setting, banks, weights):
-    """Return a function that runs one user's local training by the core and returns its seconds."""
-    import tensorflow as tf
-
-    from tfmeta.meta_learning import episodes
-    from tfmeta.meta_learning.reptile import fresh_adam, local_training
-    from tfmeta.models.flat import layout_of
-
-    images, counts, theta = _bank(setting, banks, weights)
-    config, size = setting.config, layout_of(setting.model).size
-
-    @tf.function(autograph=False)
-    def train(theta):
-        def sampler(seed):
-            return episodes.sample_episode(images, counts, seed, config.meta_learning.ways, config.meta_learning.shots)
-
-        meta_batches = EPISODES // config.meta_learning.meta_batch_size
-        return local_training(
-            setting.model, setting.reptile, sampler, theta, fresh_adam(size), 0.1, tf.constant([1, 2]), 0, meta_batches
-        ).weights
-
-    return timed(lambda: train(theta)[0].numpy())
-
-
-def naive(setting, banks, weights):
-    """Return a function that trains the same network on the same episodes as a beginner would, and its seconds.
-
-    One episode after another in one ``tf.function``, weights and moments as lists, all cores in each operation.
-    """
-    import tensorflow as tf
-
-    from tfmeta.meta_learning import episodes
-
-    images, counts, theta = _bank(setting, banks, weights)
-    config, model = setting.config, setting.model
+    def inner_step(local, moments, inputs, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(local)
+            logits, _ = scene.model.logits(local, episodes.to_float(inputs))
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        gradients = tape.gradient(loss, local)
+        moments = nest(lambda m, g: 0.999 * m + 0.001 * g * g, moments, gradients)
+        return nest(lambda w, g, m: w - 0.001 * g / (tf.sqrt(m) + 1e-7), local, gradients, moments), moments
 
     @tf.function
     def train(theta):
-        epsilon, moments = 0.1, [tf.zeros_like(part) for part in theta]
-        for first in tf.range(0, EPISODES, config.meta_learning.meta_batch_size):
-            total = [tf.zeros_like(part) for part in theta]
-            for number in tf.range(first, first + config.meta_learning.meta_batch_size):
-                seed = seeds.fold(tf.constant([1, 2]), number)
-                pictures, labels = episodes.sample_episode(images, counts, seed, config.meta_learning.ways, config.meta_learning.shots)
-                batches = episodes.batch_stream(
-                    seed, config.meta_learning.ways * config.meta_learning.shots, config.meta_learning.inner_steps, config.meta_learning.inner_batch_size
-                )
-                local = theta
-                for batch in batches:
-                    inputs = episodes.to_float(tf.gather(pictures, batch))
-                    with tf.GradientTape() as tape:
-                        tape.watch(local)
-                        logits, _ = model.logits(local, inputs)
-                        loss = tf.reduce_mean(
-                            tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, batch), logits)
-                        )
-                    gradients = tape.gradient(loss, local)
-                    moments = [0.999 * m + 0.001 * g * g for m, g in zip(moments, gradients)]  # noqa: B905
-                    local = [w - config.meta_learning.inner_learning_rate * g / (tf.sqrt(m) + 1e-7) for w, g, m in zip(local, gradients, moments)]  # noqa: B905
-                total = [done + part for done, part in zip(total, local)]  # noqa: B905
-            theta = [w + epsilon * (t / config.meta_learning.meta_batch_size - w) for w, t in zip(theta, total)]  # noqa: B905
+        moments = nest(tf.zeros_like, theta)
+        for first in tf.range(0, EPISODES, size):
+            total = nest(tf.zeros_like, theta)
+            for number in tf.range(first, first + size):
+                seed, local = seeds.fold(tf.constant([1, 2]), number), theta
+                drawn, labels = episodes.sample_episode(images, tf.constant(counts), seed, ways, shots)
+                for batch in episodes.batch_stream(seed, ways * shots, steps, learning.inner_batch_size):
+                    local, moments = inner_step(local, moments, tf.gather(drawn, batch), tf.gather(labels, batch))
+                total = nest(tf.add, total, local)
+            theta = nest(lambda w, t: w + 0.1 * (t / size - w), theta, total)
         return theta
 
-    return timed(lambda: train(theta)[0].numpy())
+    weights = [tf.constant(part) for part in scene.weights]
+    return lambda: train(weights)[0].numpy()
 
 
-def rounds(federation, setting, banks, weights):
-    """Return a function that runs one round of three users and returns its seconds."""
-    jobs = [jobs.benign_job(banks, setting.config, user, True, "pretraining", 0, EPISODES) for user in BENIGN]
-    state = federation.start(weights)
-    return timed(lambda: federation.next(state, jobs))
+def rounds(federation, scene: Scene, users: tuple[int, ...], number: int) -> Work:
+    """Run one round in which each of `users` trains on `number` episodes."""
+    work = [jobs.benign_job(scene.data, scene.config, user, True, "pretraining", 0, number) for user in users]
+    state = federation.start(scene.weights)
+    return lambda: federation.next(state, work)
 
 
-def matrix_multiply(size=1024, repeats=20):
-    """Return a function that returns the seconds of one float32 product of square matrices, on all cores."""
-    import tensorflow as tf
-
-    left = tf.random.normal([size, size], seed=0)
-
-    def work():
-        for _ in range(repeats):
-            product = tf.matmul(left, left)
-        product.numpy()
-
-    measure = timed(work)
-    return lambda: measure() / repeats
+def matrix_products() -> Work:
+    """Multiply `PRODUCTS` pairs of float32 matrices of side `MATRIX`, each on one core."""
+    left = tf.random.normal([MATRIX, MATRIX], seed=0)
+    products = tf.function(lambda: tf.map_fn(lambda x: tf.matmul(x * left, left)[0, 0], tf.range(float(PRODUCTS))))
+    return lambda: products().numpy()
 
 
-def _bank(setting, banks, weights):
-    import tensorflow as tf
+def adapting(defence: str, number: int = 5, steps: int = 10) -> Work:
+    """Fine-tune the paper's network on `number` tasks for `steps` steps of 25 images; matching's are joint ones."""
+    config, model = make_config("omniglot", "paper", inner_batch_size=25, attention_steps=0), Conv4((28, 28, 1), 5, 64)
+    labels, draws = np.tile(np.arange(5, dtype=np.int32), (number, 1)), np.arange(2 * number, dtype=np.int32)
+    support, queries = _random(number, 25, 28, 28, 1), _random(number, 5, 28, 28, 1)
+    tasks = Tasks(support, np.repeat(labels, 5, axis=1), queries, labels, {}, {}, None, draws.reshape(number, 2))
+    adapt, weights = registry.load("defences", defence).adapt, model.initial_weights()
+    return lambda: evaluation.measure(model, config, weights, tasks, (steps,), adapt)
 
-    from tfmeta.federated.clients import read_pools
 
-    paths, counts = banks.benign(BENIGN[0], True)
-    images = read_pools(tf.constant(paths), setting.capacity, setting.model.image_shape)
-    return images, tf.constant(counts), [tf.constant(part) for part in weights]
+def operations(model: Conv4, batch: int, steps: int) -> int:
+    """Return the floating-point operations of inner steps: forward, and both gradients (one in the first module)."""
+    (height, width, channels), total = model.image_shape, 3 * 2 * batch * model.feature_size * model.ways
+    for module in range(4):
+        total += 2 * batch * height * width * 9 * channels * model.filters * (2 if module == 0 else 3)
+        height, width, channels = height // 2, width // 2, model.filters
+    return steps * total
 
 
-def timed(work):
-    """Return a function that does some work and returns its seconds."""
+def _bank(dataset):
+    images, splits = _random(1623, 20, 28, 28, 1), ("background",) * 1623
+    if dataset == "mini-imagenet":
+        splits = tuple(split for split, classes in SPLITS.items() for _ in range(classes))
+        images = np.broadcast_to(_random(1, 600, 84, 84, 3), (len(splits), 600, 84, 84, 3))
+    names = (YAWL, ARCTIC_FOX, *map(str, range(2, len(splits))))
+    return ImageBank(dataset, images, names, "0" * 64, "random", splits)
 
-    def measure():
-        begun = time.perf_counter()
-        work()
-        return time.perf_counter() - begun
 
-    return measure
+def _random(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)

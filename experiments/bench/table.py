@@ -1,140 +1,122 @@
-"""Runs the contenders in turn and prints one table; stores it with where it came from."""
+"""Lets contenders take turns, then prints and stores ratios; the "core" is a user's share of a round in process."""
 
-import subprocess
-import sys
+import contextlib
+import functools
+import multiprocessing
+import signal
 import tempfile
 import time
+import timeit
+from concurrent import futures
 from pathlib import Path
 
 import psutil
 
-from experiments.bench import adapting, contenders
+from tfmeta.datasets.shares import BENIGN
 from tfmeta.store import atomic, provenance
 from tfmeta.utils import progress, threads
 
-TURNS = 16  # the first of each traces its graph and does not count
+BUDGET, TURNS = 75.0, 6  # turns end before this many seconds, or after this many turns
+_RATIOS = {  # what is compared, with the bound that it should meet -> (numerator, denominator)
+    "time of a naive loop / of the core (at least 1.70)": ("naive", "core"),
+    "time of a round through TFF / in process (at most 1.20)": ("through TFF", "in process"),
+    "the same on colour images, 84x84, 32 filters (at most 1.20)": ("colour, through TFF", "colour, in process"),
+    "time of a step of matching / of fine-tuning (at most 1.30)": ("matching", "fine_tuning"),
+    "rate of the core / of matrix products (at least 0.60)": ("core, at the rate of matrix products", "core"),
+}
+_started = []  # in the naive loop's process: its work
 
 
-def main(out):
-    """Measure, print, and store ``bench.json`` in the folder ``out``."""
+def main(out: Path) -> None:
+    """Measure this machine, print the table, and store it as `bench.json` in the folder `out`.
+
+    Raises:
+        StorageError: the folder cannot be written to.
+    """
     begun = provenance.start()
-    seconds = {f"import {name}": _import_seconds(name) for name in ("tfmeta", "tensorflow", "tensorflow_federated")}
+    progress.quiet_tensorflow("tensorflow_federated")
     threads.side_by_side()
-    with tempfile.TemporaryDirectory() as folder:
-        best, first, memory = _turns(Path(folder), Path(out))
-    document = _document(best, {**seconds, "first round through TFF, its start included": first}, memory)
-    document["provenance"] = provenance.collect("0" * 64, begun)
-    print(_text(document))
-    atomic.write_json(Path(out) / "bench.json", document)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        document = _document(_best(_contenders(Path(folder), out, stack)))
+        used = [process.memory_info().rss / 2**20 for process in (psutil.Process(), *psutil.Process().children(True))]
+    document["memory in MB"] = {"this process": used[0], "its children, with TFF's two workers": sum(used[1:])}
+    for group, rows in document.items():
+        print(group, *(f"  {what:60} {number:8.2f}" for what, number in rows.items()), sep="\n")
+    atomic.write_json(out / "bench.json", document | {"provenance": provenance.collect("0" * 64, begun)})
 
 
-def _turns(folder, out):
+def _contenders(folder, out, stack):
+    """Return a function for each contender, by name, that makes it ready and returns its work."""
+    from experiments.bench import contenders as of
     from tfmeta.federated.in_process import InProcessFederation
     from tfmeta.federated.tff.federation import TffFederation
 
-    setting, banks, weights = contenders.scene(folder)
-    colour = contenders.colour_scene(folder)
-    begun = time.perf_counter()
-    through_tff = TffFederation(setting, out / "tff-worker.log")
-    colour_tff = TffFederation(colour[0], out / "tff-worker-colour.log")
-    child = _child(folder)
-    try:
-        tff_round = contenders.rounds(through_tff, setting, banks, weights)
-        tff_round()
-        first = time.perf_counter() - begun
-        measures = {
-            "core": contenders.core(setting, banks, weights),
-            "naive": lambda: _ask(child, "naive"),
-            "matmul": lambda: _ask(child, "matmul"),
-            "in process": contenders.rounds(InProcessFederation(setting), setting, banks, weights),
-            "through TFF": tff_round,
-            "colour, in process": contenders.rounds(InProcessFederation(colour[0]), *colour),
-            "colour, through TFF": contenders.rounds(colour_tff, *colour),
-            **{name: adapting.contender(name) for name in adapting.CONTENDERS},
-            "matching, one task after another, all cores in an operation": lambda: _ask(child, "tasks"),
-        }
-        times = {name: [] for name in measures}
-        with progress.bar(TURNS * len(measures), "bench", "turn") as bar:
-            for _ in range(TURNS):
-                for name, measure in measures.items():
-                    times[name].append(measure())
-                    bar.update(1)
-        memory = {
-            "this process": _peak(psutil.Process()),
-            "TFF's two workers": sum(_peak(p) for p in psutil.Process().children(True) if p.pid != child.pid),
-        }
-    finally:
-        child.stdin.close()
-        child.wait()
-        through_tff.close()
-        colour_tff.close()
-    return {name: min(found[1:]) for name, found in times.items()}, first, memory
+    grey = functools.cache(lambda: (of.Scene("omniglot", "paper", folder), BENIGN, of.EPISODES))
+    color = functools.cache(lambda: (of.Scene("mini-imagenet", "quick", folder), BENIGN[:1], of.EPISODES // 2))
 
+    def rounds(federation, scene, *log):
+        federation = stack.enter_context(contextlib.closing(federation(scene[0].setting, *log)))
+        return of.rounds(federation, *scene)
 
-def _document(best, seconds, memory):
-    from tfmeta.models.conv4 import Conv4
-
-    model, episodes = Conv4((28, 28, 1), 5, 64), contenders.EPISODES
-    flops = contenders.step_flops(model, 10) * 10 * episodes
-    rate = 2 * 1024**3 / best["matmul"]
     return {
-        "setting": f"Conv4, 64 filters, 28x28, 10 inner steps of 10 pictures, {episodes} episodes a user",
-        "cores": threads.cores(),
-        "episodes_a_second": {
-            "core, side by side, one thread an operation": episodes / best["core"],
-            "naive loop, all cores in an operation": episodes / best["naive"],
-            "round of 3 users in process, one thread an operation": 3 * episodes / best["in process"],
-            "round of 3 users through TFF, one thread an operation": 3 * episodes / best["through TFF"],
-            "the same on colour pictures (84x84, 32 filters) in process": 3 * episodes / best["colour, in process"],
-            "the same on colour pictures (84x84, 32 filters) through TFF": 3 * episodes / best["colour, through TFF"],
-        },
-        "ratios": {
-            "core against naive loop (at least 1.7)": best["naive"] / best["core"],
-            "share of the matrix-multiply rate (at least 0.60)": flops / best["core"] / rate,
-            "time through TFF against in process (at most 1.20)": best["through TFF"] / best["in process"],
-            "the same on colour pictures (at most 1.20)": best["colour, through TFF"] / best["colour, in process"],
-            "a matching step against a supervised one (at most 1.30)": best["matching"] / best["supervised"],
-        },
-        "milliseconds_a_step_and_task": {
-            name: 1000 * best[name] / (adapting.TASKS * adapting.STEPS)
-            for name in (*adapting.CONTENDERS, "matching, one task after another, all cores in an operation")
-        },
-        "gigaflops_a_second": {"matrix multiply, float32, 1024": rate / 1e9, "core": flops / best["core"] / 1e9},
-        "seconds": seconds,
-        "peak_memory_megabytes": memory,
+        "naive": lambda: _naive(folder, stack),
+        "matrix products": of.matrix_products,
+        "in process": lambda: rounds(InProcessFederation, grey()),
+        "through TFF": lambda: rounds(TffFederation, grey(), out / "tff-worker.log"),
+        "colour, in process": lambda: rounds(InProcessFederation, color()),
+        "colour, through TFF": lambda: rounds(TffFederation, color(), out / "tff-worker.log"),
+        "fine_tuning": lambda: of.adapting("fine_tuning"),
+        "matching": lambda: of.adapting("matching"),
     }
 
 
-def _text(document):
-    lines = [f"{document['setting']}; {document['cores']} cores; the best of {TURNS - 1} turns each"]
-    for group, rows in document.items():
-        if isinstance(rows, dict) and group != "provenance":
-            lines += [f"{group.replace('_', ' ')}"] + [f"  {name:62} {value:10.2f}" for name, value in rows.items()]
-    return "\n".join(lines)
+def _naive(folder, stack):
+    # a process of its own, where all cores work on each operation: TensorFlow's threads are set once in each process
+    spawn = multiprocessing.get_context("spawn")
+    pool = stack.enter_context(futures.ProcessPoolExecutor(1, spawn, _start_naive, (folder,)))
+    return lambda: pool.submit(_do_naive).result()
 
 
-def _child(folder):
-    # its own interpreter, not a fork: this one's TensorFlow has threads
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.bench.all_cores", str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def _start_naive(folder):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    progress.quiet_tensorflow("tensorflow")
+    from experiments.bench import contenders as of
+
+    _started.append(of.naive(of.Scene("omniglot", "paper", folder)))
 
 
-def _ask(child, name):
-    child.stdin.write(name + "\n")
-    child.stdin.flush()
-    return float(child.stdout.readline())
+def _do_naive():
+    _started[0]()
 
 
-def _peak(process):
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def _best(contenders):
+    """Return the seconds of each contender's best turn."""
+    begun, work, times = time.monotonic(), {}, {name: [] for name in contenders}
+    with progress.bar((TURNS + 1) * len(contenders), "bench", "turn", every=5) as bar:
+        for name, make in contenders.items():
+            work[name] = make()
+            work[name]()  # traces its graph, so it does not count
+            bar.update(1)
+        for _ in range(TURNS):
+            start = time.monotonic()
+            for name, found in times.items():
+                found.append(timeit.timeit(work[name], number=1))
+                bar.update(1)
+            if 2 * time.monotonic() - start - begun > BUDGET:
+                break
+    return {name: min(found) for name, found in times.items()}
 
 
-def _import_seconds(name):
-    code = f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"
-    answer = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    return float(answer.stdout.split()[-1])
+def _document(best):
+    from experiments.bench import contenders as of
+    from tfmeta.models.conv4 import Conv4
+
+    operations = of.operations(Conv4((28, 28, 1), 5, 64), 10, 10 * of.EPISODES)
+    rate = 2 * of.PRODUCTS * of.MATRIX**3 / best["matrix products"]
+    best = {**best, "core": best["in process"] / 3, "core, at the rate of matrix products": operations / rate}
+    ratios = {what: best[a] / best[b] for what, (a, b) in _RATIOS.items()}
+    return {
+        f"ratios of best turns on {threads.cores()} cores (28x28 images, 64 filters)": ratios,
+        "episodes per second": {name: of.EPISODES / best[name] for name in ("core", "naive")},
+        "GFLOP per second": {"matrix products": rate / 1e9, "core": operations / best["core"] / 1e9},
+    }

@@ -1,6 +1,5 @@
 """Fields as words: the command line's settings, and the tags that tell runs apart."""
 
-import dataclasses
 import json
 import re
 
@@ -8,29 +7,65 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tfmeta.config import PROFILE_NAMES, Config, difference, make_config, parse_settings, tag
+from tfmeta.config import PROFILE_NAMES, Config, changed_fields, fields, make_config, parse_settings, resolve, tag_of
 from tfmeta.errors import ConfigError
+
+QUICK = make_config("omniglot", "quick")
+
+
+def tag(config, plain=QUICK):
+    return tag_of(changed_fields(plain, config))
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
 def test_settings_read_what_they_print(profile):
-    values = make_config("omniglot", profile).to_dict()
+    values = make_config("omniglot", profile).upto("evaluation")
     assert parse_settings([f"{name}={value}" for name, value in values.items()]) == values
     assert parse_settings([f"{name} = {json.dumps(value)}" for name, value in values.items()]) == values
 
 
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("defence.delta", "defence.delta"),
+        ("delta", "defence.delta"),
+        ("lambda", "attack.boost"),
+        ("eta", "meta_learning.inner_learning_rate"),
+        ("attack_inner_steps", "attack.inner_steps"),
+        ("trigger_size", "trigger.size"),
+    ],
+)
+def test_a_field_is_found_by_full_name_bare_name_symbol_and_keyword(name, full):
+    assert resolve(name) == full
+
+
+@pytest.mark.parametrize("name", ["inner_steps", "meta_step_sizes", "epsilon", "E", "", "defence", "defence."])
+def test_a_name_of_no_field_or_of_several_is_refused(name):
+    with pytest.raises(ConfigError, match="field"):
+        resolve(name)
+
+
+@pytest.mark.parametrize("full", list(fields()))
+def test_the_short_name_of_a_field_finds_it(full):
+    from tfmeta.config.tags import short_name
+
+    assert resolve(short_name(full)) == full
+
+
 def test_settings_have_the_fields_types():
-    assert parse_settings(["mixed_layers=conv*,norm0", "delta=1"]) == {"mixed_layers": "conv*,norm0", "delta": 1.0}
-    read = parse_settings(["lambda=5", "triggered_target=true", "trigger_pattern=cross", "seed=7"])
-    assert read == {"boost": 5.0, "triggered_target": True, "trigger_pattern": "cross", "seed": 7}
-    assert [type(value) for value in read.values()] == [float, bool, str, int]
+    read = parse_settings(["mixed_layers=conv*,norm0", "delta=1", "lambda=5", "triggered_target=true", "seed=7"])
+    assert read == {
+        "defence.mixed_layers": "conv*,norm0", "defence.delta": 1.0, "attack.boost": 5.0,
+        "attack.triggered_target": True, "meta_learning.seed": 7,
+    }  # fmt: skip
+    assert [type(value) for value in read.values()] == [str, float, float, bool, int]
 
 
 @pytest.mark.parametrize(
     ("word", "named"),
     [
         ("seed", "field=value"),
-        ("sed=1", "'sed'"),
+        ("sed=1", "did you mean seed"),
         ("=1", "unknown field"),
         ("seed=", "seed"),
         ("seed=1.5", "seed"),
@@ -39,11 +74,11 @@ def test_settings_have_the_fields_types():
         ("seed=[1]", "seed"),
         ("seed=" + "1" * 5000, "seed"),  # more digits than Python reads
         ("seed=" + "[" * 100_000, "seed"),  # deeper than json reads
-        ("eta=1" + "0" * 400, "eta"),
-        ("meta_step_size_initial=2", "epsilon_initial"),
+        ("eta=1" + "0" * 400, "inner_learning_rate"),
+        ("meta_step_size_initial=2", "meta_step_size_initial"),
         ("alpha=NaN", "alpha"),
-        ("lambda=Infinity", "lambda_"),
-        ("statistics=batch", "statistics"),
+        ("lambda=Infinity", "boost"),
+        ("batch_norm_statistics=batch", "batch_norm_statistics"),
         ("delta=1.5", "delta"),
         ("delta=NaN", "delta"),
     ],
@@ -67,7 +102,7 @@ SOME_FIELDS = {
     "aggregation": st.sampled_from(["sum", "clipping", "zeroing"]),
     "aggregation_norm": st.floats(0.1, 20),
     "boost": st.floats(0.5, 10),
-    "eta": st.sampled_from([0.001, 1e-05, 1e-06, 0.1]),
+    "inner_learning_rate": st.sampled_from([0.001, 1e-05, 1e-06, 0.1]),
     "trigger_size": st.integers(1, 6),
     "trigger_margin": st.integers(0, 2),
     "trigger_corner": st.sampled_from(["lower-right", "lower-left"]),
@@ -87,33 +122,38 @@ overrides = st.fixed_dictionaries({}, optional=SOME_FIELDS)
 @settings(deadline=None)
 @given(overrides, overrides, st.sampled_from(PROFILE_NAMES))
 def test_tags_tell_configurations_apart(one, other, profile):
+    plain = make_config("omniglot", profile)
     first, second = make_config("omniglot", profile, **one), make_config("omniglot", profile, **other)
-    tags = [tag("omniglot", profile, config) for config in (first, second)]
-    assert (tags[0] == tags[1]) == (first == second)
+    assert (tag(first, plain) == tag(second, plain)) == (first == second)
 
 
 @settings(deadline=None)
 @given(overrides)
-def test_a_tag_is_a_short_file_name(given_fields):
+def test_a_tag_is_a_file_name_that_names_a_changed_field(given_fields):
     config = make_config("omniglot", "quick", **given_fields)
-    assume(config != make_config("omniglot", "quick"))
-    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", tag("omniglot", "quick", config))
+    assume(config != QUICK)
+    assert re.fullmatch(r"[a-z][A-Za-z0-9_.=+-]{0,79}", tag(config))
+    assert any(name.partition(".")[2] in tag(config) for name in changed_fields(QUICK, config))
 
 
 def test_a_short_tag_is_readable():
-    assert tag("omniglot", "quick", make_config("omniglot", "quick", seed=7)) == "seed7"
-    assert tag("omniglot", "quick", make_config("omniglot", "quick", seed=7, boost=5)) == "lambda_5.0-seed7"
-    assert tag("omniglot", "quick", make_config("omniglot", "quick", runtime="inprocess")) == "runtime_inprocess"
-    many = make_config("omniglot", "quick", seed=7, boost=5, alpha=0.123456789, eta=0.01)
-    assert re.fullmatch(r"set[0-9a-f]{10}", tag("omniglot", "quick", many))
+    assert tag(QUICK) is None
+    assert tag(make_config("omniglot", "quick", seed=7)) == "seed=7"
+    assert tag(make_config("omniglot", "quick", seed=7, boost=5)) == "seed=7+boost=5.0"
+    assert tag(make_config("omniglot", "quick", attack_inner_steps=9)) == "attack.inner_steps=9"
 
 
-def test_a_difference_is_between_any_two():
-    plain, other = Config(seed=3, delta=0.6), Config(seed=3, delta=0.5, gates="fixed")
-    assert difference(plain, plain) is None
-    assert (
-        difference(plain, other) == "delta_0.5-gates_fixed" and difference(other, plain) == "delta_0.6-gates_projected"
-    )
-    wild = difference(plain, dataclasses.replace(plain, mixed_layers="conv*"))
-    assert re.fullmatch(r"set[0-9a-f]{10}", wild)  # no wildcard in a file's name
-    assert wild != difference(plain, dataclasses.replace(plain, mixed_layers="norm*"))
+def test_a_long_or_wild_tag_keeps_its_first_words_and_ends_in_a_digest():
+    many = make_config("omniglot", "quick", seed=7, boost=5, alpha=0.123456789, inner_learning_rate=0.01)
+    assert re.fullmatch(r"seed=7\+inner_learning_rate=0\.01\+alpha=0\.123456789\+and-1-more-[0-9a-f]{8}", tag(many))
+    wild = [tag(make_config("omniglot", "quick", mixed_layers=layers)) for layers in ("conv*", "conv?", "norm*")]
+    assert re.fullmatch(r"mixed_layers=conv_-[0-9a-f]{8}", wild[0]) and len(set(wild)) == 3
+
+
+def test_changed_fields_are_those_that_differ():
+    plain = make_config("omniglot", "quick", delta=0.6)
+    assert changed_fields(plain, plain) == {}
+    other = plain.replace({"defence.delta": 0.5, "defence.gates": "fixed"})
+    assert changed_fields(plain, other) == {"defence.delta": 0.5, "defence.gates": "fixed"}
+    assert changed_fields(other, plain) == {"defence.delta": 0.6, "defence.gates": "projected"}
+    assert changed_fields(Config(), make_config("omniglot", "paper")) == {}

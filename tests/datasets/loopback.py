@@ -1,20 +1,18 @@
-"""A real HTTP server on the loopback address, for downloads that go wrong in every way they can."""
+"""A real HTTP server on the loopback address, for downloads that fail in every possible way."""
 
 import http.server
-import re
 import threading
 
 
 class Loopback:
-    """Serves `files` ({path: bytes}); each request takes the next of `manners`, the last one for ever.
+    """Serves `files` ({path: bytes}). Each request takes the next of `manners`; the last one is used again and again.
 
-    A manner is "good", "no-range" (ignores Range), ("short", n) (claims the whole length, closes after n bytes),
-    ("stall", n) (falls silent after n bytes), ("status", code), or ("page", text) (200 with HTML).
+    A manner is "good", ("short", n) (claims the whole length, closes after n bytes), ("stall", n) (sends n bytes and
+    then nothing), ("status", code), or ("page", text) (200 with HTML).
     """
 
     def __init__(self):
         self.files, self.manners, self.requests = {}, ["good"], []
-        self.sent = 0  # bytes of bodies
         self.leave = threading.Event()
         loopback = self
 
@@ -47,25 +45,15 @@ class Loopback:
     def answer(self, handler):
         manner = self.manners.pop(0) if len(self.manners) > 1 else self.manners[0]
         kind, value = manner if isinstance(manner, tuple) else (manner, None)
-        ranged = handler.headers.get("Range")
-        self.requests.append((handler.command, handler.path, ranged))
+        self.requests.append((handler.command, handler.path))
         handler.close_connection = True
         body = self.files.get(handler.path)
         if kind == "status" or (body is None and kind != "page"):
             self.send(handler, value or 404, {}, b"")
         elif kind == "page":
             self.send(handler, 200, {"Content-Type": "text/html"}, value.encode())
-        elif ranged and kind != "no-range":
-            self.part(handler, body, int(re.fullmatch(r"bytes=(\d+)-", ranged)[1]), kind, value)
         else:
             self.send(handler, 200, {}, body, kind, value)
-
-    def part(self, handler, body, start, kind, value):
-        if start >= len(body):
-            self.send(handler, 416, {"Content-Range": f"bytes */{len(body)}"}, b"")
-        else:
-            head = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
-            self.send(handler, 206, head, body[start:], kind, value)
 
     def send(self, handler, status, headers, body, kind="good", value=None):
         handler.send_response(status)
@@ -76,7 +64,6 @@ class Loopback:
         if handler.command == "HEAD":
             return
         body = body[:value] if kind in ("short", "stall") else body
-        self.sent += len(body)
         handler.wfile.write(body)
         handler.wfile.flush()
         if kind == "stall":

@@ -1,13 +1,13 @@
-"""Files that may not be read, also where the tests run as root, who may read everything."""
+"""Files without permission to read them, also for tests that run as root, who may read everything."""
 
 import contextlib
-import mmap  # noqa: F401 - numpy imports it late, and nobody may not look into an interpreter below /root
+import mmap  # noqa: F401 - numpy imports it late, when the user nobody may not read the interpreter's files
 import os
 
 
 @contextlib.contextmanager
 def as_nobody():
-    """Without root's privileges, for whom every file is readable."""
+    """Give up root's privileges, with which every file is readable."""
     if os.geteuid() != 0:
         yield
         return
@@ -19,6 +19,6 @@ def as_nobody():
 
 
 def reachable_by_all(tmp_path):
-    """Open the way to a test's folder: pytest makes it for the owner alone."""
+    """Let everybody into a test's folder, which pytest makes for its owner alone."""
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A release like mini-ImageNet's in small, in the forms that people have, for every kind of damage."""
+"""A small release like mini-ImageNet's, in all its forms, to be damaged in every way."""
 
 import dataclasses
 import io
@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, SIDE, SPLITS, YAWL, Layout
 
-LAYOUT = Layout(train=3, val=1, test=2, pictures=4)
+LAYOUT = Layout(train=3, val=1, test=2, images=4)
 CLASSES = {"train": [YAWL, "n01532829", ARCTIC_FOX], "val": ["n01855672"], "test": ["n09999999", "n01930112"]}
 ORDER = ["n01532829", "n01855672", "n01930112", ARCTIC_FOX, YAWL, "n09999999"]  # sorted
 FORMS = ("zip", "flat zip", "folder", "class folders", "class zip", "beside")
@@ -61,17 +61,17 @@ class Photos:
 
 
 def make_photos():
-    """Each picture of its own, in an order that is not that of the names."""
+    """Make images that all differ, in another order than that of their names."""
     files, rows = {}, {}
     for split in SPLITS:
-        names = [f"{wnid}{8 - k:08d}.jpg" for wnid in CLASSES[split] for k in range(LAYOUT.pictures)]
+        names = [f"{wnid}{8 - k:08d}.jpg" for wnid in CLASSES[split] for k in range(LAYOUT.images)]
         rows[split] = [(name, name[:9]) for name in names]
         files |= {name: encode(scene(int(name[1:-4])), quality=85) for name in names}
     return Photos(files, rows)
 
 
 def contents(release, form="class_dict"):
-    """What the pickles of a release hold, by split: {"image_data": …, "class_dict": …} or MetaOptNet's form."""
+    """Return what the pickles of a release hold, by split: {"image_data": ..., ...}, or MetaOptNet's form."""
     out = {}
     for split, rows in release.rows.items():
         rows = sorted(rows)

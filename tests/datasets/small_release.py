@@ -1,4 +1,4 @@
-"""A release like Omniglot's in small, so that every kind of damage can be tried on one that is otherwise good."""
+"""A small release like Omniglot's, to be damaged in every way."""
 
 import dataclasses
 import io
@@ -10,8 +10,8 @@ from PIL import Image
 from tfmeta.datasets.omniglot.layout import DRAWINGS, SIDE, Digest, Part
 
 
-def picture(seed, side=SIDE, mode="1", **options):
-    """A PNG of a few random strokes, dark on white; the same strokes for the same seed."""
+def image(seed, side=SIDE, mode="1", **options):
+    """Return a PNG of a few random strokes, dark on white; the same strokes for the same seed."""
     random = np.random.default_rng(seed)
     paper = np.ones((side, side), bool)
     for _ in range(3):
@@ -60,7 +60,7 @@ def make_release():
         digest = Digest()
         for name in part.characters:
             number += 1
-            pngs = [picture(100 * number + drawing) for drawing in range(DRAWINGS)]
+            pngs = [image(100 * number + drawing) for drawing in range(DRAWINGS)]
             digest.add(name, np.stack([ink(png) for png in pngs]))
             files |= {f"{part.folder}/{name}/{number:04d}_{i + 1:02d}.png": png for i, png in enumerate(pngs)}
         parts.append(dataclasses.replace(part, digest=digest.hexdigest()))

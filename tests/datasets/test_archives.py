@@ -28,28 +28,28 @@ def write_folder(path, members):
 
 @pytest.mark.parametrize("write", [write_zip, write_folder])
 def test_zip_and_folder_read_alike(tmp_path, write):
-    path = write(tmp_path / "pictures", {**MEMBERS, **JUNK})
-    with archives.open_archive(path) as pictures:
-        assert pictures.members == sorted(MEMBERS)
-        assert {name: pictures.read(name, 5) for name in pictures.members} == MEMBERS
+    path = write(tmp_path / "images", {**MEMBERS, **JUNK})
+    with archives.Archive(path) as archive:
+        assert archive.members == sorted(MEMBERS)
+        assert {name: archive.read(name, 5) for name in archive.members} == MEMBERS
         with pytest.raises(DataError, match=r"top/b/1\.png: 5 bytes are too many"):
-            pictures.read("top/b/1.png", 4)
+            archive.read("top/b/1.png", 4)
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "top/../../evil.png", "/etc/evil.png", "C:/evil.png", "..\\evil.png"])
-def test_a_zip_that_climbs_out_of_its_folder_is_refused(tmp_path, name):
+def test_a_zip_with_a_path_out_of_its_folder_is_refused(tmp_path, name):
     path = write_zip(tmp_path / "x.zip", {**MEMBERS, name: b"evil"})
     with pytest.raises(DataError, match=r"x\.zip: refused.*evil\.png"):
-        archives.open_archive(path)
+        archives.Archive(path)
     assert [p.name for p in tmp_path.rglob("*")] == ["x.zip"]
 
 
-def test_a_member_that_is_there_twice_is_named(tmp_path):
+def test_a_duplicate_member_is_named(tmp_path):
     path = write_zip(tmp_path / "x.zip", MEMBERS)
     with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
         file.writestr("top/a/2.png", b"other")
     with pytest.raises(DataError, match=r"top/a/2\.png.*more than once"):
-        archives.open_archive(path)
+        archives.Archive(path)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 60, -1, -30])
@@ -57,7 +57,7 @@ def test_a_truncated_zip_is_named(tmp_path, keep):
     path = write_zip(tmp_path / "x.zip", MEMBERS)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"x\.zip: (truncated|is not a zip)"):
-        archives.open_archive(path)
+        archives.Archive(path)
 
 
 @pytest.mark.parametrize("start", [b"<!DOCTYPE html><html>", b"\n  <html lang='en'>", b"<HEAD>"])
@@ -65,7 +65,7 @@ def test_a_zip_that_is_a_web_page_is_named(tmp_path, start):
     path = tmp_path / "x.zip"
     path.write_bytes(start + b"404 not found")
     with pytest.raises(DataError, match=r"x\.zip: is a web page"):
-        archives.open_archive(path)
+        archives.Archive(path)
 
 
 def test_a_damaged_member_is_named(tmp_path):
@@ -73,10 +73,10 @@ def test_a_damaged_member_is_named(tmp_path):
     data = bytearray(path.read_bytes())
     data[data.index(b"top/2.png") + 80] ^= 255
     path.write_bytes(data)
-    with archives.open_archive(path) as pictures:
-        assert pictures.read("top/1.png", 100) == b"good"
+    with archives.Archive(path) as archive:
+        assert archive.read("top/1.png", 100) == b"good"
         with pytest.raises(DataError, match=r"x\.zip/top/2\.png: damaged"):
-            pictures.read("top/2.png", 1000)
+            archive.read("top/2.png", 1000)
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -87,35 +87,35 @@ def test_a_changed_byte_is_an_error_or_other_data_and_never_a_crash(tmp_path, pa
     good = path.read_bytes()
     for at in range(len(good)):
         path.write_bytes(good[:at] + bytes([good[at] ^ 255]) + good[at + 1 :])
-        with contextlib.suppress(DataError), archives.open_archive(path) as pictures:
-            for member in pictures.members:
-                pictures.read(member, 1000)
+        with contextlib.suppress(DataError), archives.Archive(path) as archive:
+            for member in archive.members:
+                archive.read(member, 1000)
 
 
-def test_a_member_without_a_name_is_passed_over(tmp_path):
+def test_a_member_without_a_name_is_skipped(tmp_path):
     path = write_zip(tmp_path / "x.zip", {"?.png": b"", "1.png": b"good"})
     path.write_bytes(path.read_bytes().replace(b"?.png", b"\0.png"))  # a name ends at a zero
-    with archives.open_archive(path) as pictures:
-        assert pictures.members == ["1.png"]
+    with archives.Archive(path) as archive:
+        assert archive.members == ["1.png"]
 
 
 def test_an_encrypted_member_is_named(tmp_path):
     path = write_zip(tmp_path / "x.zip", {"1.png": b"secret"})
     data = bytearray(path.read_bytes())
-    data[6] |= 1  # the flag in the member's head, and in the list of members
+    data[6] |= 1  # the flag in the member's header, and in the list of members
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    with archives.open_archive(path) as pictures, pytest.raises(DataError, match=r"1\.png: damaged.*encrypted"):
-        pictures.read("1.png", 100)
+    with archives.Archive(path) as archive, pytest.raises(DataError, match=r"1\.png: damaged.*encrypted"):
+        archive.read("1.png", 100)
 
 
 def test_a_missing_path_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.zip: cannot be read \(No such file"):
-        archives.open_archive(tmp_path / "nowhere.zip")
+        archives.Archive(tmp_path / "nowhere.zip")
 
 
 @pytest.mark.parametrize("locked", ["x.zip", "folder/top/a", "folder/top/a/1.png"])
-def test_what_may_not_be_read_is_named(tmp_path, locked):
+def test_an_unreadable_file_or_folder_is_named(tmp_path, locked):
     write_zip(tmp_path / "x.zip", MEMBERS)
     write_folder(tmp_path / "folder", MEMBERS)
     reachable_by_all(tmp_path)
@@ -123,13 +123,13 @@ def test_what_may_not_be_read_is_named(tmp_path, locked):
     path = tmp_path / locked.split("/")[0]
     try:
         with as_nobody(), pytest.raises(DataError, match=rf"{locked}: cannot be read \(Permission denied\)"):
-            with archives.open_archive(path) as pictures:
-                pictures.read("top/a/1.png", 100)
+            with archives.Archive(path) as archive:
+                archive.read("top/a/1.png", 100)
     finally:
         (tmp_path / locked).chmod(0o755)
 
 
-def test_the_identity_is_that_of_the_files(tmp_path):
+def test_the_identity_changes_with_a_files_size_or_time(tmp_path):
     for path in (write_zip(tmp_path / "x.zip", MEMBERS), write_folder(tmp_path / "folder", MEMBERS)):
         before = archives.identity(path)
         assert archives.identity(path) == before

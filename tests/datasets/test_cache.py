@@ -14,20 +14,20 @@ from tfmeta.datasets.image_bank import digest_of
 from tfmeta.errors import DataError, StorageError
 
 SHAPE = (3, 4, 5, 5, 1)
-PICTURES = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
 IDENTITY = {"files": [["a.zip", 10, 20]]}
 DESCRIPTION = cache.Description(("a", "b", "c"), ("background",) * 3, "made here", ("take care",))
 
 
 class Maker:
-    """Fills in the pictures and counts how often it was asked to."""
+    """Fills in the images and counts its calls."""
 
     def __init__(self):
         self.times = 0
 
     def __call__(self, images):
         self.times += 1
-        images[:] = PICTURES
+        images[:] = IMAGES
         return DESCRIPTION
 
 
@@ -45,10 +45,10 @@ def test_a_bank_is_made_once_and_mapped_afterwards(tmp_path, caplog):
     for _ in range(2):
         caplog.clear()
         bank = fetch(tmp_path, maker)
-        assert (bank.images == PICTURES).all()
+        assert (bank.images == IMAGES).all()
         assert isinstance(bank.images, np.memmap)
         assert not bank.images.flags.writeable
-        assert bank.digest == digest_of(PICTURES, DESCRIPTION.names)
+        assert bank.digest == digest_of(IMAGES, DESCRIPTION.names)
         assert (bank.dataset, bank.names, bank.splits) == ("test", DESCRIPTION.names, DESCRIPTION.splits)
         assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == ["take care"]
     assert maker.times == 1
@@ -97,12 +97,12 @@ def _list(npy, sidecar):
 
 
 @pytest.mark.parametrize("damage", [_cut, _empty, _header, _dtype, _content, _no_json, _other_json, _list])
-def test_a_damaged_file_is_said_and_made_anew(tmp_path, caplog, damage):
+def test_a_damaged_file_is_reported_and_made_again(tmp_path, caplog, damage):
     maker = Maker()
     fetch(tmp_path, maker)
     damage(only(tmp_path, "*.npy"), only(tmp_path, "*.json"))
     caplog.clear()
-    assert (fetch(tmp_path, maker).images == PICTURES).all()
+    assert (fetch(tmp_path, maker).images == IMAGES).all()
     assert maker.times == 2
     assert "damaged" in caplog.text and str(only(tmp_path, "*.npy")) in caplog.text
     fetch(tmp_path, maker)
@@ -110,26 +110,26 @@ def test_a_damaged_file_is_said_and_made_anew(tmp_path, caplog, damage):
 
 
 @pytest.mark.parametrize("pattern", ["*.npy", "*.json"])
-def test_half_a_pair_is_no_bank(tmp_path, pattern):
-    """A process that was killed between the two files leaves the first; a user may remove either."""
+def test_a_bank_without_one_of_its_files_is_made_again(tmp_path, pattern):
+    """A process that is killed between the two files leaves the first; a user may remove either."""
     maker = Maker()
     fetch(tmp_path, maker)
     only(tmp_path, pattern).unlink()
-    assert (fetch(tmp_path, maker).images == PICTURES).all()
+    assert (fetch(tmp_path, maker).images == IMAGES).all()
     assert maker.times == 2
 
 
-def test_nothing_is_unpickled(tmp_path):
+def test_a_pickle_in_a_cached_file_is_not_loaded(tmp_path):
     maker = Maker()
     fetch(tmp_path, maker)
     npy, sidecar = only(tmp_path, "*.npy"), only(tmp_path, "*.json")
     np.save(npy, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "bytes": npy.stat().st_size}))
-    assert (fetch(tmp_path, maker).images == PICTURES).all()
+    assert (fetch(tmp_path, maker).images == IMAGES).all()
     assert maker.times == 2
 
 
-def test_what_the_maker_raises_leaves_nothing(tmp_path):
+def test_nothing_is_left_if_the_maker_raises(tmp_path):
     def fail(images):
         images[:] = 1
         raise DataError("0709_01.png: does not decode")
@@ -150,8 +150,8 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     assert [p.suffix for p in (tmp_path / "banks").iterdir()] == [".lock"]
 
 
-def test_a_bank_has_its_place_on_the_disk_before_it_is_made_and_is_no_memory_of_this_process(tmp_path):
-    """Else a large one fills the memory, or, where the disk fills up under the mapping, kills the process."""
+def test_disk_space_is_allocated_before_a_bank_is_made_and_its_images_take_no_memory(tmp_path):
+    """Otherwise a large bank fills the memory, or kills the process if the disk fills up under the mapping."""
 
     def anonymous():
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -169,7 +169,7 @@ def test_a_bank_has_its_place_on_the_disk_before_it_is_made_and_is_no_memory_of_
     assert (bank.images == 7).all()
 
 
-def test_a_disk_that_is_full_is_known_before_anything_is_made(tmp_path):
+def test_a_full_disk_is_noticed_before_anything_is_made(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     maker = Maker()
@@ -188,7 +188,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o600])
-def test_a_cache_that_may_not_be_searched_is_named(tmp_path, mode):
+def test_a_cache_without_permission_to_search_it_is_named(tmp_path, mode):
     reachable_by_all(tmp_path)
     (tmp_path / "cache").mkdir(mode=mode)
     with as_nobody(), pytest.raises(StorageError, match=r"cache.*\(Permission denied\).*TFMETA_CACHE"):
@@ -200,20 +200,20 @@ def test_a_cache_whose_name_is_too_long_is_named(tmp_path):
         fetch(tmp_path / ("x" * 300), Maker())
 
 
-def test_what_a_killed_process_of_another_user_left_is_in_nobodys_way(tmp_path):
-    """Its file may not be removed where everybody may write but only the owner may remove, as in /tmp."""
+def test_a_file_left_by_another_users_killed_process_does_no_harm(tmp_path):
+    """It cannot be removed from a folder where everybody may write but only the owner may remove, such as /tmp."""
     reachable_by_all(tmp_path)
     (tmp_path / "banks").mkdir()
     left = tmp_path / "banks" / ".left.npy.99999999.0.tfmeta-tmp"
     left.write_bytes(b"half")
     (tmp_path / "banks").chmod(0o1777)
     with as_nobody():
-        assert (fetch(tmp_path, Maker()).images == PICTURES).all()
+        assert (fetch(tmp_path, Maker()).images == IMAGES).all()
 
 
 def _slow(images):
     time.sleep(0.5)
-    images[:] = PICTURES
+    images[:] = IMAGES
     return DESCRIPTION
 
 
@@ -224,10 +224,11 @@ def _race(folder, barrier, made):
         return _slow(images)
 
     barrier.wait(30)
-    assert (fetch(folder, fill).images == PICTURES).all()
+    assert (fetch(folder, fill).images == IMAGES).all()
 
 
-def test_of_processes_that_start_at_once_one_makes_the_bank(tmp_path):
+@pytest.mark.slow
+def test_one_of_several_processes_makes_the_bank(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier, made = context.Barrier(3), context.Value("i", 0)
     processes = [context.Process(target=_race, args=(tmp_path, barrier, made)) for _ in range(3)]
@@ -247,7 +248,7 @@ def _start(folder, started):
     fetch(folder, fill)
 
 
-def test_a_killed_maker_blocks_nobody(tmp_path):
+def test_a_killed_process_blocks_nobody(tmp_path):
     context = multiprocessing.get_context("spawn")
     started = context.Event()
     process = context.Process(target=_start, args=(tmp_path, started))
@@ -256,13 +257,13 @@ def test_a_killed_maker_blocks_nobody(tmp_path):
     process.kill()
     process.join(30)
     (tmp_path / "banks" / f".left.npy.{process.pid}.0.tfmeta-tmp").write_bytes(b"half")
-    assert (fetch(tmp_path, Maker()).images == PICTURES).all()
+    assert (fetch(tmp_path, Maker()).images == IMAGES).all()
     assert not list((tmp_path / "banks").glob(".left*"))
 
 
 @pytest.mark.parametrize("interrupted", ["digest_of", "atomic.write_json"])
-def test_who_is_interrupted_last_of_all_leaves_no_pictures_either(tmp_path, monkeypatch, interrupted):
-    """Ctrl-C or a full disk while the digest is computed or the .json is written: by then the pictures are whole."""
+def test_an_interruption_at_the_very_end_leaves_no_images(tmp_path, monkeypatch, interrupted):
+    """Ctrl-C or a full disk while the digest is computed or the .json is written, when the images are complete."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -272,4 +273,4 @@ def test_who_is_interrupted_last_of_all_leaves_no_pictures_either(tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             fetch(tmp_path, Maker())
     assert [p.suffix for p in (tmp_path / "banks").iterdir()] == [".lock"]
-    assert (fetch(tmp_path, Maker()).images == PICTURES).all()
+    assert (fetch(tmp_path, Maker()).images == IMAGES).all()

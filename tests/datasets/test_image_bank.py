@@ -34,7 +34,7 @@ def test_parts_that_do_not_fit_are_an_error(change, message):
         make(**change)
 
 
-def test_the_digest_sees_pictures_names_and_shape_and_nothing_else():
+def test_the_digest_depends_on_images_names_and_shape_alone():
     digest = digest_of(IMAGES, ["a", "b"])
     head = b'{"names": ["a", "b"], "shape": [2, 3, 4, 4, 1]}'
     assert digest == hashlib.sha256(head + IMAGES.tobytes()).hexdigest()

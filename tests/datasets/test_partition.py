@@ -1,4 +1,4 @@
-"""Who owns which picture: the walls that few-shot code breaks (ledger 11, 12, 19)."""
+"""Who owns which image: no image is on both sides of a boundary (ledger 11, 12, 19)."""
 
 import dataclasses
 import itertools
@@ -15,41 +15,40 @@ from tfmeta.errors import ConfigError, DataError
 SEEDS = (0, 1, 2**31 - 1)
 
 
-def named_pools(split):
-    """Return {(field, user or None): Pool} of all pools of a partition."""
-    pools = {}
+def named_subsets(split):
+    """Return {(field, user or None): Subset} of all subsets of a partition."""
+    subsets = {}
     for field in dataclasses.fields(Partition):
         if field.name == "notes":
             continue
         value = getattr(split, field.name)
-        pools |= {
-            (field.name, user): pool for user, pool in (value.items() if isinstance(value, dict) else [(None, value)])
-        }
-    return pools
+        by_user = value if isinstance(value, dict) else {None: value}
+        subsets |= {(field.name, user): subset for user, subset in by_user.items()}
+    return subsets
 
 
 def common(one, other):
-    """The only pairs of pools that may hold the same pictures."""
+    """Return whether two subsets may hold the same images."""
     names = {one[0], other[0]}
-    # ledger 12: the benign pictures of a reserved class are with every benign user that trains on it
+    # ledger 12: every benign user has all benign images of the reserved classes
     shared = len(names) == 1 and names <= {"target_benign", "backdoor_benign"}
-    # the same held-out pictures, asked clean (main task of case c) and with the key
+    # the same held-out images, clean (main task of case c) and triggered
     return shared or names == {"backdoor_validation", "backdoor_held_out"}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_picture_is_on_two_sides_of_a_wall(seed):
-    pictures = {name: pool.pictures() for name, pool in named_pools(partition(seed)).items()}
-    assert len(pictures) == 4 + 4 + 1 + 3 + 3 + 5 and all(pictures.values())
-    for one, other in itertools.combinations(pictures, 2):
+def test_no_image_is_on_both_sides_of_a_boundary(seed):
+    images = {name: subset.images() for name, subset in named_subsets(partition(seed)).items()}
+    assert len(images) == 4 + 4 + 1 + 3 + 3 + 5 and all(images.values())
+    for one, other in itertools.combinations(images, 2):
         if common(one, other):
-            assert pictures[one] == pictures[other], (one, other)
+            assert images[one] == images[other], (one, other)
         else:
-            assert pictures[one].isdisjoint(pictures[other]), (one, other)
+            assert images[one].isdisjoint(images[other]), (one, other)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_class_is_on_two_sides_of_a_wall(seed):
+def test_no_class_is_on_both_sides_of_a_boundary(seed):
     split = partition(seed)
     owners = [set(split.train[user].classes) for user in USERS]
     owners += [set(split.meta_test.classes), set(split.target_attacker.classes), set(split.backdoor_attacker.classes)]
@@ -57,12 +56,12 @@ def test_no_class_is_on_two_sides_of_a_wall(seed):
     assert len(set().union(*owners)) == 1623
 
 
-def test_every_picture_has_a_place():
-    pictures = set().union(*(pool.pictures() for pool in named_pools(partition()).values()))
-    assert len(pictures) == 1623 * 20
+def test_every_image_is_in_a_subset():
+    images = set().union(*(subset.images() for subset in named_subsets(partition()).values()))
+    assert len(images) == 1623 * 20
 
 
-def test_shares_are_the_papers():
+def test_shares_are_those_of_the_paper():
     split = partition()
     assert (ATTACKER, BENIGN) == (1, (2, 3, 4))
     expected = {
@@ -71,22 +70,22 @@ def test_shares_are_the_papers():
         "target_validation": (1, 5), "backdoor_validation": (4, 5), "backdoor_held_out": (4, 5),
     }  # fmt: skip
     assert {*expected, "notes"} == {field.name for field in dataclasses.fields(Partition)} and split.notes == ()
-    for (name, _), pool in named_pools(split).items():
-        classes, pictures = expected[name]
-        assert pool.classes.shape == pool.turns.shape == (classes,), name
-        assert pool.examples.shape == (classes, pictures) and (pool.counts == pictures).all(), name
-        assert pool.classes.dtype == pool.turns.dtype == pool.examples.dtype == pool.counts.dtype == np.int32
-        assert all(len(set(row)) == pictures for row in pool.examples), name
+    for (name, _), subset in named_subsets(split).items():
+        classes, images = expected[name]
+        assert subset.classes.shape == subset.turns.shape == (classes,), name
+        assert subset.examples.shape == (classes, images) and (subset.counts == images).all(), name
+        assert subset.classes.dtype == subset.turns.dtype == subset.examples.dtype == subset.counts.dtype == np.int32
+        assert all(len(set(row)) == images for row in subset.examples), name
 
 
-def test_reserved_classes_are_the_same_everywhere_and_not_the_attackers_alone():
+def test_benign_users_and_the_attacker_have_the_same_reserved_classes():
     split = partition()
     for kind in ("target", "backdoor"):
         benign = getattr(split, f"{kind}_benign")
         assert set(benign) == set(BENIGN)
         held = [getattr(split, f"{kind}_attacker"), getattr(split, f"{kind}_validation"), *benign.values()]
-        for pool in held:  # in one order: tasks name a backdoor class by its row
-            assert pool.classes.tolist() == held[0].classes.tolist()
+        for subset in held:  # in one order: tasks name a backdoor class by its row
+            assert subset.classes.tolist() == held[0].classes.tolist()
     assert split.backdoor_held_out.classes.tolist() == split.backdoor_attacker.classes.tolist()
 
 
@@ -94,15 +93,15 @@ def test_reserved_classes_are_the_same_everywhere_and_not_the_attackers_alone():
 def test_a_characters_rotations_stay_with_its_user(seed):
     split = partition(seed)
     for user in USERS:
-        pool = split.train[user]
-        classes = list(zip(pool.classes.tolist(), pool.turns.tolist(), strict=True))
-        assert sorted(classes) == sorted((row, turns) for row in set(pool.classes.tolist()) for turns in range(4))
-        drawings = {row: examples.tolist() for row, examples in zip(pool.classes.tolist(), pool.examples, strict=True)}
-        for row, examples in zip(pool.classes.tolist(), pool.examples, strict=True):
+        subset = split.train[user]
+        classes = list(zip(subset.classes.tolist(), subset.turns.tolist(), strict=True))
+        assert sorted(classes) == sorted((row, turns) for row in set(subset.classes.tolist()) for turns in range(4))
+        drawings = dict(zip(subset.classes.tolist(), subset.examples.tolist(), strict=True))
+        for row, examples in zip(subset.classes.tolist(), subset.examples, strict=True):
             assert examples.tolist() == drawings[row]  # a drawing that trains upright does not validate lying down
-    for (name, _), pool in named_pools(split).items():
+    for (name, _), subset in named_subsets(split).items():
         if name not in ("train", "validation"):
-            assert not pool.turns.any(), name
+            assert not subset.turns.any(), name
 
 
 def test_validation_has_the_classes_of_training_in_its_order():
@@ -112,26 +111,26 @@ def test_validation_has_the_classes_of_training_in_its_order():
         assert (split.train[user].turns == split.validation[user].turns).all()
 
 
-def test_a_partition_is_a_function_of_shape_and_seed_alone():
-    other_pictures = types.SimpleNamespace(dataset="glyphs", images=np.zeros((1623, 20, 1, 1, 1), np.uint8))
-    again = make_partition(other_pictures, 1)
-    for name, pool in named_pools(partition(1)).items():
+def test_a_partition_depends_on_shape_and_seed_alone():
+    other_images = types.SimpleNamespace(dataset="glyphs", images=np.zeros((1623, 20, 1, 1, 1), np.uint8))
+    again = make_partition(other_images, 1)
+    for name, subset in named_subsets(partition(1)).items():
         for field in ("classes", "turns", "examples"):
-            assert (getattr(pool, field) == getattr(named_pools(again)[name], field)).all()
+            assert (getattr(subset, field) == getattr(named_subsets(again)[name], field)).all()
     assert (partition(0).train[1].classes != again.train[1].classes).any()
     assert (partition(0).target_attacker.classes != again.target_attacker.classes).any()
 
 
-def test_drawings_are_dealt_anew_for_each_character():
+def test_each_character_has_its_own_choice_of_drawings():
     train = partition().train[2]
     held = {frozenset(row.tolist()) for row in train.examples}
-    assert len(held) > 250  # of 300 characters; a common choice of 15 would let one drawer validate everything
+    assert len(held) > 250  # of 300 characters; with a common choice of 15 one writer would validate everything
 
 
 @pytest.mark.parametrize("shape", [(1622, 20), (1623, 19), (20, 1623), (100, 600)])
 def test_a_bank_of_another_shape_is_refused(shape):
-    other = types.SimpleNamespace(dataset="mini", images=np.zeros((*shape, 1, 1, 1), np.uint8))
-    with pytest.raises(DataError, match=f"mini: {shape[0]} classes of {shape[1]} pictures"):
+    other = types.SimpleNamespace(dataset="omniglot", images=np.zeros((*shape, 1, 1, 1), np.uint8))
+    with pytest.raises(DataError, match=f"omniglot: {shape[0]} classes of {shape[1]} images"):
         make_partition(other, 0)
 
 
@@ -144,49 +143,49 @@ def test_every_profile_fits(profile):
     ("overrides", "message"),
     [
         (dict(ways=419), "ways = 419: .* 418 classes"),
-        (dict(shots=11, target_shots=7), "shots = 11: .* 10 pictures"),
-        (dict(task_shots=11), "task_shots = 11: .* 10 pictures"),
-        (dict(target_replacement=False), "poison_target = 6 without replacement, .* 5 target pictures"),
+        (dict(shots=11, target_shots=7), "shots = 11: .* 10 images"),
+        (dict(task_shots=11), "task_shots = 11: .* 10 images"),
+        (dict(target_replacement=False), "target_shots = 6: .* 5 target images.* without replacement"),
         (dict(ways=1200), "ways = 1200"),
     ],
 )
-def test_more_than_there_is_is_refused(overrides, message):
+def test_more_than_there_are_is_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
         check_fits(small_config(**overrides), partition())
 
 
-def test_all_there_is_is_not_refused():
+def test_exactly_as_many_as_there_are_is_accepted():
     check_fits(small_config(ways=418, task_shots=10, backdoor_classes_in_task=4), partition())
     check_fits(small_config(target_shots=5, triggered_shots=5, target_replacement=False), partition())
 
 
-def first_rows(pool, rows):
-    return Subset(pool.classes[:rows], pool.turns[:rows], pool.examples[:rows])
+def first_rows(subset, rows):
+    return Subset(subset.classes[:rows], subset.turns[:rows], subset.examples[:rows])
 
 
-def test_backdoor_classes_and_pictures_are_counted():
+def test_backdoor_classes_and_images_are_counted():
     split = partition()
     few = dataclasses.replace(split, backdoor_attacker=first_rows(split.backdoor_attacker, 1))
-    with pytest.raises(ConfigError, match="backdoor_in_task = 2: there are 1 backdoor classes"):
+    with pytest.raises(ConfigError, match="backdoor_classes_in_task = 2: there are 1 backdoor classes"):
         check_fits(small_config(backdoor_classes_in_task=2), few)
-    with pytest.raises(ConfigError, match=r"poison_backdoor = 6, .* 5 backdoor pictures"):
+    with pytest.raises(ConfigError, match=r"triggered_shots = 6: .* 5 backdoor images"):
         check_fits(small_config(triggered_shots=6, target_shots=4), few)
 
 
-def test_a_meta_test_class_needs_a_picture_more_than_the_shots():
+def test_a_meta_test_class_needs_one_image_more_than_the_shots():
     split = partition()
-    pool = split.meta_test
-    for pictures in (5, 6):
-        small = dataclasses.replace(split, meta_test=Subset(pool.classes, pool.turns, pool.examples[:, :pictures]))
-        if pictures > 5:
+    subset = split.meta_test
+    for images in (5, 6):
+        small = dataclasses.replace(split, meta_test=Subset(subset.classes, subset.turns, subset.examples[:, :images]))
+        if images > 5:
             check_fits(small_config(task_shots=5), small)
         else:
-            with pytest.raises(ConfigError, match="task_shots = 5: the smallest meta-test class has 5 pictures"):
+            with pytest.raises(ConfigError, match="task_shots = 5: the smallest meta-test class has 5 images"):
                 check_fits(small_config(task_shots=5), small)
 
 
-def test_counts_leave_out_what_is_not_there():
+def test_counts_leave_out_missing_images():
     examples = np.array([[3, 1, 2], [0, -1, -1], [4, 0, -1]], np.int32)
-    pool = Subset(np.array([7, 8, 9], np.int32), np.zeros(3, np.int32), examples)
-    assert pool.counts.tolist() == [3, 1, 2]
-    assert pool.pictures() == {(7, 3), (7, 1), (7, 2), (8, 0), (9, 4), (9, 0)}
+    subset = Subset(np.array([7, 8, 9], np.int32), np.zeros(3, np.int32), examples)
+    assert subset.counts.tolist() == [3, 1, 2]
+    assert subset.images() == {(7, 3), (7, 1), (7, 2), (8, 0), (9, 4), (9, 0)}

@@ -1,4 +1,4 @@
-"""Pools of pictures: turned, padded, and written as files."""
+"""Shards of images: rotated, padded, and written to files."""
 
 import contextlib
 import dataclasses
@@ -10,21 +10,21 @@ import pytest
 from core_fixtures import bank, identify, partition
 
 from tfmeta.datasets.partition import Subset
-from tfmeta.datasets.shards import fetch, pool_file, write_once
+from tfmeta.datasets.shards import fetch, write_images, write_shard
 from tfmeta.errors import StorageError
 
 
-def pool(classes, turns, examples):
+def subset(classes, turns, examples):
     return Subset(np.array(classes, np.int32), np.array(turns, np.int32), np.array(examples, np.int32))
 
 
-SOME = pool([5, 5, 9, 5, 1622], [0, 1, 2, 3, 0], [[0, 19, 3], [0, 19, 3], [7, 2, -1], [4, -1, -1], [-1, -1, -1]])
+SOME = subset([5, 5, 9, 5, 1622], [0, 1, 2, 3, 0], [[0, 19, 3], [0, 19, 3], [7, 2, -1], [4, -1, -1], [-1, -1, -1]])
 
 
-def test_pictures_are_the_named_ones_turned():
-    pictures = fetch(bank(), SOME)
-    assert pictures.dtype == np.uint8 and pictures.shape == (5, 3, 28, 28, 1)
-    found = [[identify(picture) for picture in row] for row in pictures]
+def test_fetched_images_are_the_named_ones_rotated():
+    images = fetch(bank(), SOME)
+    assert images.dtype == np.uint8 and images.shape == (5, 3, 28, 28, 1)
+    found = [[identify(image) for image in row] for row in images]
     assert found == [
         [(5, 0, 0), (5, 19, 0), (5, 3, 0)],
         [(5, 0, 1), (5, 19, 1), (5, 3, 1)],
@@ -32,15 +32,15 @@ def test_pictures_are_the_named_ones_turned():
         [(5, 4, 3), None, None],
         [None, None, None],
     ]
-    assert not pictures[2, 2].any() and not pictures[3, 1:].any() and not pictures[4].any()
+    assert not images[2, 2].any() and not images[3, 1:].any() and not images[4].any()
 
 
 def test_a_quarter_turn_is_counter_clockwise():
     images = np.zeros([1, 1, 2, 2, 1], np.uint8)
     images[0, 0, :, :, 0] = [[1, 2], [3, 4]]
-    turned = [fetch(dataclasses.replace(bank(), images=images, names=("x",), splits=("b",)), pool([0], [turns], [[0]]))
-              for turns in range(4)]  # fmt: skip
-    assert [picture[0, 0, :, :, 0].tolist() for picture in turned] == [
+    one = dataclasses.replace(bank(), images=images, names=("x",), splits=("b",))
+    turned = [fetch(one, subset([0], [turns], [[0]])) for turns in range(4)]
+    assert [image[0, 0, :, :, 0].tolist() for image in turned] == [
         [[1, 2], [3, 4]],
         [[2, 4], [1, 3]],
         [[4, 3], [2, 1]],
@@ -48,7 +48,7 @@ def test_a_quarter_turn_is_counter_clockwise():
     ]
 
 
-def test_fetched_pictures_are_a_copy():
+def test_fetched_images_are_a_copy():
     before = bank().images[5, 0].copy()
     fetch(bank(), SOME)[:] = 7
     assert (bank().images[5, 0] == before).all()
@@ -59,28 +59,28 @@ def test_a_mapped_bank_gives_the_same(tmp_path):
     mapped = dataclasses.replace(
         bank(), images=np.load(tmp_path / "bank.npy", mmap_mode="r"), names=bank().names[:10], splits=bank().splits[:10]
     )
-    some = pool([5, 9], [1, 0], [[0, 3], [2, -1]])
+    some = subset([5, 9], [1, 0], [[0, 3], [2, -1]])
     assert (fetch(mapped, some) == fetch(bank(), some)).all()
     assert type(fetch(mapped, some)) is np.ndarray
 
 
-def test_a_pool_file_holds_the_pictures_and_nothing_else(tmp_path):
-    path = pool_file(tmp_path / "new" / "folder", bank(), SOME)
+def test_a_shard_holds_the_images_and_nothing_else(tmp_path):
+    path = write_shard(tmp_path / "new" / "folder", bank(), SOME)
     assert np.fromfile(path, np.uint8).reshape(5, 3, 28, 28, 1).tolist() == fetch(bank(), SOME).tolist()
     assert [name.name for name in path.parent.iterdir()] == [path.name]
     assert path.name.startswith("omniglot-")
 
 
-def test_a_pool_file_is_written_once_and_mended(tmp_path):
-    path = pool_file(tmp_path, bank(), SOME)
+def test_a_shard_is_written_once_and_again_if_damaged(tmp_path):
+    path = write_shard(tmp_path, bank(), SOME)
     inode = path.stat().st_ino
-    assert pool_file(tmp_path, bank(), SOME) == path and path.stat().st_ino == inode
+    assert write_shard(tmp_path, bank(), SOME) == path and path.stat().st_ino == inode
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    assert pool_file(tmp_path, bank(), SOME).read_bytes() == whole
+    assert write_shard(tmp_path, bank(), SOME).read_bytes() == whole
 
 
-def test_pool_files_are_told_apart_by_all_that_decides_them(tmp_path):
+def test_different_content_means_different_names(tmp_path):
     variants = [
         (bank(), SOME),
         (dataclasses.replace(bank(), digest="1" * 64), SOME),
@@ -89,27 +89,28 @@ def test_pool_files_are_told_apart_by_all_that_decides_them(tmp_path):
         (bank(), dataclasses.replace(SOME, turns=(SOME.turns + 1) % 4)),
         (bank(), dataclasses.replace(SOME, examples=SOME.examples[:, ::-1])),
     ]
-    names = [pool_file(tmp_path, a_bank, a_pool).name for a_bank, a_pool in variants]
+    names = [write_shard(tmp_path, a_bank, a_subset).name for a_bank, a_subset in variants]
     assert len(set(names)) == len(names)
 
 
-def test_train_and_validation_have_files_of_their_own(tmp_path):
+def test_train_and_validation_have_separate_shards(tmp_path):
     split = partition()
-    assert pool_file(tmp_path, bank(), split.target_attacker) != pool_file(tmp_path, bank(), split.target_validation)
+    paths = {write_shard(tmp_path, bank(), each) for each in (split.target_attacker, split.target_validation)}
+    assert len(paths) == 2
 
 
-def test_write_once_names_by_content(tmp_path):
+def test_images_are_named_by_their_content(tmp_path):
     one, other = np.arange(12, dtype=np.uint8), np.arange(1, 13, dtype=np.uint8)
-    paths = [write_once(tmp_path, "omniglot-pictures", array) for array in (one, other, one)]
+    paths = [write_images(tmp_path, "omniglot", array) for array in (one, other, one)]
     assert paths[0] == paths[2] != paths[1]
     assert paths[0].read_bytes() == one.tobytes() and paths[1].read_bytes() == other.tobytes()
-    strided = write_once(tmp_path, "omniglot-pictures", np.arange(24, dtype=np.uint8)[::2])
+    strided = write_images(tmp_path, "omniglot", np.arange(24, dtype=np.uint8)[::2])
     assert strided.read_bytes() == bytes(range(0, 24, 2))
 
 
 @contextlib.contextmanager
 def full_disk():
-    """No file of this process may grow beyond 1000 bytes, as on a full disk; nor pytest's own, so not for long."""
+    """Let no file of this process grow beyond 1000 bytes, as on a full disk (pytest's own neither, so not for long)."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
@@ -120,8 +121,8 @@ def full_disk():
 
 def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     for write in (
-        lambda: pool_file(tmp_path, bank(), SOME),
-        lambda: write_once(tmp_path, "pictures", np.ones(5000, np.uint8)),
+        lambda: write_shard(tmp_path, bank(), SOME),
+        lambda: write_images(tmp_path, "omniglot", np.ones(5000, np.uint8)),
     ):
         with pytest.raises(StorageError, match=r"\.u8 could not be written: .*Make room"), full_disk():
             write()
@@ -130,5 +131,5 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"file/pools/.* could not be written"):
-        pool_file(tmp_path / "file" / "pools", bank(), SOME)
+    with pytest.raises(StorageError, match=r"file/shards/.* could not be written"):
+        write_shard(tmp_path / "file" / "shards", bank(), SOME)

@@ -1,31 +1,43 @@
-"""The command line: what is wrong is said in one line that names it, before anything is computed."""
+"""The command line: wrong words are refused in one sentence before anything is computed; signals end it in order."""
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import experiments
+import figures
+import tfmeta
 from experiments.cli import main
+from tfmeta.config import fields, make_config
+
+ROOT = Path(tfmeta.__file__).parents[1]
 
 
-@pytest.fixture(autouse=True)
-def _signals_as_before():
-    """A command in this process sets its own, and an end of the tests would be taken for one of a test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+def command(*words, **options):
+    """Run `python -m tfmeta` in a process of its own, which also finds this checkout from other folders."""
+    given = {"capture_output": True, "text": True, "timeout": 120, "stdin": subprocess.DEVNULL, **options}
+    given["env"] = {**os.environ, "PYTHONPATH": str(ROOT), **given.get("env", {})}
+    return subprocess.run([sys.executable, "-m", "tfmeta", *map(str, words)], **given)
+
+
+def invoked(*words):
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def refused(*words):
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code != 0
-    assert "Traceback" not in result.output
+    assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
     return result.output
 
 
@@ -37,12 +49,14 @@ def refused(*words):
         (("run", "fine_tuning", "--profile", "huge"), "huge"),
         (("run", "fine_tuning", "--dataset", "mnist"), "mnist"),
         (("figure", "fig99"), "fig99"),
-        (("run", "fine_tuning", "--set", "epsilon=1", "--dataset", "glyphs"), "epsilon"),
-        (("run", "fine_tuning", "--set", "eta", "--dataset", "glyphs"), "field=value"),
-        (("run", "fine_tuning", "--set", "meta_step_size_initial=0", "--dataset", "glyphs"), "epsilon_initial"),
-        (("run", "fine_tuning", "--set", "meta_step_size_initial=2", "--dataset", "glyphs"), "at most 1"),
+        (("run", "fine_tuning", "--set", "gamma=1", "--dataset", "glyphs"), "gamma"),
+        (("run", "fine_tuning", "--set", "delta", "--dataset", "glyphs"), "field=value"),
+        (("run", "fine_tuning", "--set", "meta_step_size_initial=0"), "meta_step_size_initial"),
+        (("run", "fine_tuning", "--set", "meta_step_size_initial=2"), "to 1"),
         (("run", "fine_tuning", "--set", "tasks=ten", "--dataset", "glyphs"), "whole number"),
-        (("config", "--set", "lambda=-1"), "lambda"),
+        (("run", "fine_tuning", "--set", "inner_steps=3"), "attack.inner_steps"),
+        (("config", "--set", "lambda=-1"), "boost"),
+        (("data", "--dataset", "mnist"), "mnist"),
     ],
 )
 def test_wrong_words_are_named(words, named):
@@ -50,33 +64,140 @@ def test_wrong_words_are_named(words, named):
 
 
 @pytest.mark.parametrize(
+    ("words", "nearest"),
+    [
+        (("rnu",), "run"),
+        (("run", "fine_tunning"), "fine_tuning"),
+        (("run", "fine_tuning", "--profile", "quik"), "quick"),
+        (("run", "fine_tuning", "--dataset", "omnigolt"), "omniglot"),
+        (("run", "fine_tuning", "--set", "dleta=1"), "delta"),
+        (("run", "fine_tuning", "--set", "aggregation=some"), "sum"),
+        (("figure", "figA12"), "figA1"),
+        (("figure", "ablation"), "ablations"),
+        (("config", "--profle", "quick"), "--profile"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(words, nearest):
+    assert nearest in refused(*words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "nonsense"),
+        ("run", "fine_tuning", "--case", "d"),
+        ("run", "fine_tuning", "--profile", "huge"),
+        ("run", "fine_tuning", "--dataset", "mnist"),
+        ("run", "fine_tuning", "--set", "gamma=1"),
+        ("run", "fine_tuning", "--set", "mixed_layers=nonsense"),
+        ("figure", "fig99"),
+        ("figure", "fig5", "fig6", "--set", "shots=12"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_words_are_refused_before_data_and_tensorflow(words, tmp_path):
+    """Neither is touched, and the answer comes at once."""
+    code = (
+        "import sys; from experiments.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print({'tensorflow', 'tensorflow_federated', 'keras', 'matplotlib'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "TFMETA_CACHE": str(tmp_path / "cache"), "TFMETA_DATA": str(tmp_path / "data")}
+    begun = time.process_time(), time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--results", str(tmp_path / "results")],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert time.monotonic() - begun[1] < 10  # 0.7 s on a quiet machine
+    assert done.returncode == 1 and done.stdout == "set()\n", done.stdout
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("setting", "named"),
     [
-        (("shots=12", "target_shots=8"), "10 pictures"),
+        (("shots=12", "target_shots=8"), "10 images"),
         (("ways=500",), "418 classes"),
         (("trigger_size=40",), "28x28"),
         (("trigger_color=red-cyan",), "white-black"),
-        (("task_shots=11",), "10 pictures"),
+        (("task_shots=11",), "10 images"),
     ],
 )
-def test_more_than_there_is(setting, named, glyphs_bank, tmp_path):
+def test_more_than_the_data_set_has_is_refused(setting, named, glyphs_bank, tmp_path):
     settings = [word for value in setting for word in ("--set", value)]
     assert named in refused("run", "fine_tuning", "--dataset", "glyphs", "--results", tmp_path, *settings)
     assert not list(tmp_path.iterdir())
 
 
-def test_config_explains_every_field():
-    output = CliRunner().invoke(main, ["config", "--profile", "paper"]).output
-    assert "lambda_" in output
-    assert "ledger 16" in output
+@pytest.mark.parametrize("profile", ["desk", "paper"])
+def test_desk_and_paper_take_no_stand_in_for_auto(profile, tmp_path):
+    unreachable = {"TFMETA_OMNIGLOT_URL": "http://127.0.0.1:9/", "TFMETA_CACHE": str(tmp_path / "cache")}
+    done = command(
+        "run", "illustration", "--profile", profile, "--data-dir", tmp_path, "--results", tmp_path / "results",
+        env=unreachable,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.startswith("Error: ")
+    assert "Omniglot" in done.stderr and "glyphs" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists() and not list(tmp_path.rglob("*.npy"))
+
+
+def test_version_and_module():
+    done = command("--version")
+    assert done.returncode == 0 and done.stdout.split() == ["tfmeta,", "version", tfmeta.__version__]
+
+
+def test_help_lists_commands_experiments_and_figures_with_a_few_words():
+    output = invoked("--help")
+    for name in ("run", "figure", "data", "config", "bench", *experiments.modules(), *figures.FIGURES):
+        assert re.search(rf"^  {re.escape(name)} +\w\w", output, re.M), name
+
+
+@pytest.mark.parametrize("profile", ["smoke", "paper"])
+def test_config_is_a_table_of_every_field_in_100_columns(profile):
+    output = invoked("config", "--profile", profile)
+    assert max(map(len, output.splitlines())) <= 100
+    names = re.findall(r"^(\w+) +\S", output, re.M)[1:]  # without the heading
+    assert names == [name.partition(".")[2] for name in fields()]
+    for word in ("ledger 16", "lambda in the", "defence: ", "true or false"):
+        assert word in output
+
+
+def test_config_changed_prints_only_what_differs_from_the_papers_profile():
+    changed = re.findall(r"^(\w+) +\S.*\(paper: (\S+)\)", invoked("config", "--profile", "quick", "--changed"), re.M)
+    paper, quick = (make_config("omniglot", profile) for profile in ("paper", "quick"))
+    assert changed == [(n.partition(".")[2], f"{paper[n]:g}") for n in fields() if paper[n] != quick[n]]
+    own = invoked("config", "--profile", "paper", "--changed", "--set", "delta=0.5")
+    assert re.findall(r"^(\w+) ", own, re.M) == ["name", "delta"]
+
+
+@pytest.mark.parametrize("content", ["import nothing_that_exists", None], ids=["package", "folder"])
+def test_folders_of_the_same_names_do_not_hide_ours(content, tmp_path):
+    """Figures go to `figures/out` by default, so such a folder is in a reader's current folder sooner or later."""
+    for name in ("experiments", "figures"):
+        (tmp_path / name).mkdir()
+        if content:
+            (tmp_path / name / "__init__.py").write_text(content)
+    done = command("figure", "fig99", cwd=tmp_path)
+    assert done.stderr.startswith("Error: unknown figure 'fig99'")
+
+
+def test_packages_that_hide_ours_are_named(tmp_path):
+    for folder in ("figures", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "figures" / "__init__.py").touch()
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = command("--version", cwd=tmp_path / "elsewhere", env={"PYTHONPATH": path})
+    assert done.returncode == 1 and done.stderr.startswith(f"Error: {tmp_path / 'figures'} hides ")
+    assert done.stderr.count("\n") == 1
 
 
 @contextlib.contextmanager
 def making_a_bank(cache, *before):
-    """Start `tfmeta data` on pictures that take seconds to draw; yield it once it has begun to."""
+    """Start `tfmeta data` on images that take seconds to draw; yield it once it has begun to."""
     process = subprocess.Popen(
-        [*before, sys.executable, "-m", "experiments.cli", "data", "--dataset", "glyphs-color"],
-        env={**os.environ, "TFMETA_CACHE": str(cache)},
+        [*before, sys.executable, "-m", "tfmeta", "data", "--dataset", "glyphs-color"],
+        env={**os.environ, "TFMETA_CACHE": str(cache)}, cwd=ROOT,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:
@@ -86,19 +207,20 @@ def making_a_bank(cache, *before):
             time.sleep(0.02)
         yield process
     finally:
-        process.kill()  # where the test failed; it would draw on
+        process.kill()  # if the test failed, it would draw on
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_an_end_from_outside_leaves_nothing_half_made(tmp_path, end):
+def test_a_signal_leaves_nothing_half_made(tmp_path, end):
     with making_a_bank(tmp_path) as process:
         os.killpg(process.pid, end)
         output, _ = process.communicate(timeout=60)
-    assert process.returncode == (1 if end == signal.SIGINT else 128 + end)  # click's own for Ctrl-C
+    assert process.returncode == 128 + end
     assert "Traceback" not in output
     assert not [path for path in tmp_path.rglob("*glyphs-color*") if path.suffix != ".lock"]
 
 
+@pytest.mark.slow
 def test_nohup_outlives_its_terminal(tmp_path):
     with making_a_bank(tmp_path, "nohup") as process:
         os.killpg(process.pid, signal.SIGHUP)
@@ -111,23 +233,20 @@ def test_nohup_outlives_its_terminal(tmp_path):
 
 def test_importing_tfmeta_loads_neither_tensorflow_nor_tff():
     code = (
-        "import sys, time; t = time.perf_counter(); import tfmeta, experiments.cli, tfmeta.config, tfmeta.datasets;"
+        "import sys, tfmeta, experiments.cli, tfmeta.config, tfmeta.datasets;"
         "heavy = {'tensorflow', 'tensorflow_federated', 'keras'} & set(sys.modules); assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_only_federated_imports_tff():
-    from pathlib import Path
-
-    import tfmeta
-
-    root = Path(tfmeta.__file__).parent
-    sources = {path.relative_to(root): path.read_text() for path in root.rglob("*.py")}
+def test_only_federated_and_aggregations_import_tff():
+    package = ROOT / "tfmeta"
+    sources = {path.relative_to(package): path.read_text() for path in package.rglob("*.py")}
     importers = {path.parts[0] for path, text in sources.items() if "import tensorflow_federated" in text}
-    assert importers == {"federated"}
+    assert importers == {"federated", "aggregations"}
 
 
+@pytest.mark.slow
 def test_one_dnn_is_on_in_this_process_and_in_what_it_starts():
     code = "import os, tfmeta; from tensorflow.python.framework import test_util; print(test_util.IsMklEnabled())"
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}

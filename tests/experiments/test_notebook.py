@@ -1,4 +1,4 @@
-"""The notebook: kept clean, and run from start to end in a kernel as a reader runs it (issue 3, part 7)."""
+"""The notebook: it is stored without outputs, and runs from start to end in a kernel, as a reader runs it."""
 
 import ast
 import base64
@@ -16,15 +16,14 @@ from nbclient import NotebookClient
 from PIL import Image, ImageColor
 
 from figures import style
-from tfmeta.meta_learning.evaluation import METHODS
-from tfmeta.meta_learning.tasks import ATTACKED
-from tfmeta.simulation import Simulation
+from tfmeta import Simulation, registry
+from tfmeta.federated.rounds import ATTACKED
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "experiments" / "federated_backdoor.ipynb"
 CURVES = ("undefended", "matching", "variant")
-PICTURES = ("owners", "rounds-plot", "poison", "poisoned-episode", "norms-plot", *CURVES, "mix", "network")
-# Where the kernel cannot be isolated, tfmeta has to say so.
+FIGURES = ("owners", "rounds-plot", "poison", "poisoned-episode", "norms-plot", *CURVES, "mix", "network")
+# What tfmeta says on machines whose kernel cannot seal the worker off from the network.
 EXPECTED = "TFF's worker could not be shut off from the network"
 
 
@@ -32,7 +31,7 @@ def read():
     return nbformat.read(PATH, as_version=nbformat.NO_CONVERT)
 
 
-def test_it_is_valid_and_holds_nothing_that_a_run_left():
+def test_notebook_is_valid_and_stored_without_outputs():
     notebook = read()
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     nbformat.validate(notebook)
@@ -44,17 +43,17 @@ def test_it_is_valid_and_holds_nothing_that_a_run_left():
             assert cell.outputs == [] and cell.execution_count is None
 
 
-# --- a whole run -----------------------------------------------------------------------------------------------
+# --- a whole run ---
 
 
 class Run:
-    """The executed notebook: ``cells`` by id, ``workers`` after each of them, the ``results`` folder."""
+    """The executed notebook: `cells` by id, the `workers` that ran after each of them, the `results` folder."""
 
     def __init__(self, folder):
         self.results, self.workers = folder / "results", {}
         self._folder = folder / "somewhere"
         self._folder.mkdir()
-        # first of all: is this really a kernel with an event loop that runs, as in Jupyter?
+        # the first cell proves that the kernel runs an event loop, as Jupyter does
         probe = nbformat.v4.new_code_cell("import asyncio\nasyncio.get_running_loop()", id="loop")
         notebook = read()
         notebook.cells.insert(0, probe)
@@ -82,8 +81,8 @@ class Run:
         outputs = self.cells[cell].outputs
         return "".join(output.text for output in outputs if output.get("name") == stream)
 
-    def pictures(self, cell):
-        """Return a cell's pictures, uint8 [H, W, 3]."""
+    def figures(self, cell):
+        """Return the figures that a cell drew, each uint8 [H, W, 3]."""
         found = [
             output.data["image/png"] for output in self.cells[cell].outputs if "image/png" in output.get("data", {})
         ]
@@ -97,14 +96,15 @@ class Run:
 def run(tmp_path_factory, glyphs_bank):
     folder = tmp_path_factory.mktemp("notebook")
     with pytest.MonkeyPatch.context() as patch:
-        # neither the reader's kernels nor settings, and no traces among them
+        # use none of the reader's kernels and settings, and leave nothing among them
         for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
             patch.setenv(name, str(folder / name))
         patch.delenv("JUPYTER_PATH", raising=False)
         yield Run(folder)
 
 
-def test_it_runs_inside_jupyters_event_loop_and_complains_of_nothing(run):
+@pytest.mark.slow
+def test_notebook_runs_inside_jupyters_event_loop_without_warnings(run):
     assert "running=True" in run.cells["loop"].outputs[0].data["text/plain"]
     for name in run.cells:
         said = run.text(name, "stderr")
@@ -113,74 +113,86 @@ def test_it_runs_inside_jupyters_event_loop_and_complains_of_nothing(run):
         assert not any(output.output_type == "error" for output in run.cells[name].outputs)
 
 
-def test_rounds_run_in_tffs_worker_and_none_is_left(run):
+@pytest.mark.slow
+def test_rounds_run_in_one_worker_and_none_is_left_behind(run):
     order = list(run.workers)
     assert run.workers["signature"] == []
     (worker,) = run.workers["first-rounds"]
     during = order[order.index("first-rounds") : order.index("end")]
-    assert all(run.workers[name] == [worker] for name in during)  # one for all, and never started anew
-    assert run.workers["end"] == []  # and that with the kernel alive
+    assert all(run.workers[name] == [worker] for name in during)  # one worker, never restarted
+    assert run.workers["end"] == []  # although the kernel still ran
     assert not psutil.pid_exists(run.kernel) and not psutil.pid_exists(worker)
 
 
-def test_it_shows_pictures_and_says_of_what(run):
-    assert sorted(name for name in run.cells if run.pictures(name)) == sorted(PICTURES)
-    for name in PICTURES:
-        (picture,) = run.pictures(name)
-        assert min(picture.shape[:2]) > 200 and len(Image.fromarray(picture).getcolors(1 << 24)) > 50
+@pytest.mark.slow
+def test_figures_are_drawn_and_the_run_is_named(run):
+    assert sorted(name for name in run.cells if run.figures(name)) == sorted(FIGURES)
+    for name in FIGURES:
+        (figure,) = run.figures(name)
+        assert min(figure.shape[:2]) > 200 and len(Image.fromarray(figure).getcolors(1 << 24)) > 50
     assert "glyphs (drawn from fonts: a stand-in, not Omniglot); profile smoke (reduced" in run.text("open")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CURVES)
-def test_the_four_accuracies_are_drawn_and_told(run, name):
-    (picture,) = run.pictures(name)
+def test_four_accuracies_are_drawn_and_printed(run, name):
+    (figure,) = run.figures(name)
     for metric, look in style.LOOKS.items():
-        drawn = (picture == ImageColor.getrgb(look.color)).all(-1).sum()
+        drawn = (figure == ImageColor.getrgb(look.color)).all(-1).sum()
         assert drawn > 200, metric
-        told = re.findall(rf"{look.label} +([\d.]+) \[([\d.]+), ([\d.]+)\]", run.text(name))
-        assert len(told) == 2
-        for mean, low, high in told:
+        printed = re.findall(rf"{look.label} +([\d.]+) \[([\d.]+), ([\d.]+)\]", run.text(name))
+        assert len(printed) == 2
+        for mean, low, high in printed:
             assert 0 <= float(low) <= float(mean) <= float(high) <= 1
     assert run.text(name).count("n = 2 tasks") == 2
 
 
-def test_its_rounds_are_those_of_the_federation(run):
-    assert re.findall(r"^round (\d): user 2, user 3, user 4; loss \d\.\d+$", run.text("first-rounds"), re.M) == [
-        "1",
-        "2",
-    ]
-    assert "characters that any two of them share: 0\n" in run.text("owners")
-    # the attack's round, run once more by hand, is the stored model
-    assert float(re.search(r"laboratory stored: (\S+)", run.text("send"))[1]) < 1e-5
+@pytest.mark.slow
+def test_measured_table_has_the_means_of_the_curves(run):
+    table = run.cells["measure"].outputs[-1].data["text/plain"]
+    mean = re.search(r"\bmain +([\d.]+) +2$", table, re.M)[1]
+    drawn = re.search(r"main task +([\d.]+)", run.text("undefended").split("after the attack")[1])[1]
+    assert float(mean) == pytest.approx(float(drawn), abs=0.006)
+
+
+@pytest.mark.slow
+def test_rounds_by_hand_equal_the_stored_ones(run):
+    rounds = re.findall(r"^round (\d): user 2, user 3, user 4; loss \d\.\d+$", run.text("first-rounds"), re.M)
+    assert rounds == ["1", "2"]
+    assert "classes that any two of them share: 0\n" in run.text("owners")
+    # the attack's round, repeated by hand, gives the stored model
+    assert float(re.search(r"stored attacked model: (\S+)", run.text("send"))[1]) < 1e-5
     assert "θ = 14 tensors, 1,909 numbers" in run.text("signature")
     assert "client_data={job*}@CLIENTS" in run.text("signature")
 
 
-def test_training_shows_a_bar_for_what_is_trained_now_only(run):
+@pytest.mark.slow
+def test_bars_show_only_what_is_trained_now(run):
     assert "pre-training, backdoor classes unknown: 100%" in run.text("pretrained")
     assert "attacker, backdoor classes unknown: 100%" in run.text("send") and "pre-training" not in run.text("send")
     for name in run.cells:
-        assert "\x1b[A" not in run.text(name), name  # a cell's output cannot move the cursor up
+        assert "\x1b[A" not in run.text(name), name  # the output of a cell has no cursor to move up
 
 
-def test_what_it_trained_is_kept_for_others_and_nothing_else_is_left(run):
+@pytest.mark.slow
+def test_trained_models_are_kept_and_nothing_else_is_left(run):
     sim = Simulation("glyphs", "smoke", results=run.results)
     sim.federation = lambda: pytest.fail("the models are there, but are trained again")
-    kept = sim.timeline_of("a").folder("attack") / f"round-{ATTACKED:05d}.npz"
-    assert kept.exists() and all(np.isfinite(part).all() for part in sim.model("a", ATTACKED))
+    kept = sim.timeline("a").folder("attack") / f"round-{ATTACKED:05d}.npz"
+    assert kept.exists() and all(np.isfinite(part).all() for part in sim.weights("attacked", case="a"))
     assert {path.name for path in run.results.iterdir()} == {"models", "logs"}
     assert run.left_in_its_folder() == []
 
 
-# --- what it proposes ------------------------------------------------------------------------------------------
+# --- what the notebook proposes to change ---
 
 
 def proposals():
     text = next(cell.source for cell in read().cells if cell.id == "ideas")
-    return re.findall(r"`((?:variant|lab) = [^`]+\))`", text)
+    return re.findall(r"`((?:variant|sim) = [^`]+\))`", text)
 
 
-def test_what_it_proposes_to_change_can_be_changed(tmp_path, glyphs_bank):
+def test_every_proposed_line_changes_the_configuration(tmp_path, glyphs_bank):
     given = {"DATASET": "glyphs", "PROFILE": "smoke", "RESULTS": tmp_path}
     sim = Simulation("glyphs", "smoke", results=tmp_path)
     made = []
@@ -193,4 +205,4 @@ def test_what_it_proposes_to_change_can_be_changed(tmp_path, glyphs_bank):
             made.append(Simulation(*(given[word.id] for word in call.args), results=given["RESULTS"], **arguments))
         assert made[-1].config != sim.config, line
     assert len(made) == 10
-    assert "softmax-mixed" in METHODS
+    assert "noise_mix" in registry.names("defences")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,12 +18,13 @@ import pytest
 from tfmeta.errors import ResultError
 from tfmeta.store import results
 
+pytestmark = pytest.mark.slow
 CURVES = {"main", "meta_test", "backdoor_train", "backdoor_validation"}
 
 
 def tfmeta(*words, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.cli", *map(str, words)],
+        [sys.executable, "-m", "tfmeta", *map(str, words)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options,
     )  # fmt: skip
 
@@ -30,7 +32,7 @@ def tfmeta(*words, **options):
 def finish(process, seconds=280):
     try:
         output, _ = process.communicate(timeout=seconds)
-    finally:  # a run that is given up does not slow down the tests behind it
+    finally:  # a run that is given up would slow down later tests
         process.kill()
     assert process.returncode == 0, output
     return output
@@ -66,6 +68,7 @@ def test_figure_5_on_glyphs_through_tff(glyphs_run):
     folder, output = glyphs_run
     check_fig5(folder, "glyphs")
     assert "glyphs" in output
+    assert len(re.findall(r"case \([abc]\).*: main task \d\.\d\d, .*\(before the attack ", output)) == 1
     assert "starts a worker" in (folder / "results" / "logs" / "tff-worker.log").read_text()
 
 
@@ -75,7 +78,7 @@ def test_figure_5_on_real_omniglot_through_tff(tmp_path, omniglot_bank):
     check_fig5(tmp_path, "omniglot")
 
 
-def test_what_is_there_is_not_computed_again(glyphs_run):
+def test_a_figure_that_has_its_results_computes_nothing(glyphs_run):
     folder, _ = glyphs_run
     before = {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*.npz")}
     output = finish(tfmeta("figure", "fig5", *arguments(folder, "glyphs"), "--out", folder / "out"))
@@ -83,7 +86,7 @@ def test_what_is_there_is_not_computed_again(glyphs_run):
     assert "pre-training" not in output
 
 
-def test_figures_1_and_3_share_its_models(glyphs_run):
+def test_figures_1_and_3_share_the_models_of_figure_5(glyphs_run):
     folder, _ = glyphs_run
     trained = set((folder / "results" / "models").glob("*-pretraining-*"))
     for figure in ("fig1", "fig3"):
@@ -99,15 +102,14 @@ DEFENCE = ("fig7", "ablations", "ablation-table", "fig-delta")
 
 @pytest.fixture(scope="module")
 def defence_run(glyphs_run):
-    """All that issue a defence, in one run of the command; the folder, and the models that were there before."""
+    """All figures and tables of the defence, drawn by one command: the folder, and the models that it found there."""
     folder, _ = glyphs_run
     trained = set((folder / "results" / "models").iterdir())
     finish(tfmeta("figure", *DEFENCE, *arguments(folder, "glyphs"), "--out", folder / "out"))
     return folder, trained
 
 
-def test_the_defence_and_its_ablations_share_its_models(defence_run):
-    """Figure 7, the appendix, the table and the delta curve."""
+def test_the_defence_and_its_ablations_share_the_models_of_figure_5(defence_run):
     folder, trained = defence_run
     assert set((folder / "results" / "models").iterdir()) == trained
     for name in ("fig7.png", "figA1.png", "figA3.pdf", "figA4.png", "figA5.png", "figA6.png", "fig-delta.png"):
@@ -116,7 +118,8 @@ def test_the_defence_and_its_ablations_share_its_models(defence_run):
     run = folder / "results" / "glyphs-smoke"
     for name, delta, task_seed in (("matching", 0.3, 0), ("figA1", 0.6, 0), ("figA4", 0.2, 0), ("figA5", 0.3, 1)):
         document = results.read(results.path_of(run, name, "b"))
-        assert (document["config"]["delta"], document["config"]["task_seed"]) == (delta, task_seed)
+        config = document["config"]
+        assert (config["defence"]["delta"], config["evaluation"]["task_seed"]) == (delta, task_seed)
         assert {curve["head"] for curve in document["curves"]} == {"matching"}
         assert {(curve["user"], curve["split"]) for curve in document["curves"]} == {
             (user, split) for user in (2, 3, 4, None) for split in ("before", "after")
@@ -126,8 +129,8 @@ def test_the_defence_and_its_ablations_share_its_models(defence_run):
     assert curve["curves"][0]["x"] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 
 
-def test_what_is_measured_twice_is_measured_once(defence_run):
-    """The full defence of the table, delta 0.3 of the curve and figure 7 are the same."""
+def test_experiments_that_measure_the_same_have_the_same_values(defence_run):
+    """The table's full defence, delta 0.3 of the curve, and figure 7."""
     run = defence_run[0] / "results" / "glyphs-smoke"
     seven, table, curve = (
         results.read_values(results.path_of(run, name, "a")) for name in ("matching", "ablation-full", "delta-curve")
@@ -142,8 +145,8 @@ def test_what_is_measured_twice_is_measured_once(defence_run):
     )
 
 
-def test_a_result_is_the_same_from_parts_that_were_there(defence_run, tmp_path):
-    """As after a kill just before a document was written: all that the runs above wrote, from its parts."""
+def test_documents_written_again_from_stored_measurements_are_the_same(defence_run, tmp_path):
+    """This is what happens after a kill just before a document is written."""
     import experiments
     from tfmeta.simulation import Simulation
 
@@ -180,7 +183,7 @@ def test_figures_3_and_5_share_what_they_measure_where_they_fine_tune_as_long(gl
     np.testing.assert_array_equal(three["after/all/softmax/main"][2], users[-1])
 
 
-def test_a_result_of_other_data_is_not_taken_for_this_runs(glyphs_bank, tmp_path):
+def test_a_result_of_other_data_is_refused(glyphs_bank, tmp_path):
     import experiments
     from tfmeta.simulation import Simulation
 
@@ -193,13 +196,14 @@ def test_a_result_of_other_data_is_not_taken_for_this_runs(glyphs_bank, tmp_path
     assert experiments.run("illustration", sim, "a") == path
 
 
-def test_colour_is_the_same_code(tmp_path):
-    """Pictures of 84 x 84 x 3, one backdoor class, other shares; and extra meta-training, which two figures share."""
+def test_colour_images_and_extra_meta_training(tmp_path):
+    """Images of 84 x 84 x 3, one backdoor class and other shares; two figures share the extra meta-training."""
     options = (*arguments(tmp_path, "glyphs-color"), "--set", "filters=4")
     finish(tfmeta("run", "figA9", "--case", "c", *options))
     (run,) = (tmp_path / "results").glob("glyphs-color-smoke-*")
     document = results.read(results.path_of(run, "figA9", "c"))
-    assert document["config"]["extra_episodes"] == 5 and "430 of its 600 pictures" in document["notes"][0]
+    assert document["config"]["defence"]["extra_episodes"] == 5
+    assert document["changed"] == {"meta_learning.filters": 4} and "430 of its 600" in document["notes"][0]
     curves = document["curves"]
     assert {(curve["user"], curve["metric"]) for curve in curves} == {
         (user, metric) for user in (2, 3, 4) for metric in CURVES
@@ -210,13 +214,13 @@ def test_colour_is_the_same_code(tmp_path):
     assert trained == {path: path.stat().st_mtime_ns for path in (run / "parts").glob("*-weights-*")}
 
 
-def test_a_run_killed_and_continued_leaves_the_same_bits(glyphs_run, tmp_path):
+def test_a_run_killed_and_continued_is_bit_identical(glyphs_run, tmp_path):
     unbroken = glyphs_run[0] / "results"
     command = ("run", "fine_tuning", "--case", "a", *arguments(tmp_path, "glyphs"))
     moments = random.Random(7)
     for _ in range(2):
         process = tfmeta(*command, start_new_session=True)
-        # not before it computes: wait for a new file, then for a random moment
+        # kill it while it computes: wait for a new file, then for a random time
         seen, deadline = len(list(tmp_path.rglob("*.npz"))), time.monotonic() + 120
         while len(list(tmp_path.rglob("*.npz"))) == seen and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -228,7 +232,7 @@ def test_a_run_killed_and_continued_leaves_the_same_bits(glyphs_run, tmp_path):
     finish(tfmeta(*command))
     ours = tmp_path / "results"
     npz = {path.relative_to(ours) for path in ours.rglob("*.npz")}
-    assert npz  # and every one of them as in the unbroken run
+    assert npz
     for name in npz:
         assert (ours / name).read_bytes() == (unbroken / name).read_bytes(), name
     mine, theirs = (
@@ -237,17 +241,30 @@ def test_a_run_killed_and_continued_leaves_the_same_bits(glyphs_run, tmp_path):
     assert mine["curves"] == theirs["curves"]
 
 
+def test_ctrl_c_says_how_to_continue(glyphs_run, tmp_path):
+    process = tfmeta("run", "fine_tuning", "--case", "a", *arguments(tmp_path, "glyphs"), start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in output
+    assert output.splitlines()[-1] == "interrupted: the same command continues from the last checkpoint"
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
+
+
 def test_the_runtimes_agree(glyphs_run, tmp_path):
-    """The first pre-training round in process is TFF's up to rounding (Adam with beta1 = 0 makes that grow)."""
+    """Pre-training in process is TFF's up to rounding, which Adam with beta1 = 0 makes grow."""
     finish(tfmeta("run", "illustration", *arguments(tmp_path, "glyphs"), "--set", "runtime=inprocess"))
     from tfmeta.simulation import Simulation
 
     folder = glyphs_run[0]
     ours = Simulation("glyphs", "smoke", results=tmp_path / "results", runtime="inprocess", pretraining_rounds=2)
     theirs = Simulation("glyphs", "smoke", results=folder / "results")
-    one, other = ours.model("a", 0), theirs.model("a", 0)
+    one, other = ours.weights("pretrained"), theirs.weights("pretrained")
     start = ours.model.initial_weights(ours.config.meta_learning.seed)
     moved = np.sqrt(sum(np.sum((a - s) ** 2) for a, s in zip(one, start, strict=True)))
     apart = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(one, other, strict=True)))
-    # measured 0.028 with oneDNN, below 0.02 without; that one round is the same to 1e-5 is test_process.py's to show
+    # measured 0.028 with oneDNN, below 0.02 without; test_process.py shows that one round is the same to 1e-5
     assert apart < 0.1 * moved

@@ -1,4 +1,4 @@
-"""A federation small enough to be recomputed by hand: random pictures, a tiny Conv4, few steps."""
+"""A federation small enough to be recomputed by hand: random images, a tiny Conv4, few steps."""
 
 import types
 
@@ -8,27 +8,32 @@ import pytest
 from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import make_config
 from tfmeta.datasets.partition import make_partition
+from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
-from tfmeta.federated.jobs import ClientData
 from tfmeta.models.conv4 import Conv4
+
+SMALL = dict(
+    filters=4, meta_learning_inner_steps=2, attack_inner_steps=2, meta_batch_size=2, checkpoint_episodes=4,
+    attack_episodes=8,
+)  # fmt: skip
 
 
 class Scene:
-    """A setting with banks on disk, and jobs."""
+    """A setting with the clients' shards on disk, and a model's weights."""
 
     def __init__(self, folder, **overrides):
-        small = dict(filters=4, inner_steps=2, attack_inner_steps=2, meta_batch_size=2, attack_checkpoint_episodes=4, attack_episodes=8)
-        self.config = make_config("omniglot", "smoke", **{**small, **overrides})
-        pictures = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
-        bank = types.SimpleNamespace(dataset="omniglot", images=pictures, digest="0" * 64)
-        self.banks = ClientData(bank, make_partition(bank, 0), Trigger(), self.config, folder)
-        self.setting = Setting(Conv4((28, 28, 1), 5, self.config.meta_learning.filters), self.banks.capacity, self.config)
+        self.config = make_config("omniglot", "smoke", **{**SMALL, **overrides})
+        images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
+        bank = types.SimpleNamespace(dataset="omniglot", images=images, digest="0" * 64)
+        self.data = ClientData(bank, make_partition(bank, 0), Trigger(), self.config, folder)
+        model = Conv4((28, 28, 1), 5, self.config.meta_learning.filters)
+        self.setting = Setting(model, self.data.capacity, self.config)
         self.weights = self.setting.model.initial_weights(seed=3)
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    return Scene(tmp_path_factory.mktemp("pools"))
+    return Scene(tmp_path_factory.mktemp("shards"))
 
 
 def prepared_file(path, weights):

@@ -19,7 +19,7 @@ needs_seccomp = pytest.mark.skipif(
 
 
 def gone(pid, seconds=5.0):
-    """Whether the process has ended within some seconds (nobody may have reaped it)."""
+    """Return whether a process ends within some seconds (nobody may have reaped it)."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -35,7 +35,7 @@ _started = []
 
 
 def end_programs():
-    """End what ``program`` started and still runs, with all that it started itself."""
+    """End what `program` started and still runs, with all that it started itself."""
     while _started:
         process = _started.pop()
         if process.poll() is None:  # a session of its own, so the group is the program and its children
@@ -44,7 +44,7 @@ def end_programs():
 
 
 def program(source, **names):
-    """Start Python on ``source`` with some names defined; LOG, a path, also tells its folder for temporary files."""
+    """Start Python on `source` with some names defined; the folder of the path LOG is its temporary folder."""
     header = "".join(f"{name} = {value!r}\n" for name, value in names.items())
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     process = subprocess.Popen(

@@ -1,256 +1,50 @@
-"""The timeline: shared, resumable, never trained twice (issue 2, parts 6, 8, 10)."""
+"""The rounds of a run: their names, who takes part, and the meta step size (ledger 1, 17, 18)."""
 
-import itertools
-import types
-
-import numpy as np
 import pytest
+from core_fixtures import small_config
 
-from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import make_config
-from tfmeta.datasets.partition import make_partition
-from tfmeta.errors import BusyError, ConfigError, ModelError, ResultError
+from tfmeta.errors import ConfigError
 from tfmeta.federated import rounds
-from tfmeta.federated.clients import Setting
-from tfmeta.federated.in_process import InProcessFederation
-from tfmeta.federated.jobs import ClientData
-from tfmeta.federated.rounds import Timeline
-from tfmeta.meta_learning.tasks import ATTACKED, BEFORE_ATTACK
-from tfmeta.models.conv4 import Conv4
-from tfmeta.store import lock
-
-SMALL = dict(
-    filters=2, inner_steps=1, attack_inner_steps=1, meta_batch_size=1, pretraining_rounds=3, pretraining_episodes=1,
-    attack_episodes=3, attack_checkpoint_episodes=1, rounds_after=2, round_episodes=1,
-)  # fmt: skip
 
 
-class Killed(Exception):
-    """Stands for a SIGKILL between two checkpoints; the real one is in tests/experiments."""
-
-
-class Simulation:
-    """Timelines over one federation that can be stopped after some calls."""
-
-    def __init__(self, tmp_path_factory):
-        pictures = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
-        self.bank = types.SimpleNamespace(dataset="omniglot", images=pictures, digest="0" * 64)
-        self.pools = tmp_path_factory.mktemp("pools")
-        self.calls, self.stop_after = 0, None
-        self.partition = make_partition(self.bank, 0)
-        self.federation = self._stoppable(InProcessFederation(self.setting().setting))
-
-    def setting(self, **overrides):
-        config = make_config("omniglot", "smoke", **{**SMALL, **overrides})
-        banks = ClientData(self.bank, self.partition, Trigger(), config, self.pools)
-        setting = Setting(Conv4((28, 28, 1), 5, config.meta_learning.filters), banks.capacity, config)
-        return types.SimpleNamespace(setting=setting, banks=banks)
-
-    def _stoppable(self, federation):
-        for name in ("next", "train_chunk"):
-            setattr(federation, name, self._counted(getattr(federation, name)))
-        return federation
-
-    def _counted(self, function):
-        def call(*arguments):
-            if self.stop_after is not None and self.calls >= self.stop_after:
-                raise Killed
-            self.calls += 1
-            return function(*arguments)
-
-        return call
-
-    def timeline(self, root, knows_backdoor=True, **overrides):
-        made = self.setting(**overrides)
-        identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
-        return Timeline(made.setting, made.banks, identity, root, lambda: self.federation, knows_backdoor)
-
-    def run(self, root, x=4, stop_after=None, **more):
-        self.calls, self.stop_after = 0, stop_after
-        try:
-            return self.timeline(root, **more).model(x)
-        finally:
-            self.stop_after = None
-
-
-@pytest.fixture(scope="module")
-def sim(tmp_path_factory):
-    return Simulation(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def unbroken(sim, tmp_path_factory):
-    root = tmp_path_factory.mktemp("unbroken")
-    sim.run(root)
-    return root, sim.calls
-
-
-def contents(root):
-    return {
-        path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.suffix in (".npz", ".f32")
-    }
-
-
-def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def test_a_run_stopped_anywhere_and_continued_leaves_the_same_bytes(sim, unbroken, tmp_path):
-    root, calls = unbroken
-    assert calls == 3 + 2 + 3 + 2  # pre-training, x = 1 and 2, the attacker's chunks, rounds after
-    for stop_after in range(calls):
-        broken = tmp_path / str(stop_after)
-        with pytest.raises(Killed):
-            sim.run(broken, stop_after=stop_after)
-        sim.run(broken)
-        assert sim.calls == calls - stop_after  # nothing was trained twice
-        assert contents(broken) == contents(root)
-
-
-def test_stopping_at_every_step_of_one_run_leaves_the_same_bytes(sim, unbroken, tmp_path):
-    root, calls = unbroken
-    for _ in range(calls - 1):
-        with pytest.raises(Killed):
-            sim.run(tmp_path, stop_after=1)
-    sim.run(tmp_path, stop_after=1)
-    assert contents(tmp_path) == contents(root)
-
-
-def test_killed_as_soon_as_a_checkpoint_is_there_leaves_the_same_files(sim, unbroken, tmp_path, monkeypatch):
-    save = rounds.checkpoints.save
-
-    def saving(*arguments):
-        save(*arguments)
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(rounds.checkpoints, "save", saving)
-        for _ in range(unbroken[1]):
-            with pytest.raises(Killed):
-                sim.run(tmp_path)
-    sim.run(tmp_path)
-    assert sim.calls == 0
-    assert contents(tmp_path) == contents(unbroken[0])
-
-
-def test_models_are_trained_once(sim, unbroken):
-    root, _ = unbroken
-    models = [sim.run(root, x) for x in range(5)]
-    assert sim.calls == 0
-    assert all(not np.array_equal(a[0], b[0]) for a, b in itertools.pairwise(models))
-
-
-def test_fields_of_later_stages_do_not_train_earlier_models_again(sim, unbroken):
-    root, _ = unbroken
-    sim.run(root, ATTACKED, task_steps=7, tasks=3, rounds_after=1)
-    assert sim.calls == 0
-
-
-@pytest.mark.parametrize("field", [{"seed": 1}, {"knows_backdoor": False}, {"split_seed": 1}, {"alpha": 0.25}])
-def test_what_decides_a_model_trains_its_own(sim, tmp_path, field):
-    sim.run(tmp_path, 0)
-    plain = contents(tmp_path)
-    sim.run(tmp_path, 0, **field)
-    assert sim.calls == 3
-    both = contents(tmp_path)
-    assert len(both) == 2 * len(plain)
-    assert all(both[path] == data for path, data in plain.items())
-
-
-def test_the_attack_replaces_the_model(sim, unbroken):
-    """lambda alpha = 1: the attacked model is theta_a plus a third of the benign deltas (ledger 16)."""
-    root, _ = unbroken
-    timeline = sim.timeline(root)
-    theta_a = np.fromfile(timeline.folder("attack") / "attacker.f32", "<f4")
-    before, after = (np.concatenate([np.ravel(part) for part in timeline.model(x)]) for x in (BEFORE_ATTACK, ATTACKED))
-    assert np.linalg.norm(theta_a - before) > 0
-    # what is left over is the two benign deltas' thirds: one step each, much less than the replacement by boost
-    benign = after - theta_a
-    assert np.abs(benign).max() <= 2 / 3 * 0.5 * 0.0011  # 2 users, alpha 1/3, epsilon 0.5, one Adam step of eta
-
-
-def test_a_damaged_checkpoint_is_named(sim, tmp_path):
-    sim.run(tmp_path, 0)
-    path = next(tmp_path.rglob("round-00003.npz"))
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ResultError, match=r"round-00003\.npz"):
-        sim.run(tmp_path, 0)
-
-
-def test_a_checkpoint_of_another_configuration_is_refused_with_the_field(sim, tmp_path):
-    sim.run(tmp_path, 0, seed=5)
-    theirs = next(tmp_path.rglob("round-00003.npz"))
-    ours = sim.timeline(tmp_path).folder("pretraining") / theirs.name
-    ours.parent.mkdir(parents=True)
-    ours.write_bytes(theirs.read_bytes())
-    with pytest.raises(ResultError, match="seed"):
-        sim.run(tmp_path, 0)
-
-
-def test_two_runs_at_once_on_one_model(sim, tmp_path):
-    with lock.hold(sim.timeline(tmp_path).folder("pretraining")):
-        with pytest.raises(BusyError):
-            sim.run(tmp_path, 0)
-
-
-def test_the_rounds_by_hand_are_the_timelines(sim, unbroken):
-    """What a notebook does: the jobs of each round, given to the federation one after another."""
-    root, _ = unbroken
-    timeline, federation = sim.timeline(root), sim.federation
-    sim.calls, sim.stop_after = 0, None
-    state = federation.start(sim.setting().setting.model.initial_weights(0))
-    for number in range(3):
-        jobs = timeline.pretraining_jobs(number)
-        assert [job.user for job in jobs] == ["user 2", "user 3", "user 4"]
-        state, _ = federation.next(state, jobs)
-    assert same(federation.weights(state), timeline.model(0))
-    for x in range(1, timeline.last + 1):
-        jobs = timeline.jobs(x)
-        assert ("user 1" in [job.user for job in jobs]) == (x == ATTACKED)
-        state, _ = federation.next(federation.start(timeline.model(x - 1)), jobs)
-        assert same(federation.weights(state), timeline.model(x))
-    assert sim.calls == 3 + timeline.last  # ours alone: nothing was trained behind our back
-
-
-def test_the_attacks_jobs_train_what_is_missing_as_a_run_does(sim, unbroken, tmp_path):
-    """Of a run that was stopped before the attack, under its lock, and once."""
-    with pytest.raises(Killed):
-        sim.run(tmp_path, stop_after=3 + 1)
-    sim.calls = 0
-    with lock.hold(sim.timeline(tmp_path).folder("attack")):
-        with pytest.raises(BusyError):
-            sim.timeline(tmp_path).jobs(ATTACKED)
-    for _ in range(2):
-        jobs = sim.timeline(tmp_path).jobs(ATTACKED)
-        assert [float(job.boost) for job in jobs] == [3, 1, 1]
-        assert sim.calls == 3 + 1
-    attack = {path: data for path, data in contents(unbroken[0]).items() if "-attack-" in str(path)}
-    assert attack.items() <= contents(tmp_path).items()
+def test_rounds_are_found_by_name_and_number():
+    config = small_config(rounds_after=4)
+    named = ("pretrained", "before_attack", "attacked", 3, 6)
+    assert [rounds.number_of(name, config) for name in named] == [0, 1, 2, 3, 6]
+    assert rounds.last_round(config) == 6
 
 
 @pytest.mark.parametrize(
-    ("method", "number", "words"),
-    [
-        ("pretraining_jobs", 3, "pre-training round 3: there is none; choose 0 to 2"),
-        ("pretraining_jobs", -1, "round -1: there is none"),
-        ("jobs", 0, "x = 0: there is none; choose 1 to 4"),
-        ("jobs", 5, "x = 5: there is none"),
-    ],
+    ("name", "words"), [("atacked", "did you mean attacked"), (7, "7.*0 to 6"), (-1, "-1.*0 to 6")]
 )
-def test_rounds_that_there_are_not(sim, unbroken, method, number, words):
+def test_an_unknown_round_is_refused(name, words):
     with pytest.raises(ConfigError, match=words):
-        getattr(sim.timeline(unbroken[0]), method)(number)
+        rounds.number_of(name, small_config(rounds_after=4))
 
 
-def test_a_round_that_breaks_the_model_is_not_kept(tmp_path, sim, monkeypatch):
-    """As an aggregation of the reader's own may."""
-    rounds = sim.federation.next
+def test_the_meta_step_size_is_linear_from_the_first_to_the_last_round():
+    config = small_config(meta_step_size_initial=0.5, meta_step_size_final=0.1, pretraining_rounds=5)
+    assert [rounds.meta_step_size(config, number) for number in range(5)] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
+    assert rounds.meta_step_size(make_config("omniglot", "paper"), 57) == pytest.approx(0.1)
+    assert rounds.meta_step_size(small_config(meta_step_size_initial=0.5, pretraining_rounds=1), 0) == 0.5
 
-    def breaking(state, jobs):
-        state, loss = rounds(state, jobs)
-        return [part * np.float32(np.nan) for part in state] if sim.calls == 3 else state, loss
 
-    monkeypatch.setattr(sim.federation, "next", breaking)
-    with pytest.raises(ModelError, match=r"theta_G after the round.*NaN or infinity"):
-        sim.run(tmp_path, x=0)
-    assert {path.name for path in tmp_path.glob("*/round-*.npz")} == {"round-00001.npz", "round-00002.npz"}
+def test_the_attacker_takes_part_in_its_round_only():
+    config = small_config()
+    for number in range(20):
+        assert rounds.selected(config, "federation", number) == [2, 3, 4]
+        attack = rounds.selected(config, "federation", number, attack=True)
+        assert attack[0] == 1 and len(set(attack)) == 3 and set(attack[1:]) < {2, 3, 4} and attack == sorted(attack)
+        assert attack == rounds.selected(config, "federation", number, attack=True)
+    drawn = {tuple(rounds.selected(small_config(seed=seed), "federation", 2, attack=True)) for seed in range(30)}
+    assert drawn == {(1, 2, 3), (1, 2, 4), (1, 3, 4)}
+
+
+def test_fewer_clients_per_round_are_drawn_from_all_benign_users():
+    two, one = small_config(clients_per_round=2), small_config(clients_per_round=1)
+    drawn = {tuple(rounds.selected(two, "pretraining", number)) for number in range(40)}
+    assert drawn == {(2, 3), (2, 4), (3, 4)}
+    assert rounds.selected(one, "federation", 2, attack=True) == [1]
+    assert rounds.selected(two, "federation", 2, attack=True)[0] == 1
+    assert all(type(user) is int for user in rounds.selected(two, "pretraining", 0))

@@ -1,7 +1,13 @@
-"""What tests of figures look up: a caption, a panel's lines, a stored curve."""
+"""What the tests of figures look up: a caption, a panel's lines, a stored curve."""
 
 from figures import style
 from tfmeta.store import results
+
+PARTS = (
+    "full", "no-defence", "softmax-head", "no-mix", "no-fine-tuning", "one-phase", "gates-fixed", "beta-1", "beta-100",
+    "head-rate-x10",
+)  # fmt: skip
+ABLATIONS = [f"ablation-{part}" for part in PARTS]
 
 
 def caption(figure):

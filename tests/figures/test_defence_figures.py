@@ -1,4 +1,4 @@
-"""What is drawn of the defence's parts: the delta figure and the ablation table."""
+"""The figures of the defence's parts: the delta figure and the ablation table."""
 
 import csv
 import io
@@ -38,11 +38,11 @@ def test_the_delta_figure_needs_its_ratios(made_up, make_document, tmp_path):
     found, values = results.read(path), results.read_values(path)
     del found["measurements"], found["format"], found["values_sha256"]
     results.write(folder, found, values)
-    with pytest.raises(ResultError, match=r"delta-curve-a\.json: no norm ratio"):
+    with pytest.raises(ResultError, match=r"delta-curve-a\.json has no norm ratio"):
         FIGURES["fig-delta"].draw(folder, tmp_path)
 
 
-def test_the_ablation_table_is_the_stored_numbers(made_up, tmp_path):
+def test_the_ablation_table_holds_the_stored_numbers(made_up, tmp_path):
     spec = FIGURES["ablation-table"]
     folder = made_up(experiments=spec.experiments)
     markdown, table = spec.draw(folder, tmp_path)
@@ -69,7 +69,30 @@ def test_the_ablation_table_is_the_stored_numbers(made_up, tmp_path):
 
 def test_the_ablation_table_names_what_is_missing(made_up, tmp_path):
     spec = FIGURES["ablation-table"]
-    folder = made_up(experiments=spec.experiments[:-1])
+    folder = made_up(experiments=spec.experiments)
+    for case in "ac":
+        (folder / f"ablation-head-rate-x10-{case}.json").unlink()
     with pytest.raises(ResultError, match=r"ablation-head-rate-x10-a\.json is missing: run `make ablation-table"):
         spec.draw(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_ablation_table_needs_the_names_of_its_rows(made_up, tmp_path):
+    spec = FIGURES["ablation-table"]
+    folder = made_up(experiments=spec.experiments)
+    path = results.path_of(folder, "ablation-full", "a")
+    found, values = results.load(path)
+    del found["measurements"]["rows"]
+    results.write(folder, found, values)
+    with pytest.raises(ResultError, match=r"ablation-full-a\.json does not name the table's rows"):
+        spec.draw(folder, tmp_path / "out")
+
+
+def test_a_variants_table_does_not_replace_the_plain_one(made_up, tmp_path):
+    spec = FIGURES["ablation-table"]
+    plain = spec.draw(made_up(experiments=spec.experiments), tmp_path)
+    variant = spec.draw(made_up(experiments=spec.experiments, changed={"defence.delta": 0.5}), tmp_path)
+    assert [path.name for path in variant] == ["ablation-table-delta=0.5.md", "ablation-table-delta=0.5.csv"]
+    assert all(path.exists() for path in plain)
+    assert "with delta = 0.5 (profile: 0.3)" in variant[0].read_text()
+    assert "profile: 0.3" not in plain[0].read_text()

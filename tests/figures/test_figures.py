@@ -1,4 +1,4 @@
-"""Figures say what was measured, all of it, and can be read; on made-up numbers in a test's own folder."""
+"""Figures show all that was measured, say what it is, and can be read; on made-up numbers in a test's own folder."""
 
 import dataclasses
 import itertools
@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from drawing import caption, entry, lines_of
 
-from figures import FIGURES, FigureSpec, style
+from figures import FIGURES, FigureSpec, source, style
 from tfmeta.errors import ResultError
+from tfmeta.store import results
 
 
 def test_fig5_shows_every_curve(made_up, drawn, tmp_path):
@@ -44,7 +45,7 @@ def test_fig5_shows_every_curve(made_up, drawn, tmp_path):
         assert low <= 0 and high >= 100
 
 
-def test_fig5_is_in_words(made_up, drawn, tmp_path):
+def test_fig5_says_in_words_what_it_shows(made_up, drawn, tmp_path):
     FIGURES["fig5"].draw(made_up(experiments=("fine_tuning",)), tmp_path)
     figure = drawn["fig5"]
     titles = [(axes.get_title("left").strip(), axes.get_title().strip()) for axes in figure.axes]
@@ -61,7 +62,7 @@ def test_fig5_is_in_words(made_up, drawn, tmp_path):
     ]  # fmt: skip
     assert caption(figure) == (
         "Omniglot; profile quick (reduced: smaller than the paper's experiment); mean and 95% interval (Student t "
-        "over tasks), n = 10 tasks a curve; meta-test: the same for all users; seed 0; commit 0123456; "
+        "over tasks), n = 10 tasks per curve; meta-test: the same for all users; seed 0; commit 0123456; "
         "MADE-UP NUMBERS, for a test."
     )
 
@@ -77,34 +78,60 @@ def test_fig3_marks_the_attack_and_states_each_n(made_up, drawn, tmp_path):
             measured = entry(folder, case, None, metric, experiment="meta_training")
             np.testing.assert_allclose(line.get_ydata(), 100 * np.array(measured["mean"]))
         (span,) = axes.patches
-        assert (span.get_x(), span.get_width()) == (1, 1)  # between round 1 and the model it made
+        assert (span.get_x(), span.get_width()) == (1, 1)  # between round 1 and the model that it made
         assert axes.get_title("left").startswith(f"({case}) backdoor")
     words = caption(drawn["fig3"])
     assert "n = 10 tasks (meta-test), 30 tasks (main task, attack training, attack validation)" in words
     assert "a stand-in, not Omniglot" in words
 
 
-def test_captions_tell_profiles_and_changed_fields_apart(made_up, drawn, tmp_path):
+def test_captions_tell_profiles_apart(made_up, drawn, tmp_path):
     FIGURES["fig3"].draw(made_up(experiments=("meta_training",), profile="paper"), tmp_path)
     assert caption(drawn["fig3"]).startswith("Omniglot; profile paper; mean")
-    folder = made_up(experiments=("meta_training",), profile="desk")
-    tagged = folder.rename(folder.parent / "omniglot-desk-lambda_5.0")
-    FIGURES["fig3"].draw(tagged, tmp_path)
-    assert "experiment) with changed fields: lambda_5.0; mean" in caption(drawn["fig3"])
 
 
-def test_the_grid_is_for_other_heads_and_experiments_too(made_up, drawn, tmp_path):
+def test_a_variant_has_files_and_a_caption_of_its_own(made_up, drawn, tmp_path):
+    plain = FIGURES["fig3"].draw(made_up(experiments=("meta_training",)), tmp_path)
+    before = [path.read_bytes() for path in plain]
+    changed = {"attack.boost": 5.0, "attack.episodes": 300}
+    variant = FIGURES["fig3"].draw(made_up(experiments=("meta_training",), changed=changed), tmp_path)
+    assert [path.name for path in variant] == [f"fig3-boost=5.0+episodes=300.{kind}" for kind in ("pdf", "png")]
+    words = "experiment) with boost = 5.0 (profile: 3.0), episodes = 300 (profile: 150); mean"
+    assert words in caption(drawn["fig3-boost=5.0+episodes=300"])
+    assert [path.read_bytes() for path in plain] == before
+
+
+def test_a_caption_leaves_out_a_changed_field_that_the_experiment_sets_itself(made_up, drawn, tmp_path):
+    folder = made_up(experiments=("figA1",), head="matching", changed={"defence.delta": 0.5, "attack.boost": 5.0})
+    for case in "abc":
+        found, values = results.load(results.path_of(folder, "figA1", case))
+        found["config"]["defence"]["delta"] = 0.6
+        results.write(folder, found, values)
+    (path, _) = FIGURES["figA1"].draw(folder, tmp_path)
+    words = caption(drawn[path.stem])
+    assert "mixed with delta = 0.6" in words and "with boost = 5.0 (profile: 3.0); mean" in words and "0.5" not in words
+
+
+def test_run_words_of_an_unknown_field_or_data_set_give_the_value_only():
+    assert source.run_words("omniglot", "quick", {"defence.delta": 0.5, "defence.new": 1})[1].endswith(
+        " with delta = 0.5 (profile: 0.3), defence.new = 1"
+    )
+    assert source.run_words("birds", "quick", {"defence.delta": 0.5})[0] == "birds"
+    assert source.run_words("birds", "quick", {"defence.delta": 0.5})[1].endswith(" with delta = 0.5")
+
+
+def test_the_grid_draws_other_heads_and_experiments(made_up, drawn, tmp_path):
     folder = made_up(dataset="mini-imagenet", experiments=("figA9", "fine_tuning"), head="matching", users=(2, 4), n=7)
-    spec = FigureSpec("figA9", "", "layouts.grid", ("figA9",), datasets=("mini-imagenet",), head="matching")
+    spec = FigureSpec("figA9", "", ("figA9",), about=("mini-imagenet",), head="matching")
     paths = spec.draw(folder, tmp_path)
     assert [path.name for path in paths] == ["figA9.pdf", "figA9.png"]
-    assert len(drawn["figA9"].axes) == 6 and "n = 7 tasks a curve" in caption(drawn["figA9"])
-    with pytest.raises(ResultError, match=r"fine_tuning-a\.json has no curve of user 2 for meta_test, head softmax"):
+    assert len(drawn["figA9"].axes) == 6 and "n = 7 tasks per curve" in caption(drawn["figA9"])
+    with pytest.raises(ResultError, match=r"fine_tuning-a\.json has no curve of meta_test, head softmax, .* user 2"):
         dataclasses.replace(spec, experiments=("fine_tuning",), head="softmax").draw(folder, tmp_path)
 
 
 def overlaps(boxes):
-    """Return pairs of named boxes that share more than a hair's breadth (0.5 pixels)."""
+    """Return pairs of named boxes that overlap by more than 0.5 pixels."""
     return [
         (a, b)
         for (a, p), (b, q) in itertools.combinations(boxes.items(), 2)
@@ -141,14 +168,14 @@ def test_nothing_overlaps_or_leaves_the_page(made_up, drawn, tmp_path, name):
 
 
 def lightness(color):
-    """CIE L* of a colour: what a grey print and most colour-blind readers still see of it."""
+    """CIE L* of a colour: what is left of it in a grey print and for most colour-blind readers."""
     rgb = np.array(matplotlib.colors.to_rgb(color))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     y = linear @ [0.2126, 0.7152, 0.0722]
     return 116 * np.cbrt(y) - 16 if y > 0.008856 else 903.3 * y
 
 
-def test_curves_are_told_apart_without_colour():
+def test_curves_can_be_told_apart_without_colour():
     tones = [lightness(look.color) for look in style.LOOKS.values()]
     assert np.diff(tones).min() >= 10, tones  # black, purple, blue, green: each lighter than the last
     assert max(tones) <= 70  # and still dark on white paper
@@ -171,11 +198,12 @@ def test_curves_that_coincide_are_still_marked(points):
                 marked.append(set(range(points)[start::step]))
     assert len(marked) == 4 and all(marked)
     if points >= 4:
-        assert sum(map(len, marked)) == len(set().union(*marked))  # never two at one place
+        assert sum(map(len, marked)) == len(set().union(*marked))  # never two at one point
         assert max(map(len, marked)) <= 8
 
 
-def test_same_bytes_in_every_process(made_up, tmp_path):
+@pytest.mark.slow
+def test_a_figure_has_the_same_bytes_in_every_process(made_up, tmp_path):
     folder = made_up(experiments=("meta_training",))
     (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfont.size: 30\nfigure.facecolor: red\n")
     code = "import sys; from figures import FIGURES; FIGURES['fig3'].draw(*sys.argv[1:])"
@@ -205,7 +233,7 @@ def test_missing_results_name_file_and_command(made_up, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_damaged_or_foreign_results_are_not_drawn(made_up, tmp_path):
+def test_damaged_results_and_results_of_another_run_are_not_drawn(made_up, tmp_path):
     folder = made_up(experiments=("meta_training",))
     path = folder / "meta_training-c.json"
     whole = path.read_text()
@@ -213,10 +241,10 @@ def test_damaged_or_foreign_results_are_not_drawn(made_up, tmp_path):
     with pytest.raises(ResultError, match=r"meta_training-c\.json is truncated"):
         FIGURES["fig3"].draw(folder, tmp_path / "out")
     path.write_text(whole.replace('"tasks": 10', '"tasks": 11'))
-    with pytest.raises(ResultError, match="of another configuration: tasks is 11 there and 10 here"):
+    with pytest.raises(ResultError, match=r"of another run than case a \(evaluation\.tasks is 10 there and 11 here\)"):
         FIGURES["fig3"].draw(folder, tmp_path / "out")
     path.write_text(whole.replace('"data_digest": "0', '"data_digest": "1'))
-    with pytest.raises(ResultError, match="of another run: its data digest"):
+    with pytest.raises(ResultError, match=r"of another run than case a \(data digest is"):
         FIGURES["fig3"].draw(folder, tmp_path / "out")
     path.write_text(whole)
     other = made_up(dataset="mini-imagenet", experiments=("meta_training",))
@@ -225,17 +253,20 @@ def test_damaged_or_foreign_results_are_not_drawn(made_up, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_captions_say_what_was_done(made_up, drawn, tmp_path):
-    for name, words in (
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
         ("fig7", "Omniglot; matching networks on weights mixed with delta = 0.3; profile quick"),
         ("figA5", "matching networks on weights mixed with delta = 0.3, another set of tasks (task_seed 1); profile"),
         ("figA6", "Omniglot; supervised fine-tuning from weights mixed with delta = 0.3; profile quick"),
-    ):
-        FIGURES[name].draw(made_up(experiments=FIGURES[name].experiments, head=FIGURES[name].head), tmp_path)
-        assert words in caption(drawn[name])
+    ],
+)
+def test_a_caption_says_what_was_done(made_up, drawn, tmp_path, name, words):
+    FIGURES[name].draw(made_up(experiments=FIGURES[name].experiments, head=FIGURES[name].head), tmp_path)
+    assert words in caption(drawn[name])
 
 
 def test_a_matching_figure_is_not_drawn_from_supervised_curves(made_up, tmp_path):
     folder = made_up(experiments=("matching",))
-    with pytest.raises(ResultError, match=r"matching-a\.json has no curve of user 2 for meta_test, head matching"):
+    with pytest.raises(ResultError, match=r"matching-a\.json has no curve of meta_test, head matching, after"):
         FIGURES["fig7"].draw(folder, tmp_path)

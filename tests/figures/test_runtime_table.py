@@ -1,4 +1,4 @@
-"""Section B's table: what was run, what was extrapolated, beside the paper's minutes."""
+"""The table of section B: what was measured and what was extrapolated, beside the paper's minutes."""
 
 import csv
 
@@ -35,7 +35,7 @@ def test_measuring_has_its_share_of_a_part_of_fine_tuning(steps, expected):
 
 
 def parts():
-    units = {"name": "pre-training", "title": "pre-training", "unit": "episodes a user", "paper_minutes": 250}
+    units = {"name": "pre-training", "title": "pre-training", "unit": "episodes per user", "paper_minutes": 250}
     return [
         {**units, "done": 100, "total": 100, "seconds": 6.0, "minutes": 0.1, "extrapolated": False},
         {**units, "done": 5, "total": 5000, "seconds": 6.0, "minutes": 100.0, "extrapolated": True},
@@ -53,8 +53,8 @@ def test_the_table_marks_what_is_extrapolated(make_document, tmp_path):
     markdown, table = FIGURES["runtime-omniglot"].draw(folder, tmp_path / "out")
     text = markdown.read_text()
     assert "glyphs (drawn from fonts: a stand-in, not Omniglot); profile quick (reduced" in text and "2 cores" in text
-    assert "| pre-training | 100 episodes a user | 0.1 | measured | about 250 |" in text
-    assert "| pre-training | 5000 episodes a user | 100 | EXTRAPOLATED from 5 in 6 s | about 250 |" in text
+    assert "| pre-training | 100 episodes per user | 0.1 | measured | about 250 |" in text
+    assert "| pre-training | 5000 episodes per user | 100 | EXTRAPOLATED from 5 in 6 s | about 250 |" in text
     with table.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["extrapolated"] for row in rows] == ["False", "True"] and rows[1]["minutes"] == "100.0"

@@ -5,8 +5,9 @@ import pytest
 from core_fixtures import bank, identify, partition, small_config
 
 from tfmeta.attacks.triggers.base import Trigger
-from tfmeta.config.cases import CASES, knows_backdoor
+from tfmeta.config.cases import CASES
 from tfmeta.datasets.shares import BENIGN
+from tfmeta.federated.rounds import knows_backdoor
 from tfmeta.meta_learning import tasks
 
 TRIGGER = Trigger("checker", 4, 1)

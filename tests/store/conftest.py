@@ -1,4 +1,4 @@
-"""A small result that keeps the contract, and its values."""
+"""A small valid result, and its per-task values."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tfmeta.store import results
 
 @pytest.fixture
 def made():
-    """Return a function that makes (document, values) of two curves; keywords change the document."""
+    """A function that returns the document and values of two curves; keywords change the document."""
 
     def make(seed=0, **more):
         rng = np.random.default_rng(seed)
@@ -23,7 +23,8 @@ def made():
             values[results.key(curve)] = drawn
         document = {
             "experiment": "fine_tuning", "case": "a", "dataset": "glyphs", "profile": "smoke",
-            "config": {"seed": 3, "eta": 0.001, "attack": {"boost": 3.0}},
+            "config": {"meta_learning": {"seed": 3, "ways": 5, "inner_learning_rate": 0.001}, "attack": {"boost": 3.0}},
+            "changed": {},
             "provenance": {
                 "commit": "unknown", "versions": {"numpy": np.__version__}, "data_digest": "ab" * 32,
                 "started": "2000-01-01T00:00:00+00:00", "seconds": 2.5,

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: with disks that the kernel says are full, and writers that are killed."""
+"""Files appear whole or not at all, also when the disk is full or the writer is killed."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def run(code, *arguments, before=()):
     )  # fmt: skip
 
 
-def test_writes_and_replaces(tmp_path):
+def test_a_file_is_written_and_replaced(tmp_path):
     path = tmp_path / "new" / "folder" / "file"
     atomic.write_bytes(path, OLD)
     atomic.write_bytes(path, NEW)
@@ -36,10 +36,10 @@ def test_writes_and_replaces(tmp_path):
     assert leftovers(tmp_path) == []
 
 
-def test_permissions_are_the_umasks(tmp_path):
+def test_permissions_follow_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
-        atomic.write_text(tmp_path / "file", "x")
+        atomic.write_bytes(tmp_path / "file", b"x")
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
@@ -52,20 +52,20 @@ def test_an_exception_in_the_block_leaves_the_old_file_alone(tmp_path, error):
     with pytest.raises(type(error)) as raised, atomic.replacing(path) as file:
         file.write(NEW)
         raise error
-    assert raised.value is error  # another's OSError is not taken for a refusal to write
+    assert raised.value is error  # an OSError of something else is not taken for a refusal to write
     assert path.read_bytes() == OLD
     assert leftovers(tmp_path) == []
 
 
-def test_nan_is_not_json(tmp_path):
+def test_nan_is_refused_as_json(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         atomic.write_json(tmp_path / "file", [float("nan")])
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["new file", "old file"])
-def test_file_size_limit_of_the_kernel(tmp_path, old):
-    """RLIMIT_FSIZE: the kernel itself refuses the write half-way, with EFBIG."""
+def test_a_write_over_the_file_size_limit_leaves_the_old_file(tmp_path, old):
+    """With RLIMIT_FSIZE the kernel itself refuses the write half-way (EFBIG)."""
     path = tmp_path / "file"
     if old:
         path.write_bytes(OLD)
@@ -114,8 +114,8 @@ print("survived")
 """
 
 
-def test_full_disk(tmp_path):
-    """A real file system of 256 kB, in a mount namespace of its own, that a write fills up: ENOSPC."""
+def test_a_full_disk_leaves_the_old_files(tmp_path):
+    """A write fills up a real file system of 256 kB in its own mount namespace (ENOSPC)."""
     done = run(FILL, tmp_path, before=["unshare", "--user", "--map-root-user", "--mount"])
     if done.returncode and "unshare" in done.stderr:
         pytest.skip(f"no mount namespace here: {done.stderr.strip()}")
@@ -127,7 +127,7 @@ def test_full_disk(tmp_path):
         assert "Make room" in message
 
 
-def test_a_path_that_cannot_be_written(tmp_path):
+def test_a_path_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(OLD)
     with pytest.raises(StorageError, match=r"folder could not be written \(Is a directory\)"):
@@ -146,8 +146,8 @@ while True:
 """
 
 
-def test_killed_while_writing(tmp_path):
-    """A reader never sees a part of a file; what the killed writer left is swept, a live writer's is not."""
+def test_a_killed_writer_leaves_no_part_of_a_file(tmp_path):
+    """A reader never sees part of a file; a killed writer's temporary file is swept, a live writer's is not."""
     path = tmp_path / "file"
     for _ in range(3):
         writer = subprocess.Popen([sys.executable, "-B", "-c", WRITE_FOR_EVER, path], stdout=subprocess.PIPE)

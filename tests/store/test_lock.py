@@ -48,7 +48,7 @@ def attempt(folder):
     return done.stdout.strip()
 
 
-def test_two_runs_at_once(tmp_path):
+def test_a_second_run_is_refused_while_the_first_holds_the_folder(tmp_path):
     folder = tmp_path / "glyphs-smoke"
     with holder(folder) as first:
         begun = time.monotonic()
@@ -58,7 +58,7 @@ def test_two_runs_at_once(tmp_path):
         assert attempt(tmp_path / "glyphs-quick") == "held"
         with pytest.raises(BusyError, match=f"process {first.pid}"), lock.hold(folder):
             pass
-        first.communicate("")  # ends in peace
+        first.communicate("")  # ends normally
         assert attempt(folder) == "held"
     assert not (folder / ".lock.holder").exists()
 
@@ -68,12 +68,12 @@ def test_a_killed_run_does_not_block(tmp_path):
         (tmp_path / f".half.json.{first.pid}.0badcafe.tfmeta-tmp").write_bytes(b"half")
         first.kill()
         first.wait()
-        assert (tmp_path / ".lock.holder").exists()  # it had no time to tidy up
+        assert (tmp_path / ".lock.holder").exists()  # it could not clean up
         assert attempt(tmp_path) == "held"
     assert sorted(path.name for path in tmp_path.iterdir()) in ([], [".lock"])
 
 
-def test_in_one_process_too(tmp_path):
+def test_a_second_run_of_the_same_process_is_refused(tmp_path):
     with lock.hold(tmp_path) as folder:
         assert folder == tmp_path
         with pytest.raises(BusyError), lock.hold(tmp_path):
@@ -84,13 +84,13 @@ def test_in_one_process_too(tmp_path):
         pass
 
 
-def test_an_exception_lets_go(tmp_path):
+def test_an_exception_releases_the_folder(tmp_path):
     with pytest.raises(KeyError), lock.hold(tmp_path):
         raise KeyError
     assert attempt(tmp_path) == "held"
 
 
-def test_a_folder_that_cannot_be(tmp_path):
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file cannot be used for a run"), lock.hold(tmp_path / "file"):
         pass

@@ -32,7 +32,7 @@ def checkout(tmp_path):
     return package
 
 
-def test_commit(checkout):
+def test_the_commit_says_whether_files_differ(checkout):
     head = git(checkout, "rev-parse", "HEAD")
     assert len(head) == 40 and provenance.commit(checkout) == head
     (checkout.parent / "results").mkdir()
@@ -45,7 +45,7 @@ def test_commit(checkout):
     assert provenance.commit(checkout) == head + "-dirty"
 
 
-def test_commit_is_the_sources_not_the_current_folders(checkout, tmp_path, monkeypatch):
+def test_the_commit_is_of_the_source_not_of_the_current_folder(checkout, tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()
     git(other, "init", "-q")
@@ -54,8 +54,8 @@ def test_commit_is_the_sources_not_the_current_folders(checkout, tmp_path, monke
     assert provenance.commit(checkout) == git(checkout, "rev-parse", "HEAD")
 
 
-def test_unknown_when_installed(checkout, tmp_path, monkeypatch):
-    installed = checkout.parent / ".venv" / "tfmeta"  # within a checkout, but no part of it
+def test_the_commit_of_an_installed_package_is_unknown(checkout, tmp_path, monkeypatch):
+    installed = checkout.parent / ".venv" / "tfmeta"  # inside a checkout, but not part of it
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
     assert provenance.commit(installed) == "unknown"
@@ -66,7 +66,7 @@ def test_unknown_when_installed(checkout, tmp_path, monkeypatch):
     assert provenance.commit(checkout) == "unknown"  # no git
 
 
-def test_what_is_committed_beside_a_run_is_not_its_code(checkout, monkeypatch):
+def test_a_commit_during_a_run_does_not_change_its_provenance(checkout, monkeypatch):
     provenance._commit_of_this_process.cache_clear()
     monkeypatch.setattr(provenance.tfmeta, "__file__", str(checkout / "__init__.py"))
     head, begun = git(checkout, "rev-parse", "HEAD"), provenance.start()
@@ -77,7 +77,7 @@ def test_what_is_committed_beside_a_run_is_not_its_code(checkout, monkeypatch):
     provenance._commit_of_this_process.cache_clear()
 
 
-def test_collect():
+def test_provenance_holds_commit_versions_data_and_time():
     before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     begun = provenance.start()
     time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Progress, log lines, and a silent start that hides no error."""
+"""Progress bars, log lines, and a silent start that hides no error."""
 
 import logging
 import os
@@ -11,7 +11,6 @@ import textwrap
 
 import pytest
 
-from tfmeta.errors import StorageError
 from tfmeta.utils import progress
 
 # What TensorFlow's GPU build prints when it is imported on a healthy machine, and what a sick one says.
@@ -40,6 +39,7 @@ def python(code, *arguments, **environment):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "imports",
     [
@@ -48,7 +48,7 @@ def python(code, *arguments, **environment):
         "quiet_tensorflow(); import tensorflow_federated",
     ],
 )
-def test_the_screen_stays_silent(imports):
+def test_an_import_of_tensorflow_leaves_the_screen_silent(imports):
     """And a log line comes once: absl, which TFF imports, has a handler of its own for the root logger."""
     done = python(
         f"""
@@ -64,12 +64,14 @@ def test_the_screen_stays_silent(imports):
     assert (done.returncode, done.stdout, done.stderr) == (0, "9.0\n", "once\n")
 
 
-def test_without_it_the_screen_is_not_silent():
+@pytest.mark.slow
+def test_without_quiet_tensorflow_the_screen_is_not_silent():
     """The test above would be empty if TensorFlow had nothing to say."""
     done = python("import tensorflow_federated")
     assert "pkg_resources is deprecated" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_real_error_of_tensorflows_cpp_is_visible():
     """A server on a port that is taken: TensorFlow's C++ logs an error, Python raises one."""
     done = python(
@@ -148,26 +150,50 @@ def test_a_users_own_log_level_is_kept():
 
 
 STAGE = """
-from tfmeta import progress
+from tfmeta.utils import progress
 progress.setup_logging()
 with progress.bar(40, "pre-training", "episode", initial=10) as stage:
     for _ in range(3):
         stage.update(10)
 """
+COUNT = r"\[\d\d:\d\d<(\d\d:\d\d|\?), +([\d.]+|\?) ?episodes/s\]"
 
 
-def test_not_on_a_terminal_two_lines_a_stage():
-    done = python(STAGE)
-    first, last = done.stderr.splitlines()
-    assert first == "pre-training: 40 episode, 10 done before"
-    assert re.fullmatch(r"pre-training: done in \d+\.\d s", last)
-    failed = python(STAGE.replace("stage.update(10)", "raise KeyError"))
-    assert re.search(r"^pre-training: stopped after \d+\.\d s$", failed.stderr, re.M)
+def test_without_a_terminal_a_stage_logs_its_start_and_end():
+    first, last = python(STAGE).stderr.splitlines()
+    assert re.fullmatch("pre-training: 10/40 episodes " + COUNT, first), first
+    assert re.fullmatch("pre-training: 40/40 episodes " + COUNT, last), last
 
 
-def test_of_a_stage_that_was_done_before_nothing_is_said():
+def test_without_a_terminal_a_failed_stage_logs_how_far_it_came():
+    failed = python(STAGE.replace("stage.update(10)", "stage.update(10); raise KeyError"))
+    assert re.search("^pre-training: 20/40 episodes " + COUNT + "$", failed.stderr, re.M), failed.stderr
+
+
+def test_without_a_terminal_a_long_stage_logs_a_line_at_intervals():
+    long = STAGE.replace("initial=10", "initial=10, every=0.5")
+    long = long.replace("range(3)", "range(15)").replace("update(10)", "update(2); import time; time.sleep(0.1)")
+    counts = [int(line.split("/")[0].split()[-1]) for line in python(long).stderr.splitlines()]
+    assert counts[0] == 10 and counts[-1] == 40 and 3 <= len(counts) <= 5 and counts == sorted(set(counts))
+
+
+def test_without_a_terminal_words_after_the_count_make_no_line_of_their_own():
+    code = STAGE.replace("stage.update(10)", "stage.set_postfix(loss='1.5'); stage.update(10)")
+    lines = python(code).stderr.splitlines()
+    assert len(lines) == 2 and lines[1].endswith(", loss=1.5]")
+
+
+def test_a_stage_that_an_earlier_run_did_shows_nothing():
     done = STAGE.replace("initial=10", "initial=40").replace("stage.update(10)", "stage.set_postfix(loss='1')")
     assert python(done).stderr == "" and on_a_terminal(done) == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "words"),
+    [(1, "round", "round"), (0, "round", "rounds"), (3, "set of tasks", "sets of tasks")],
+)
+def test_a_unit_has_its_plural(number, unit, words):
+    assert progress.plural(number, unit) == words
 
 
 def on_a_terminal(code, columns=80):
@@ -191,11 +217,11 @@ def on_a_terminal(code, columns=80):
 
 
 @pytest.mark.parametrize("columns", [80, 0], ids=["80 columns", "a terminal that does not know its size"])
-def test_on_a_terminal_a_bar_with_rate_and_time_left(columns):
+def test_on_a_terminal_a_bar_shows_count_rate_and_time_left(columns):
     slow = STAGE.replace("stage.update(10)", "stage.update(10); import time; time.sleep(0.2)")
     seen = on_a_terminal(slow + "\nimport logging\nlogging.getLogger('tfmeta').info('a line')\n", columns)
-    assert re.search(r"pre-training: +100%\|█+\| 40/40 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ episode/s\]", seen), seen
-    assert "done in" not in seen and "a line" in seen
+    assert re.search(r"pre-training: +100%\|█+\| 40/40 episodes " + COUNT, seen), seen
+    assert "a line" in seen
 
 
 def test_a_log_line_does_not_tear_the_bar():
@@ -208,76 +234,41 @@ def test_a_log_line_does_not_tear_the_bar():
 
 LOG = """
 import logging, sys
-from tfmeta import progress
-progress.setup_logging(int(sys.argv[1]), *sys.argv[2:])
-progress.setup_logging(int(sys.argv[1]), *sys.argv[2:])
+from tfmeta.utils import progress
+progress.setup_logging(bool(sys.argv[1:]))
+progress.setup_logging(bool(sys.argv[1:]))
 for name in ("tfmeta.federated.rounds", "experiments.measured", "another.library"):
     for level in ("debug", "info", "warning"):
         getattr(logging.getLogger(name), level)(f"{name} {level}")
 """
 
 
-@pytest.mark.parametrize(("verbosity", "levels"), [(-1, 0), (0, 1), (1, 2)])
-def test_verbosity(verbosity, levels):
-    shown = ("debug", "info")[2 - levels :]
+@pytest.mark.parametrize(("words", "shown"), [((), ("info",)), (("verbose",), ("debug", "info"))])
+def test_tfmeta_logs_what_it_does_and_other_libraries_warnings(words, shown):
     expected = []
     for name in ("tfmeta.federated.rounds", "experiments.measured"):
         expected += [f"{name} {level}" for level in shown] + [f"warning: {name} warning"]
-    assert python(LOG, verbosity).stderr.splitlines() == [*expected, "warning: another.library warning"]
-
-
-def test_log_file(tmp_path):
-    path = tmp_path / "logs" / "run.log"
-    done = python(LOG, -1, path)
-    assert len(done.stderr.splitlines()) == 3  # the screen is as quiet as before
-    lines = path.read_text().splitlines()
-    assert len(lines) == 7
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:,]+ DEBUG tfmeta\.training: tfmeta\.training debug", lines[0])
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(StorageError, match="folder cannot be opened"):
-        progress.setup_logging(0, tmp_path / "folder")
-    progress.setup_logging()
-
-
-class SignalledLock:
-    """A lock that an end of the run comes in before it is taken; letting go of it then is an error."""
-
-    def __init__(self, end):
-        self.end = end
-
-    def acquire(self):
-        raise self.end
-
-    def release(self):
-        raise RuntimeError("cannot release un-acquired lock")
+    assert python(LOG, *words).stderr.splitlines() == [*expected, "warning: another.library warning"]
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(143)])
-def test_an_end_of_the_run_is_not_lost_in_a_log_line(end, monkeypatch):
-    monkeypatch.setattr(progress.Bar, "_lock", SignalledLock(end))
-    progress.setup_logging()
-    with pytest.raises(type(end)) as caught:
-        logging.getLogger("tfmeta").info("a line")
+def test_a_signal_before_the_lock_is_taken_is_not_lost_in_a_log_line(end, monkeypatch, capsys):
+    class Signalled(progress._Lock):
+        def acquire(self):
+            raise end
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((80, 24)))
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2, raising=False)
+    with progress.bar(2, "a stage", "step"):
+        with monkeypatch.context() as signalled:
+            signalled.setattr(progress.Bar, "_lock", Signalled())
+            with pytest.raises(type(end)) as caught:
+                logging.getLogger().error("a line")
     assert caught.value is end
-
-
-def test_what_fails_in_a_log_line_does_not_end_the_run(capsys):
-    record = logging.LogRecord("tfmeta", logging.INFO, __file__, 1, "%d", ("not a number",), None)
-    progress._Screen().emit(record)
-    assert "--- Logging error ---" in capsys.readouterr().err
 
 
 def test_bars_need_no_import_and_no_thread_of_their_own():
     found = "threading.active_count(), 'multiprocessing' in sys.modules"
     seen = on_a_terminal(f"{STAGE}\nimport sys, threading; print({found}, file=sys.stderr)\n")
     assert seen.splitlines()[-1] == "1 False"
-
-
-@pytest.fixture(autouse=True)
-def _root_logger_as_before():
-    root, level = logging.getLogger(), logging.getLogger("tfmeta").level
-    handlers = list(root.handlers)
-    yield
-    for handler in [h for h in root.handlers if h not in handlers]:
-        root.removeHandler(handler)
-    logging.getLogger("tfmeta").setLevel(level)

@@ -22,7 +22,7 @@ def test_later_it_warns(caplog):
 
 def test_before_it_sets_one_thread_an_operation():
     code = (
-        "import tensorflow as tf; from tfmeta import threads; threads.side_by_side(3); tf.constant(1) + 1;"
+        "import tensorflow as tf; from tfmeta.utils import threads; threads.side_by_side(3); tf.constant(1) + 1;"
         "threads.side_by_side(3);"
         "print(tf.config.threading.get_intra_op_parallelism_threads(),"
         "tf.config.threading.get_inter_op_parallelism_threads())"
@@ -34,7 +34,7 @@ def test_before_it_sets_one_thread_an_operation():
 def test_cores_are_those_that_may_be_used():
     code = (
         "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);"
-        "from tfmeta import threads; print(threads.cores())"
+        "from tfmeta.utils import threads; print(threads.cores())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"

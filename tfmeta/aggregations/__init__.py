@@ -1,1 +1,1 @@
-"""Server-side aggregation rules: one file a rule."""
+"""Server-side aggregation rules, one file each."""

@@ -2,14 +2,16 @@
 
 import numpy as np
 
+from tfmeta.config import Config
 
-def tff_factory(config):
-    """Return the unweighted `tff.aggregators` factory; `config` is the `Config` of the run."""
+
+def tff_factory(config: Config):
+    """Return the unweighted `tff.aggregators` factory."""
     import tensorflow_federated as tff
 
     return tff.aggregators.SumFactory()
 
 
-def numpy_rule(update: list[np.ndarray], config) -> list[np.ndarray]:
-    """Return what one client's update (list of float32 arrays) adds to the sum."""
+def numpy_rule(update: list[np.ndarray], config: Config) -> list[np.ndarray]:
+    """Return what one client's update (float32 arrays) adds to the sum."""
     return update

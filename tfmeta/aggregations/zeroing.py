@@ -2,18 +2,18 @@
 
 import numpy as np
 
+from tfmeta.config import Config
 from tfmeta.models.flat import l2_norm
 
 
-def tff_factory(config):
-    """Return the unweighted `tff.aggregators` factory; `config` is the `Config` of the run."""
+def tff_factory(config: Config):
+    """Return the unweighted `tff.aggregators` factory."""
     import tensorflow_federated as tff
 
-    return tff.aggregators.zeroing_factory(
-        config.federation.aggregation_norm, tff.aggregators.SumFactory(), norm_order=2.0
-    )
+    norm, inner = config.federation.aggregation_norm, tff.aggregators.SumFactory()
+    return tff.aggregators.zeroing_factory(norm, inner, norm_order=2.0)
 
 
-def numpy_rule(update: list[np.ndarray], config) -> list[np.ndarray]:
-    """Return what one client's update (list of float32 arrays) adds to the sum."""
+def numpy_rule(update: list[np.ndarray], config: Config) -> list[np.ndarray]:
+    """Return what one client's update (float32 arrays) adds to the sum."""
     return [np.zeros_like(part) for part in update] if l2_norm(update) > config.federation.aggregation_norm else update

@@ -5,8 +5,3 @@ CASES = {
     "b": "backdoor classes used in benign meta-training",
     "c": "backdoor classes used also in benign fine-tuning",
 }
-
-
-def knows_backdoor(case: str) -> bool:
-    """Return whether benign users train on (correctly labelled) backdoor classes in a case."""
-    return case != "a"

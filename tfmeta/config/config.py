@@ -13,7 +13,7 @@ from tfmeta.config.federation import FederationConfig
 from tfmeta.config.fields import STAGES, checked
 from tfmeta.config.meta_learning import MetaLearningConfig
 from tfmeta.config.trigger import TriggerConfig
-from tfmeta.errors import ConfigError, unknown
+from tfmeta.errors import ConfigError, check_known
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,13 +24,13 @@ class Config:
         ConfigError: fields of different groups do not fit together; the message names them.
     """
 
-    data: DataConfig = DataConfig()
-    meta_learning: MetaLearningConfig = MetaLearningConfig()
-    federation: FederationConfig = FederationConfig()
-    attack: AttackConfig = AttackConfig()
-    trigger: TriggerConfig = TriggerConfig()
-    defence: DefenceConfig = DefenceConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    meta_learning: MetaLearningConfig = dataclasses.field(default_factory=MetaLearningConfig)
+    federation: FederationConfig = dataclasses.field(default_factory=FederationConfig)
+    attack: AttackConfig = dataclasses.field(default_factory=AttackConfig)
+    trigger: TriggerConfig = dataclasses.field(default_factory=TriggerConfig)
+    defence: DefenceConfig = dataclasses.field(default_factory=DefenceConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     def __post_init__(self):
         size = self.meta_learning.meta_batch_size
@@ -66,8 +66,7 @@ class Config:
         """Return a copy with other values; `settings` maps full field names to values."""
         groups: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
-            if name not in fields():
-                raise ConfigError(unknown("field", name, fields()))
+            check_known("field", name, fields())
             group, _, field = name.partition(".")
             groups.setdefault(group, {})[field] = checked(name, fields()[name], value)
         changed = {group: dataclasses.replace(getattr(self, group), **values) for group, values in groups.items()}

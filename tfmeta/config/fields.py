@@ -12,40 +12,23 @@ STAGES = ("partition", "pretraining", "attack", "rounds", "evaluation")
 LARGEST_SEED = 2**31 - 1  # Keras initializers take seeds up to a thousand times this
 
 
-def number(
-    default: float,
-    doc: str,
-    low: float,
-    high: float | None = None,
-    *,
-    source: str,
-    stage: str,
-    symbol: str = "",
-    above: bool = False,
-    multiple_of_meta_batch: bool = False,
-) -> Any:
-    """Return a dataclass field for a number from `low` to `high`; `above` excludes `low` itself."""
-    meta = dict(
-        doc=doc, source=source, stage=stage, symbol=symbol, low=low, high=high, above=above, choices=None,
-        whole_meta_batches=multiple_of_meta_batch,
-    )  # fmt: skip
-    return dataclasses.field(default=default, metadata=meta)
+def number(default: float, doc: str, low: float, high: float | None = None, **about: Any) -> Any:
+    """Return a dataclass field for a number from `low` to `high`; see `_field` for the rest."""
+    return _field(default, doc, low=low, high=high, **about)
 
 
-def word(
-    default: Any,
-    doc: str,
-    choices: Sequence[str] | Callable[[], Sequence[str]] | None = None,
-    *,
-    source: str,
-    stage: str,
-    symbol: str = "",
-) -> Any:
+def word(default: Any, doc: str, choices: Sequence[str] | Callable[[], Sequence[str]] = (), **about: Any) -> Any:
     """Return a dataclass field for a word (or true/false); `choices` may be a function, called when needed."""
-    meta = dict(
-        doc=doc, source=source, stage=stage, symbol=symbol, low=None, high=None, above=False, choices=choices,
-        whole_meta_batches=False,
-    )  # fmt: skip
+    return _field(default, doc, choices=choices, **about)
+
+
+def _field(default, doc, *, source, stage, symbol="", above=False, multiple_of_meta_batch=False, **limits):
+    """Make a field with its metadata: meaning, source, stage it decides, symbol in the paper, and limits.
+
+    `above` excludes the lowest value itself.
+    """
+    meta = dict(doc=doc, source=source, stage=stage, symbol=symbol, above=above)
+    meta |= dict(whole_meta_batches=multiple_of_meta_batch, low=None, high=None, choices=()) | limits
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -61,13 +44,14 @@ class Group:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, checked(f"{self.GROUP}.{field.name}", field, getattr(self, field.name)))
+            name, value = f"{self.GROUP}.{field.name}", getattr(self, field.name)
+            object.__setattr__(self, field.name, checked(name, field, value))
 
 
-def choices_of(field: dataclasses.Field) -> tuple[str, ...] | None:
-    """Return the words that a field takes, or None where it takes any value of its type."""
+def choices_of(field: dataclasses.Field) -> tuple[str, ...]:
+    """Return the words that a field takes; none where it takes any value of its type."""
     choices = field.metadata["choices"]
-    return None if choices is None else tuple(choices() if callable(choices) else choices)
+    return tuple(choices() if callable(choices) else choices)
 
 
 def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
@@ -107,7 +91,7 @@ def allowed(field: dataclasses.Field) -> str:
     kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[field.type]
     if meta["low"] is None:
         return kind
-    low = f"{'above' if meta['above'] else 'from'} {meta['low']:g}"
+    low = f"{'above' if meta['above'] else 'from'} {meta['low']}"
     if meta["high"] is None:
         return f"{kind} {low}" + ("" if meta["above"] else " up")
-    return f"{kind} {low} to {meta['high']:g}"
+    return f"{kind} {low} to {meta['high']}"

@@ -1,4 +1,4 @@
-"""Fields as people write them (`--set delta=0.5`, `lambda=5`, `attack.episodes=100`), and configurations made of them."""
+"""Fields as people write them (`delta=0.5`, `lambda=5`, `attack.episodes=100`), and configurations made of them."""
 
 import difflib
 import json
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfmeta.config.config import Config, fields
+from tfmeta.config.fields import checked
 from tfmeta.config.profiles import PROFILE_NAMES, profile_settings
-from tfmeta.errors import ConfigError, unknown
+from tfmeta.errors import ConfigError, check_known
 
 
 def make_config(dataset: str, profile: str = "quick", /, **overrides: Any) -> Config:
@@ -21,8 +22,7 @@ def make_config(dataset: str, profile: str = "quick", /, **overrides: Any) -> Co
     Raises:
         ConfigError: the data set, profile or field is unknown, or a value is out of its range.
     """
-    if profile not in PROFILE_NAMES:
-        raise ConfigError(unknown("profile", profile, PROFILE_NAMES))
+    check_known("profile", profile, PROFILE_NAMES)
     return Config().replace({**profile_settings(dataset, profile), **resolve_all(overrides)})
 
 
@@ -61,7 +61,7 @@ def parse_settings(words: Iterable[str]) -> dict[str, Any]:
     """Read `field=value` words, as `--set` takes them, into values by full field name.
 
     Raises:
-        ConfigError: a word has no `=`, or its field is unknown or ambiguous; the message quotes the word.
+        ConfigError: a word has no `=`, its field is unknown or ambiguous, or its value is wrong; quotes the word.
     """
     found = {}
     for word in words:
@@ -69,7 +69,8 @@ def parse_settings(words: Iterable[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"--set {word!r}: write it as field=value, such as delta=0.5")
         try:
-            found[resolve(name.strip())] = _value(text.strip())
+            full = resolve(name.strip())
+            found[full] = checked(full, fields()[full], _value(text.strip()))
         except ConfigError as error:
             raise ConfigError(f"--set {word!r}: {error}") from error
     return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfmeta.config.config import Config, fields
 
-_LONGEST_TAG = 60
+_LONGEST = 50
 
 
 def changed_fields(plain: Config, config: Config) -> dict[str, Any]:
@@ -19,23 +19,26 @@ def changed_fields(plain: Config, config: Config) -> dict[str, Any]:
 def tag_of(changed: Mapping[str, Any]) -> str | None:
     """Return what to call changed fields in a file's name, such as `delta=0.5+seed=7`; None where nothing changed.
 
-    A tag of more than 60 characters is cut after whole words and ends in a digest of all of them.
+    A tag that is long, or holds what does not belong in a file's name, ends in a digest of all the fields.
+
+    Args:
+        changed: Values by full field name.
     """
     if not changed:
         return None
-    words = [re.sub(r"[^A-Za-z0-9_.=-]", "_", f"{short_name(name)}={value}") for name, value in changed.items()]
+    words = [f"{short_name(name)}={value}" for name, value in changed.items()]
     whole = "+".join(words)
-    exact = "+".join(f"{short_name(name)}={value}" for name, value in changed.items())
-    if whole == exact and len(whole) <= _LONGEST_TAG:
+    if len(whole) <= _LONGEST and re.fullmatch(r"[A-Za-z0-9_.=+-]+", whole):
         return whole
-    kept = words[:1]
-    while len("+".join(kept)) <= _LONGEST_TAG and len(kept) < len(words):
-        kept.append(words[len(kept)])
-    if len("+".join(kept)) > _LONGEST_TAG and len(kept) > 1:
-        kept.pop()
+    kept = ""
+    for number, word in enumerate(words):
+        longer = f"{kept}+{word}" if kept else word
+        if len(longer) > _LONGEST:
+            kept = f"{kept or longer[:_LONGEST]}+and-{len(words) - max(number, 1)}-more"
+            break
+        kept = longer
     digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
-    more = [f"and-{len(words) - len(kept)}-more"] if len(kept) < len(words) else []
-    return "+".join([*(part[:_LONGEST_TAG] for part in kept), *more, digest])
+    return f"{re.sub(r'[^A-Za-z0-9_.=+-]', '_', kept)}-{digest}"
 
 
 def short_name(name: str) -> str:

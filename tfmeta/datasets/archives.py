@@ -1,126 +1,76 @@
-"""Pictures in a zip or in a folder, read in the same way, safely.
-
-Nothing is ever unpacked to disk. Members of a zip whose path climbs out of its folder are refused all the same: such
-a file was not made by anyone who meant well.
-"""
+"""Images in a zip or in a folder, read in the same way. Nothing is unpacked to disk."""
 
 import hashlib
 import json
 import os
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+from PIL import Image
 
 from tfmeta.errors import DataError
 
-_AGAIN = "delete it and fetch it again"
+# What Pillow raises for a damaged image.
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_AGAIN = "delete it and download it again"
 
 
-class Pictures:
-    """Files below one root, by their path from there. Use as a context manager."""
+class Archive:
+    """The files in a zip or below a folder. Use it as a context manager.
 
-    path: Path
-    members: list[str]  # sorted, with forward slashes; folders and hidden files are left out
+    Attributes:
+        path: The zip or the folder.
+        members: The files' paths from there, sorted, with forward slashes; hidden files are left out.
+
+    Raises:
+        DataError: `path` is missing or damaged, cannot be read, or is a zip that a malicious person made.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._zip = None if _is_folder(path) else _open_zip(path)
+        self.members = sorted(_zip_members(path, self._zip) if self._zip else (member for member, _ in _walk(path)))
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the files."""
-
-    def label(self, member: str) -> str:
-        """Name a member in a message."""
-        return f"{self.path}/{member}"
+        if self._zip:
+            self._zip.close()
 
     def read(self, member: str, largest: int) -> bytes:
-        """Return a member's bytes; `DataError` where it is damaged or has more than `largest` of them."""
-        raise NotImplementedError
+        """Return a member's bytes; a zip's own checksum is verified.
 
-
-def open_archive(path: Path) -> Pictures:
-    """Open a zip or a folder; `DataError` where it is missing, damaged, hostile, or may not be read."""
-    return FolderArchive(path) if _is_folder(path) else ZipArchive(path)
-
-
-class ZipArchive(Pictures):
-    """The files in a zip."""
-
-    def __init__(self, path: Path):
-        """Open `path` and check its list of members."""
-        self.path = path
+        Raises:
+            DataError: the member is damaged, cannot be read, or has more than `largest` bytes.
+        """
+        file = self.path / member
         try:
-            with path.open("rb") as file:
-                start = file.read(512)
-            self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise DataError(_not_a_zip(path, start, error)) from error
-        except (OSError, NotImplementedError, ValueError) as error:
-            raise DataError(unreadable(path, error)) from error
-        try:
-            self.members = self._checked()
-        except DataError:
-            self.close()
-            raise
-
-    def _checked(self) -> list[str]:
-        names = [name for name in self._zip.namelist() if name and not name.endswith("/")]  # damage makes empty ones
-        for name in names:
-            if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-                raise DataError(
-                    f"{self.path}: refused, since its member {name!r} points out of its folder; "
-                    "get the file from its publisher"
-                )
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise DataError(f"{self.label(twice[0])}: the zip holds this file more than once; {_AGAIN}")
-        return sorted(name for name in names if not _hidden(name))
-
-    def close(self) -> None:
-        """Close the zip."""
-        self._zip.close()
-
-    def read(self, member: str, largest: int) -> bytes:
-        """Unpack one member into memory; zip's own checksum is verified."""
-        info = self._zip.getinfo(member)
-        if info.file_size > largest:
-            raise DataError(_too_large(self.label(member), info.file_size))
-        try:
-            return self._zip.read(info)
-        # encrypted, or an unknown compression, or damaged: each decompressor has faults of its own, and a name in
-        # the member's head may not be UTF-8
-        except Exception as error:
-            raise DataError(f"{self.label(member)}: damaged ({error}); {_again(self.path)}") from error
-
-
-class FolderArchive(Pictures):
-    """The files below a folder."""
-
-    def __init__(self, path: Path):
-        """List the files below `path`."""
-        self.path = path
-        self.members = sorted(member for member, _ in _walk(path))
-
-    def read(self, member: str, largest: int) -> bytes:
-        """Read one file."""
-        try:
-            with (self.path / member).open("rb") as file:
-                data = file.read(largest + 1)
+            size = self._zip.getinfo(member).file_size if self._zip else file.stat().st_size
+            if size <= largest and not self._zip:
+                return file.read_bytes()
         except OSError as error:
-            raise DataError(unreadable(self.path / member, error)) from error
-        if len(data) > largest:
-            raise DataError(_too_large(self.label(member), (self.path / member).stat().st_size))
-        return data
+            raise DataError(unreadable(file, error)) from error
+        if size > largest:
+            raise DataError(f"{file}: {size} bytes are too many for an image of this data set; download it again")
+        try:
+            return self._zip.read(member)
+        except Exception as error:  # encrypted, damaged, ...: each decompressor has errors of its own
+            raise DataError(f"{file}: damaged ({error}); delete {self.path.name} and download it again") from error
 
 
 def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
-    """Names, sizes and times of the files that a zip or a folder consists of, as JSON; quick, nothing is opened.
+    """Return names, sizes and times of a zip's or folder's files as JSON, which tells whether they changed.
 
-    With `suffixes` (lower case) a folder's files with others do not count.
+    Args:
+        path: A zip or a folder.
+        suffixes: In lower case; a folder's files with other suffixes do not count. None counts all.
     """
     path = path.resolve()
     if not _is_folder(path):
@@ -135,20 +85,18 @@ def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
 
 
 def unreadable(path: Path, error: Exception) -> str:
-    """Say in one sentence why a file or folder cannot be read and what to do."""
-    reason = getattr(error, "strerror", None) or error
-    return f"{path}: cannot be read ({reason}); check the path and its permissions"
+    """Return a sentence that says why a file or folder cannot be read and what to do."""
+    return f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path and its permissions"
 
 
 def check_folder(data_dir: Path) -> None:
-    """Raise `DataError` where the data folder is missing, not a folder, or may not be read."""
+    """Raise `DataError` if the data folder is missing, is a file, or cannot be read."""
     try:
         with os.scandir(data_dir) as entries:
             next(entries, None)
     except FileNotFoundError as error:
-        raise DataError(
-            f"{data_dir}: this data folder does not exist; create it, or correct DATA_DIR (TFMETA_DATA)"
-        ) from error
+        advice = "create it, or correct DATA_DIR (TFMETA_DATA)"
+        raise DataError(f"{data_dir}: this data folder does not exist; {advice}") from error
     except NotADirectoryError as error:
         raise DataError(f"{data_dir}: is a file; DATA_DIR (TFMETA_DATA) must name a folder") from error
     except OSError as error:
@@ -156,7 +104,7 @@ def check_folder(data_dir: Path) -> None:
 
 
 def is_web_page(start: bytes) -> bool:
-    """Tell by its first bytes that a file is HTML, which is what many failed downloads are."""
+    """Return whether a file with these first bytes is HTML, as the result of a failed download often is."""
     return re.match(rb"\s*(<!doctype|<html|<\?xml|<head|<body)", start, re.IGNORECASE) is not None
 
 
@@ -167,38 +115,46 @@ def _is_folder(path: Path) -> bool:
         raise DataError(unreadable(path, error)) from error
 
 
-def _walk(folder: Path, prefix: str = ""):
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        fault = f"truncated or damaged ({error})" if start.startswith(b"PK") else "is not a zip"
+        fault = "is a web page (HTML), not a zip" if is_web_page(start) else fault
+        raise DataError(f"{path}: {fault}; {_AGAIN} from its publisher") from error
+    except (OSError, NotImplementedError, ValueError) as error:
+        raise DataError(unreadable(path, error)) from error
+
+
+def _zip_members(path: Path, file: zipfile.ZipFile) -> list[str]:
+    names = [name for name in file.namelist() if name and not name.endswith("/")]  # damage makes empty names
+    for name, count in Counter(names).items():
+        if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
+            raise DataError(
+                f"{path}: refused, since its member {name!r} leads out of its folder; get the file from its publisher"
+            )
+        if count > 1:
+            raise DataError(f"{path}/{name}: the zip holds this file more than once; {_AGAIN}")
+    return [name for name in names if not _hidden(name)]
+
+
+def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
     """Yield (path from the root, stat) of the files below a folder; symbolic links to folders are not followed."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                member = prefix + entry.name
                 if _hidden(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(folder / entry.name, member + "/")
+                    yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
                 elif stat.S_ISREG((status := entry.stat()).st_mode):
-                    yield member, status
+                    yield prefix + entry.name, status
     except OSError as error:
         raise DataError(unreadable(Path(error.filename or folder), error)) from error
 
 
 def _hidden(name: str) -> bool:
-    """Tell what unpackers and file managers leave behind: .DS_Store, ._0709_01.png, __MACOSX/…"""
+    """Return whether unpackers or file managers left this file behind: .DS_Store, ._0709_01.png, __MACOSX/..."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _not_a_zip(path: Path, start: bytes, error: Exception) -> str:
-    if is_web_page(start):
-        return f"{path}: is a web page (HTML), not a zip; {_AGAIN} from its publisher"
-    if start.startswith(b"PK"):
-        return f"{path}: truncated or damaged ({error}); {_AGAIN}"
-    return f"{path}: is not a zip; {_AGAIN} from its publisher"
-
-
-def _again(path: Path) -> str:
-    return f"delete {path.name} and fetch it again"
-
-
-def _too_large(label: str, size: int) -> str:
-    return f"{label}: {size} bytes are too many for a picture of this data set; fetch it again"

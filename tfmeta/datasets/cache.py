@@ -1,7 +1,8 @@
-"""Banks on disk: made once, then mapped into memory by every process that needs them.
+"""Image banks on disk: made once, then mapped into memory by every process that needs them.
 
-A bank is a .npy file and a .json beside it, named by a key of what determines the content (the source files' names,
-sizes and times; fonts and settings). The .json comes last, so a pair is whole or it is not there.
+A bank is a .npy file with a .json file beside it. Both are named by a hash of what decides the content (the source
+files' names, sizes and times; fonts and settings). The .json is written last, so either both files are whole or the
+bank counts as missing.
 """
 
 import contextlib
@@ -23,48 +24,48 @@ from tfmeta.errors import StorageError
 from tfmeta.store import atomic
 
 FORMAT = 1
-# Reading 64 MB through a digest takes a fraction of a second: such a bank is proven at every start. Of larger
-# ones the header and the size are.
-PROVEN_BYTES = 64 << 20
+# Hashing 64 MB takes a fraction of a second, so the content of such a bank is verified whenever it is opened. Of
+# larger banks only the header and the size are.
+VERIFIED_BYTES = 64 << 20
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the maker of a bank says about the pictures that it filled in."""
+    """What the maker of a bank says about its images. The field names are those of the .json file."""
 
-    names: tuple[str, ...]
-    splits: tuple[str, ...]
-    source: str
-    remarks: tuple[str, ...] = ()  # warnings that are repeated whenever the bank is opened
-
-
-class _DamagedError(Exception):
-    pass
+    names: tuple[str, ...]  # one per class
+    splits: tuple[str, ...]  # one per class
+    source: str  # one line for people
+    remarks: tuple[str, ...] = ()  # warnings, repeated whenever the bank is opened
 
 
 def fetch(
-    cache_dir: Path,
-    dataset: str,
-    identity: dict,
-    shape: tuple[int, ...],
-    fill: Callable[[np.ndarray], Description],
+    cache_dir: Path, dataset: str, identity: dict, shape: tuple[int, ...], fill: Callable[[np.ndarray], Description]
 ) -> ImageBank:
-    """Return the bank that `identity` (JSON) determines, from the cache, or made by `fill` and then kept there.
+    """Return a bank from the cache, or make it and keep it there.
 
-    `fill` gets zeros, uint8 of `shape`, to write the pictures into; what it raises is passed on and nothing is kept.
-    They are a mapped file that has its place on the disk already, so a bank may be larger than memory.
-    Processes that want the same bank at once wait for the one that makes it. A damaged file is made anew. Raises
-    `StorageError` where the folder cannot be written to.
+    Processes that need the same bank at once wait for the one that makes it. A damaged file is made again.
+
+    Args:
+        cache_dir: The cache folder.
+        dataset: The data set's name.
+        identity: JSON that decides the bank's content.
+        shape: [class, example, H, W, C].
+        fill: Writes the images into zeros, uint8 of `shape`, and describes them. These are a mapped file that has its
+            space on the disk already, so a bank may be larger than memory. If `fill` raises, nothing is kept.
+
+    Raises:
+        StorageError: the folder cannot be written to.
     """
     identity = json.loads(json.dumps({"format": FORMAT, "dataset": dataset, "shape": shape, **identity}))
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    path = Path(cache_dir) / "banks" / f"{dataset}-{key}.npy"
+    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    path = Path(cache_dir) / "banks" / f"{dataset}-{name}.npy"
     bank = _load(path, identity)
     if bank is None:
-        with _alone(path):
-            bank = _load(path, identity)  # made by another process in the meantime?
+        with _locked(path):
+            bank = _load(path, identity)  # another process may have made it meanwhile
             if bank is None:
                 _make(path, identity, fill)
                 bank = _load(path, identity)
@@ -77,23 +78,23 @@ def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description])
     sidecar = path.with_suffix(".json")
     try:
         with atomic.replacing(path) as file:
-            images = _room(file, identity["shape"])
+            images = _allocate(file, identity["shape"])
             description = fill(images)
             images.flush()
-            digest = digest_of(images, description.names)  # takes seconds, so before the file has its name
+            digest = digest_of(images, description.names)  # takes seconds, so before the file gets its name
         size = path.stat().st_size
         atomic.write_json(sidecar, {**asdict(description), "digest": digest, "bytes": size, "identity": identity})
     except BaseException:
         with contextlib.suppress(OSError):
-            if not sidecar.exists():  # a full disk, or Ctrl-C: pictures that nobody would ever open
+            if not sidecar.exists():  # full disk or Ctrl-C: without its .json nobody would ever open the bank
                 path.unlink(missing_ok=True)
         raise
 
 
-def _room(file: BinaryIO, shape: list[int]) -> np.ndarray:
-    """Make room for uint8 of `shape` behind a .npy header and map it: pages of the file, not of this process.
+def _allocate(file: BinaryIO, shape: list[int]) -> np.ndarray:
+    """Write a .npy header, allocate disk space for uint8 of `shape` and map it into memory.
 
-    All of it is taken from the disk at once: where a disk fills up under a mapping, the process dies without a word.
+    The space is allocated at once, since a process dies without a message if the disk fills up under a mapping.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
     np.lib.format.write_array_header_2_0(file, header)
@@ -104,50 +105,35 @@ def _room(file: BinaryIO, shape: list[int]) -> np.ndarray:
 
 
 def _load(path: Path, identity: dict) -> ImageBank | None:
-    """Open a cached bank; None where there is none, or a damaged one, which is said."""
+    """Open a cached bank; return None if there is none, or a damaged one, which is logged."""
     sidecar = path.with_suffix(".json")
     try:
         if not (sidecar.exists() and path.exists()):
             return None
-    except OSError as error:  # a folder that may not be searched, or no name for one
+    except OSError as error:  # no permission to search the folder, or a name that is too long
         raise _unusable(path.parent, error) from error
     try:
-        return _open(path, json.loads(sidecar.read_text()), identity)
-    except _DamagedError as error:
-        reason = str(error)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    log.warning("the cached bank %s is damaged (%s); it is made anew", path, reason)
-    return None
-
-
-def _open(path: Path, sidecar: dict, identity: dict) -> ImageBank:
-    if sidecar["identity"] != identity:
-        raise _DamagedError("its .json belongs to another bank")
-    if path.stat().st_size != sidecar["bytes"]:
-        raise _DamagedError(f"{path.stat().st_size} bytes instead of {sidecar['bytes']}")
-    images = np.load(path, mmap_mode="r")
-    if images.dtype != np.uint8 or list(images.shape) != identity["shape"]:
-        raise _DamagedError(f"holds {images.dtype} {list(images.shape)}")
-    names = tuple(sidecar["names"])
-    if images.nbytes <= PROVEN_BYTES and digest_of(images, names) != sidecar["digest"]:
-        raise _DamagedError("its content is not what was written")
-    bank = ImageBank(
-        dataset=identity["dataset"],
-        images=images,
-        names=names,
-        digest=sidecar["digest"],
-        source=sidecar["source"],
-        splits=tuple(sidecar["splits"]),
-    )
-    for remark in sidecar["remarks"]:
+        stored = json.loads(sidecar.read_text())
+        images = np.load(path, mmap_mode="r")
+        found = (stored["identity"], path.stat().st_size, images.dtype, list(images.shape))
+        if found != (identity, stored["bytes"], np.uint8, identity["shape"]):
+            raise ValueError("its header, its size or its .json is another bank's")
+        names, splits = tuple(stored["names"]), tuple(stored["splits"])
+        if images.nbytes <= VERIFIED_BYTES and digest_of(images, names) != stored["digest"]:
+            raise ValueError("its content is not what was written")
+        bank = ImageBank(identity["dataset"], images, names, stored["digest"], stored["source"], splits)
+        remarks = stored["remarks"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        log.warning("the cached bank %s is damaged (%s: %s); making it again", path, type(error).__name__, error)
+        return None
+    for remark in remarks:
         log.warning("%s", remark)
     return bank
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of one bank, waiting for whoever has it; the lock of a killed process is free."""
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a bank's lock, waiting for whoever holds it. The system frees the lock of a killed process."""
     lock = filelock.FileLock(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +152,5 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _unusable(folder: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{folder}: the cache cannot be written to ({error.strerror}); set TFMETA_CACHE to a folder that can"
-    )
+    advice = "set TFMETA_CACHE to a folder that can be"
+    return StorageError(f"{folder}: the cache cannot be written to ({error.strerror}); {advice}")

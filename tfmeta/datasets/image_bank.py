@@ -1,4 +1,4 @@
-"""A bank: all pictures of a data set as one array, with their classes' names and a digest of the content."""
+"""An image bank: all images of a data set in one array, with the names of its classes and a digest of the content."""
 
 import hashlib
 import json
@@ -12,17 +12,14 @@ from tfmeta.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class ImageBank:
-    """Pictures of a data set, class by class.
+    """Images of a data set, class by class. Raises `DataError` if the parts do not fit together."""
 
-    Raises `DataError` where the parts do not fit together.
-    """
-
-    dataset: str  # "omniglot", "glyphs", "mini-imagenet", "glyphs-color"
-    images: np.ndarray  # uint8 [class, example, H, W, C], grey: ink = 255; a read-only memmap if from the cache
-    names: tuple[str, ...]  # one a class, unique, e.g. "Alphabet_of_the_Magi/character01", "n04612504"
+    dataset: str  # such as "omniglot" or "glyphs-color"
+    images: np.ndarray  # uint8 [class, example, H, W, C], grey: ink = 255; a read-only memory map if from the cache
+    names: tuple[str, ...]  # one per class, unique, such as "Alphabet_of_the_Magi/character01" or "n04612504"
     digest: str  # `digest_of(images, names)`
-    source: str  # where the pictures came from, one line for people
-    # one a class: "background" or "evaluation"; of photos "train", "val" or "test", and "extra" (`mini_imagenet_extra`)
+    source: str  # where the images came from, one line for people
+    # one per class: "background" or "evaluation"; in colour "train", "val", "test", or "extra" (`mini_imagenet.extra`)
     splits: tuple[str, ...]
 
     def __post_init__(self):
@@ -40,7 +37,7 @@ class ImageBank:
 
 
 def digest_of(images: np.ndarray, names: Sequence[str]) -> str:
-    """Digest what a bank holds, whatever it is called and wherever it came from: sha256, hexadecimal."""
+    """Return the sha256 (hexadecimal) of a bank's content, whatever the bank is called and wherever it came from."""
     head = {"shape": list(images.shape), "names": list(names)}
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for block in images:  # class by class: a mapped bank may be larger than memory

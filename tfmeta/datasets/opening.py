@@ -1,4 +1,4 @@
-"""Opening a data set by name; `auto` opens the real one where it is there, else its stand-in."""
+"""Open a data set by name; `auto` opens the real one if it is there, otherwise its stand-in."""
 
 import logging
 import os
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def default_cache_dir() -> Path:
-    """Return the folder for what can be made again: the variable TFMETA_CACHE, else the system's cache folder."""
+    """Return the folder for decoded images: the variable TFMETA_CACHE, otherwise the system's cache folder."""
     named = os.environ.get("TFMETA_CACHE")
     return _expanded(named) if named else Path(platformdirs.user_cache_dir("tfmeta"))
 
 
 def default_data_dir() -> Path | None:
-    """Return the folder with the user's own data: the variable TFMETA_DATA; None where it is not set."""
+    """Return the folder with the user's own data: the variable TFMETA_DATA, or None if it is not set."""
     named = os.environ.get("TFMETA_DATA")
     return _expanded(named) if named else None
 
@@ -43,19 +43,19 @@ def open_dataset(
 ) -> ImageBank:
     """Open a data set by name.
 
-    `auto` opens the paper's data set where it is found or can be downloaded, else its stand-in, with a warning. Data
+    `auto` opens the paper's data set if it is found or can be downloaded, otherwise its stand-in, with a warning. Data
     that is there but damaged is an error for `auto` too, and so is a `data_dir` that does not exist.
 
     Args:
         name: A data set's name, or "auto".
-        data_dir: Folder with the data; by default `default_data_dir()`, else a folder in the cache.
+        data_dir: Folder with the data; by default `default_data_dir()`, or a folder in the cache if that is None.
         cache_dir: Folder for decoded images; by default `default_cache_dir()`.
-        download: Whether data that is missing may be downloaded.
+        download: Whether missing data may be downloaded.
         paper_dataset: What "auto" looks for: "omniglot" or "mini-imagenet".
         stand_in: Whether "auto" may open a stand-in.
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: the name is unknown, or "auto" found no real data and `stand_in` is false.
         DataError: the data is missing, incomplete or damaged.
         DownloadError: a download failed.
         StorageError: a folder cannot be written to.
@@ -64,25 +64,23 @@ def open_dataset(
     cache_dir = _expanded(cache_dir) if cache_dir else default_cache_dir()
     data_dir = _expanded(data_dir) if data_dir else default_data_dir() or _data_in_cache(cache_dir)
     if name == AUTO:
-        name = _found(paper_dataset, data_dir, download, stand_in)
+        name = _available(paper_dataset, data_dir, download, stand_in)
     bank = registry.load("datasets", name).open_bank(data_dir, cache_dir, download)
     log.info("data set %s: %s", bank.dataset, bank.source)
     return bank
 
 
-def _found(name: str, data_dir: Path, download: bool, stand_in: bool) -> str:
-    """Return the data set's name if it is there, else its stand-in's."""
+def _available(name: str, data_dir: Path, download: bool, stand_in: bool) -> str:
+    """Return the data set's name if it is there, otherwise its stand-in's."""
     module = registry.load("datasets", name)
     reason = module.missing(data_dir, download)
     if reason is None:
         return name
     instead = registry.standing_for(name)[1]
-    advice = "For real data put it into a folder and name the folder with DATA_DIR (TFMETA_DATA)"
+    advice = "To use real data, put it into a folder and name that folder with DATA_DIR (TFMETA_DATA)"
     if not stand_in:
-        raise ConfigError(
-            f"no real {module.DISPLAY_NAME}: {reason}. This profile is for real data. {advice}, or ask for the stand-in "
-            f"by name (DATASET={instead})"
-        )
+        advice = f"{advice}, or ask for the stand-in by name (DATASET={instead})"
+        raise ConfigError(f"no real {module.DISPLAY_NAME}: {reason}. This profile is for real data. {advice}")
     log.warning(
         "NO REAL %s: %s. Using the stand-in data set %s (drawn from fonts): results are not %s's. %s.",
         module.DISPLAY_NAME.upper(), reason, instead.upper(), module.DISPLAY_NAME, advice,
@@ -99,12 +97,11 @@ def _expanded(path: Path | str) -> Path:
 
 
 def _data_in_cache(cache_dir: Path) -> Path:
-    """Make the folder for data that is downloaded where the user named none."""
+    """Make the folder for downloaded data, used if the user named no data folder."""
     folder = cache_dir / "data"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(
-            f"{folder}: cannot be made ({error.strerror}); set TFMETA_CACHE to a folder that can be written to"
-        ) from error
+        advice = "set TFMETA_CACHE to a folder that can be written to"
+        raise StorageError(f"{folder}: cannot be made ({error.strerror}); {advice}") from error
     return folder

@@ -1,8 +1,8 @@
 """Who owns which image: users' classes, the attacker's share, validation, meta-test (ledger 11, 12, 14, 15, 19).
 
-A partition is a pure function of the bank's shape and class names, and a seed. It names images, and `shards` fetches
-them. Each data set says how it is split. Tests hold the walls: training / validation, benign / attacker, meta-training /
-meta-test.
+A partition is a pure function of a seed and of the bank's shape, splits and class names. It names images, and `shards`
+fetches them. Each data set defines its own. Tests check that nothing is on both sides of training / validation,
+benign / attacker and meta-training / meta-test.
 """
 
 import logging
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def make_partition(bank: ImageBank, split_seed: int) -> Partition:
-    """Return who owns which images of a bank, and log what a reader has to know about it.
+    """Return who owns which images of a bank, and log where that is not the paper's partition.
 
     Raises:
         DataError: the bank's shape or classes do not fit the data set's partition.
@@ -31,38 +31,28 @@ def make_partition(bank: ImageBank, split_seed: int) -> Partition:
 
 
 def check_fits(config: Config, partition: Partition) -> None:
-    """Raise `ConfigError` where an episode or a task asks for more classes or images than there are."""
-    ways, task_shots = config.meta_learning.ways, config.evaluation.task_shots
+    """Check that no episode or task needs more classes or images than there are.
+
+    Raises:
+        ConfigError: one does; the message names the field and how many there are.
+    """
+    trained = (*partition.train.values(), *partition.target_benign.values(), *partition.backdoor_benign.values())
     classes = min(len(subset.classes) for subset in (*partition.train.values(), partition.meta_test))
-    if ways > classes:
-        raise ConfigError(f"ways = {ways}: the smallest share has {classes} classes; choose fewer")
-    reserved = (*partition.target_benign.values(), *partition.backdoor_benign.values())
-    images = min(int(subset.counts.min()) for subset in (*partition.train.values(), *reserved))
-    for name, wanted in (("shots", config.meta_learning.shots), ("task_shots", task_shots)):
-        if wanted > images:
-            raise ConfigError(f"{name} = {wanted}: the smallest training class has {images} images; choose fewer")
-    images = int(partition.meta_test.counts.min())
-    if task_shots >= images:  # and one to ask about
-        raise ConfigError(
-            f"task_shots = {task_shots}: the smallest meta-test class has {images} images, and a task needs one more "
-            "than its shots; choose fewer"
-        )
-    backdoors, wanted = len(partition.backdoor_attacker.classes), config.evaluation.backdoor_classes_in_task
-    if wanted > backdoors:
-        raise ConfigError(f"backdoor_classes_in_task = {wanted}: there are {backdoors} backdoor classes; choose fewer")
-    _check_poison(config, int(partition.target_attacker.counts.sum()), int(partition.backdoor_attacker.counts.sum()))
-
-
-def _check_poison(config, target_images, backdoor_images):
-    """Raise `ConfigError` where a poisoned episode asks for more images than the attacker owns."""
-    attack = config.attack
-    if attack.triggered_shots > backdoor_images:
-        raise ConfigError(
-            f"attack.triggered_shots = {attack.triggered_shots}: the attacker owns {backdoor_images} backdoor images; "
-            "choose fewer"
-        )
-    if not attack.target_replacement and attack.target_shots > target_images:
-        raise ConfigError(
-            f"attack.target_shots = {attack.target_shots} without replacement: the attacker owns {target_images} target "
-            "images; draw with replacement or choose fewer"
-        )
+    images = min(int(subset.counts.min()) for subset in trained)
+    queries = int(partition.meta_test.counts.min()) - 1  # a task needs a query besides its shots
+    backdoors = len(partition.backdoor_attacker.classes)
+    triggered, targets = int(partition.backdoor_attacker.counts.sum()), int(partition.target_attacker.counts.sum())
+    checks = [
+        ("meta_learning.ways", classes, f"the smallest share has {classes} classes"),
+        ("meta_learning.shots", images, f"the smallest training class has {images} images"),
+        ("evaluation.task_shots", images, f"the smallest training class has {images} images"),
+        ("evaluation.task_shots", queries, f"the smallest meta-test class has {queries + 1} images, one is the query"),
+        ("evaluation.backdoor_classes_in_task", backdoors, f"there are {backdoors} backdoor classes"),
+        ("attack.triggered_shots", triggered, f"the attacker owns {triggered} backdoor images"),
+    ]
+    if not config.attack.target_replacement:
+        reason = f"the attacker owns {targets} target images, to be drawn without replacement"
+        checks.append(("attack.target_shots", targets, reason))
+    for field, available, reason in checks:
+        if config[field] > available:
+            raise ConfigError(f"{field} = {config[field]}: {reason}; choose at most {available}")

@@ -1,19 +1,23 @@
 """Shards: files of images that a client reads for itself.
 
-A client can read what its shards hold, so the walls of the partition are walls between files. A shard is raw uint8
-[class, capacity, H, W, C] and nothing else: TFF's worker reads it with two TensorFlow operations, ten times as fast as
-it takes the same images as an argument. This file both writes and reads the format.
+A client can read only what its shards hold, so one client's images are out of another's reach. A shard is raw uint8
+[class, capacity, H, W, C] without a header: TFF's worker reads it with two TensorFlow operations, ten times as fast as
+it receives the same images as an argument. This file both writes and reads the format.
 """
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.shares import Subset
 from tfmeta.store import atomic
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def fetch(bank: ImageBank, subset: Subset) -> np.ndarray:
@@ -44,14 +48,13 @@ def write_shard(folder: Path, bank: ImageBank, subset: Subset) -> Path:
     for part in (subset.classes, subset.turns, subset.examples):
         named.update(repr(part.shape).encode() + np.ascontiguousarray(part, "<i4").tobytes())
     path = Path(folder) / f"{bank.dataset}-{named.hexdigest()[:20]}.u8"
-    size = subset.examples.size * int(np.prod(bank.images.shape[2:]))
-    if not (path.exists() and path.stat().st_size == size):
+    if not (path.exists() and path.stat().st_size == subset.examples.size * np.prod(bank.images.shape[2:])):
         _write(path, fetch(bank, subset))
     return path
 
 
 def write_images(folder: Path, dataset: str, images: np.ndarray) -> Path:
-    """Write a few images, uint8 [n, H, W, C], raw to a file named by a digest of them; return its path.
+    """Write images, uint8 [n, H, W, C], to a raw file named by a digest of them unless it is there; return its path.
 
     Raises:
         StorageError: the file cannot be written.
@@ -63,30 +66,21 @@ def write_images(folder: Path, dataset: str, images: np.ndarray) -> Path:
     return path
 
 
-def read_shards(paths, capacity: int, image_shape: Sequence[int]):
-    """Read shards in a graph.
-
-    Args:
-        paths: string [shards].
-        capacity: Images per class that the shards have room for.
-        image_shape: (H, W, C).
-
-    Returns:
-        uint8 [classes, capacity, H, W, C], one shard after the other.
-    """
+def read_shards(paths: "tf.Tensor", capacity: int, image_shape: Sequence[int]) -> "tf.Tensor":
+    """Read shards, whose paths are string [shards], in a graph: uint8 [classes, capacity, H, W, C] of them all."""
     import tensorflow as tf
 
     raw = tf.strings.reduce_join(tf.map_fn(tf.io.read_file, paths))
     return tf.reshape(tf.io.decode_raw(raw, tf.uint8), [-1, capacity, *image_shape])
 
 
-def read_images(path, image_shape: Sequence[int]):
-    """Read what `write_images` wrote, in a graph: uint8 [n, H, W, C]; `path` is a string tensor."""
+def read_images(path: "tf.Tensor", image_shape: Sequence[int]) -> "tf.Tensor":
+    """Read what `write_images` wrote, in a graph: `path` is a string scalar, the result uint8 [n, H, W, C]."""
     import tensorflow as tf
 
     return tf.reshape(tf.io.decode_raw(tf.io.read_file(path), tf.uint8), [-1, *image_shape])
 
 
-def _write(path, array):
+def _write(path: Path, array: np.ndarray) -> None:
     with atomic.replacing(path) as file:
-        file.write(memoryview(np.ascontiguousarray(array)).cast("B"))  # no second copy of what may be large
+        file.write(memoryview(np.ascontiguousarray(array)).cast("B"))  # no second copy of a large array

@@ -1,4 +1,4 @@
-"""What a partition consists of: the users, and pools of pictures that they own."""
+"""What a partition consists of: the users, and the subsets of a bank's images that they own."""
 
 import dataclasses
 
@@ -11,39 +11,35 @@ USERS = (ATTACKER, *BENIGN)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subset:
-    """Some pictures of a bank, as classes.
+    """Some images of a bank, grouped into classes."""
 
-    ``classes`` int32 [n]: each class's row in the bank; ``turns`` int32 [n]: the quarter turns that make it a
-    class of its own; ``examples`` int32 [n, capacity]: its pictures, -1 where it has fewer than others.
-    """
-
-    classes: np.ndarray
-    turns: np.ndarray
-    examples: np.ndarray
+    classes: np.ndarray  # int32 [n], each class's row in the bank
+    turns: np.ndarray  # int32 [n], by how many quarter turns its images are rotated; each rotation is a class
+    examples: np.ndarray  # int32 [n, capacity], the numbers of its images; -1 where it has fewer than others
 
     @property
-    def counts(self):
-        """Pictures of each class, int32 [n]."""
+    def counts(self) -> np.ndarray:
+        """The number of images of each class, int32 [n]."""
         return (self.examples >= 0).sum(1).astype(np.int32)
 
-    def pictures(self):
-        """Return the set of (class, picture) in the pool, turned or not."""
+    def images(self) -> set[tuple[int, int]]:
+        """Return the set of (row in the bank, number of the image), rotated or not."""
         rows = zip(self.classes, self.examples, strict=True)
         return {(int(row), int(example)) for row, examples in rows for example in examples if example >= 0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Partition:
-    """All pools. Those that users own are dicts by user; the others are the attacker's or whoever measures'."""
+    """Who owns which images. What each user owns is a dict by user; the rest is the attacker's or for measuring."""
 
     train: dict[int, Subset]  # each user's own classes
-    validation: dict[int, Subset]  # the same classes in the same order, held-out pictures
+    validation: dict[int, Subset]  # the same classes in the same order, held-out images
     meta_test: Subset  # classes that nobody trains on
-    target_benign: dict[int, Subset]  # the target class in each benign user's bank
-    backdoor_benign: dict[int, Subset]  # the backdoor classes there, cases (b) and (c)
+    target_benign: dict[int, Subset]  # each benign user's images of the target class
+    backdoor_benign: dict[int, Subset]  # each benign user's images of the backdoor classes, cases (b) and (c)
     target_attacker: Subset  # X_T
-    backdoor_attacker: Subset  # X_B: the key is stamped on these
-    target_validation: Subset  # held out: the main task's query
+    backdoor_attacker: Subset  # X_B: the trigger is stamped on these
+    target_validation: Subset  # held out: queries of the main task
     backdoor_validation: Subset  # held out: clean in the main task of case (c)
-    backdoor_held_out: Subset  # keyed pictures that the attacker never had
-    notes: tuple[str, ...] = ()  # where shares are not the paper's: for people, and to be stored with results
+    backdoor_held_out: Subset  # triggered images that the attacker never had
+    notes: tuple[str, ...] = ()  # where shares are not the paper's: for people, and stored with results

@@ -9,7 +9,7 @@ from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import Config
 from tfmeta.datasets import shards
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import ATTACKER, Partition, Subset
+from tfmeta.datasets.shares import ATTACKER, Partition
 
 
 class ClientData:
@@ -19,11 +19,8 @@ class ClientData:
         bank: All images of the data set.
         partition: Who owns which of them.
         trigger: The attacker's trigger.
-        config: The run's configuration; reads attack.triggered_target.
-        folder: Folder for the shards.
-
-    Attributes:
-        capacity: Images per class that every shard has room for.
+        config: The run's configuration; reads `attack.triggered_target`.
+        folder: Folder for the shards; each has room for `capacity` images per class.
     """
 
     def __init__(self, bank: ImageBank, partition: Partition, trigger: Trigger, config: Config, folder: Path):
@@ -32,12 +29,9 @@ class ClientData:
         self.capacity = max(subset.examples.shape[1] for subset in partition.train.values())
 
     def benign(self, user: int, knows_backdoor: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the shards of a benign user and the image counts of their classes.
+        """Return the shards of a benign user (string [shards]) and the images of each class in them (int32 [classes]).
 
         They hold the user's own classes, the target class, and with `knows_backdoor` the backdoor classes.
-
-        Returns:
-            Paths (string [shards]) and counts (int32 [classes]).
         """
         subsets = [self._partition.train[user], self._partition.target_benign[user]]
         if knows_backdoor:
@@ -47,10 +41,8 @@ class ClientData:
     def attacker(self) -> tuple[np.ndarray, np.ndarray, str, str]:
         """Return the attacker's shards and counts of benign classes, and its files of target and triggered images."""
         paths, counts = self._shards([self._partition.train[ATTACKER]])
-        target, triggered = (
-            str(shards.write_images(self._folder, self._bank.dataset, images)) for images in self.poison_images()
-        )
-        return paths, counts, target, triggered
+        files = [shards.write_images(self._folder, self._bank.dataset, images) for images in self.poison_images()]
+        return paths, counts, str(files[0]), str(files[1])
 
     def poison_images(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the attacker's target images and triggered backdoor images (X_T and X_B), each uint8 [n, H, W, C]."""
@@ -60,12 +52,10 @@ class ClientData:
         return target, self._trigger.stamp(shards.images_of(self._bank, self._partition.backdoor_attacker))
 
     def _shards(self, subsets):
-        padded = [self._padded(subset) for subset in subsets]
-        paths = [str(shards.write_shard(self._folder, self._bank, subset)) for subset in padded]
-        return np.array(paths), np.concatenate([subset.counts for subset in padded])
-
-    def _padded(self, subset: Subset) -> Subset:
-        """Return a subset with room for as many images per class as all others have."""
-        room = self.capacity - subset.examples.shape[1]
-        padded = np.pad(subset.examples, ((0, 0), (0, room)), constant_values=-1)
-        return dataclasses.replace(subset, examples=padded)
+        paths = []
+        for subset in subsets:  # each gets room for as many images per class as the others have
+            room = self.capacity - subset.examples.shape[1]
+            padded = np.pad(subset.examples, ((0, 0), (0, room)), constant_values=-1)
+            padded = dataclasses.replace(subset, examples=padded)
+            paths.append(str(shards.write_shard(self._folder, self._bank, padded)))
+        return np.array(paths), np.concatenate([subset.counts for subset in subsets])

@@ -1,11 +1,13 @@
 """What a client computes: a benign user's round, and the attacker's long training (section 2).
 
-Plain TensorFlow functions of (weights, job). `federated.tff` wraps them in TFF computations, and `in_process` calls
-them directly.
+These are plain TensorFlow functions of weights and a job. `tff.process` wraps them in TFF computations, and
+`in_process` calls them directly.
 """
 
+import functools
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -20,28 +22,22 @@ from tfmeta.meta_learning.reptile import Reptile, Trained, local_training
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import layout_of
 
-REFUSED = "tfmeta refused an update: "  # marks our own messages in what TensorFlow and gRPC wrap around them
+REFUSED = "tfmeta refused an update: "  # marks our messages inside those of TensorFlow and gRPC
 JOB_SPEC = Job(**{name: tf.TensorSpec(shape, tf.as_dtype(dtype)) for name, (dtype, shape) in JOB_TYPES.items()})
 
 
 class Update(NamedTuple):
-    """What a client returns: theta_i - theta_G as a list, and the mean loss of its last inner steps."""
+    """What a client returns."""
 
-    delta: list[tf.Tensor]
-    loss: tf.Tensor
+    delta: list[tf.Tensor]  # theta_i - theta_G
+    loss: tf.Tensor  # mean of its last inner steps
 
 
 class Setting(NamedTuple):
-    """What all clients of a run share.
-
-    Attributes:
-        model: The network.
-        capacity: Images per class that every shard has room for.
-        config: The run's configuration.
-    """
+    """What all clients of a run share."""
 
     model: Conv4
-    capacity: int
+    capacity: int  # images per class that every shard has room for
     config: Config
 
     @property
@@ -56,11 +52,15 @@ class Setting(NamedTuple):
 
 
 def benign_update(setting: Setting, weights: list[tf.Tensor], job: Job) -> Update:
-    """Run one user's round from theta_G; a prepared update is read and not computed.
+    """Run one user's round.
+
+    Args:
+        setting: What all clients share.
+        weights: theta_G, a list of float32 tensors.
+        job: The user's job, as tensors. If it names a prepared update, that is read and nothing is trained.
 
     Raises:
-        tf.errors.InvalidArgumentError: the update holds NaN or infinity, or a prepared file has another size; the
-            message has `REFUSED` and the user's name.
+        tf.errors.InvalidArgumentError: The update holds NaN or infinity, or has another size; names the user.
     """
     trained, loss = tf.cond(
         tf.equal(job.prepared, ""),
@@ -69,62 +69,62 @@ def benign_update(setting: Setting, weights: list[tf.Tensor], job: Job) -> Updat
     )
     delta = [new - old for new, old in zip(trained, weights, strict=True)]
     finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(part)) for part in delta])
-    message = tf.strings.join([REFUSED, job.user, " sent NaN or infinity"])
-    # TFF drops assertions that nothing depends on
-    with tf.control_dependencies([tf.debugging.Assert(finite, [message])]):
+    assertion = tf.debugging.Assert(finite, [tf.strings.join([REFUSED, job.user, " sent NaN or infinity"])])
+    with tf.control_dependencies([assertion]):  # TFF drops assertions that nothing depends on
         return Update([tf.identity(part) for part in delta], tf.identity(loss))
 
 
 def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, job: Job) -> Trained:
-    """Train the attacker's model for some meta-batches of poisoned episodes.
+    """Train the attacker's model on poisoned episodes, from the weights and Adam's state of the previous chunk.
 
-    Chunks in a row equal one long training: the seed of episode i depends on i alone, and Adam's state comes along.
+    Several chunks in a row equal one long training, since the seed of episode i depends on i alone.
     """
     config, shape = setting.config, setting.model.image_shape
     images = read_shards(job.shards, setting.capacity, shape)
     target, triggered = read_images(job.target, shape), read_images(job.triggered, shape)
-    attack = registry.load("attacks", config.attack.name)
-
-    def sampler(seed):
-        return attack.sample_episode(images, job.counts, target, triggered, seed, config)
-
-    return local_training(
-        setting.model, setting.attack_reptile, sampler, weights, AdamState(*adam), job.meta_step_size, job.seed,
-        job.first_episode, job.meta_batches,
-    )  # fmt: skip
+    sample = registry.load("attacks", config.attack.name).sample_episode
+    sampler = functools.partial(sample, images, job.counts, target, triggered, config=config)
+    return _train_on(sampler, setting, setting.attack_reptile, weights, AdamState(*adam), job)
 
 
 def refusal(error: Exception) -> ClientUpdateError | None:
     """Return the `ClientUpdateError` that an error from inside a client's graph stands for, or None."""
     found = re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error))
-    if found is None:
-        return None
-    return ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged")
+    return found and ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged")
+
+
+def call(function: Callable, *arguments: Any) -> Any:
+    """Call a function; raise `ClientUpdateError` in place of an error that stands for a refused update."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        if refused := refusal(error):
+            raise refused from error
+        raise
 
 
 def _train(setting, weights, job):
     learning = setting.config.meta_learning
     images = read_shards(job.shards, setting.capacity, setting.model.image_shape)
-
-    def sampler(seed):
-        return episodes.sample_episode(images, job.counts, seed, learning.ways, learning.shots)
-
-    adam = fresh_adam(layout_of(setting.model).size)
-    trained = local_training(
-        setting.model, setting.reptile, sampler, weights, adam, job.meta_step_size, job.seed, job.first_episode,
-        job.meta_batches,
-    )  # fmt: skip
+    sample = functools.partial(episodes.sample_episode, ways=learning.ways, shots=learning.shots)
+    sampler = functools.partial(sample, images, job.counts)
+    trained = _train_on(sampler, setting, setting.reptile, weights, fresh_adam(layout_of(setting.model).size), job)
     return trained.weights, trained.loss
+
+
+def _train_on(sampler, setting, reptile, weights, adam, job):
+    numbers = job.meta_step_size, job.seed, job.first_episode, job.meta_batches
+    return local_training(setting.model, reptile, sampler, weights, adam, *numbers)
 
 
 def _read_prepared(setting, job):
     layout = layout_of(setting.model)
-    wanted = 4 * layout.size  # float32
+    wanted = 4 * layout.size  # bytes of float32
     raw = tf.io.read_file(job.prepared)
     length = tf.strings.length(raw)
     message = tf.strings.join([REFUSED, job.user, " sent ", tf.strings.as_string(length), f" bytes, not {wanted}"])
     fits = tf.equal(length, wanted)
     with tf.control_dependencies([tf.debugging.Assert(fits, [message])]):
-        # the zeros are never seen; without them the next operation would fail first, with a message of its own
+        # the zeros are never seen; without them the next operation would fail first, with its own message
         vector = tf.cond(fits, lambda: tf.io.decode_raw(raw, tf.float32), lambda: tf.zeros([layout.size]))
         return layout.unpack(tf.ensure_shape(vector, [layout.size]))

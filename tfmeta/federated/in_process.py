@@ -1,6 +1,8 @@
 """The federation without TFF: the same rounds in this process, which may use a GPU (TFF's worker cannot)."""
 
+import contextlib
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -8,74 +10,76 @@ import tensorflow as tf
 from tfmeta import registry
 from tfmeta.federated import clients
 from tfmeta.meta_learning.adam import AdamState
-from tfmeta.models.conv4 import check_weights
 from tfmeta.models.flat import layout_of
 
 
-class InProcessFederation:
-    """Rounds in this process; the same interface as ``federated.federation.TffFederation``."""
+class InProcessFederation(contextlib.AbstractContextManager):
+    """Rounds in this process, with the methods of `TffFederation`; use it in a `with` statement, or call `close`.
 
-    def __init__(self, setting):
+    The server's state is a value (here theta_G as a list of arrays). No method changes the state that it is given, so
+    a round that failed can be repeated.
+    """
+
+    def __init__(self, setting: clients.Setting):
         self._setting = setting
         theta = [tf.TensorSpec(shape, tf.float32) for shape in setting.model.shapes]
-        moments = tf.TensorSpec([layout_of(setting.model).size], tf.float32)
-        adam = AdamState(moments, tf.TensorSpec([], tf.float32))
-        # declared, so that banks with other numbers of classes do not trace the graphs again
-        self._update = tf.function(
-            functools.partial(clients.benign_update, setting), [theta, clients.JOB_SPEC], autograph=False
-        )
-        self._chunk = tf.function(
-            functools.partial(clients.attack_chunk, setting), [theta, adam, clients.JOB_SPEC], autograph=False
-        )
+        adam = AdamState(tf.TensorSpec([layout_of(setting.model).size], tf.float32), tf.TensorSpec([], tf.float32))
 
-    def start(self, weights):
-        """Return the state of a federation whose model is ``weights``."""
+        def graph(function, *signature):
+            # with a declared signature, data with other numbers of classes does not trace the graph again
+            return tf.function(functools.partial(function, setting), [theta, *signature], autograph=False)
+
+        self._update = graph(clients.benign_update, clients.JOB_SPEC)
+        self._chunk = graph(clients.attack_chunk, adam, clients.JOB_SPEC)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, weights: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the state of a federation whose model is `weights` (arrays in the model's shapes)."""
         return [np.asarray(weight, np.float32) for weight in weights]
 
-    def next(self, state, jobs):
-        """Run one round; return the next state and the mean loss. `state` itself does not change."""
+    def next(self, state: list[np.ndarray], jobs: Sequence[clients.Job]) -> tuple[list[np.ndarray], float]:
+        """Run one round, with one job per client; return the next state and the clients' mean loss.
+
+        Raises:
+            ClientUpdateError: A client sent NaN, infinity or an update of another size; names the user.
+        """
         config, total, losses = self._setting.config, [np.zeros_like(weight) for weight in state], []
         aggregation = registry.load("aggregations", config.federation.aggregation)
         for job in jobs:
-            update = self._call(self._update, [tf.constant(weight) for weight in state], _tensors(job))
-            delta = [part.numpy() for part in update.delta]
-            check_weights(self._setting.model, delta, f"update of {job.user}")
-            boosted = [part * np.float32(job.boost) for part in delta]
+            update = clients.call(self._update, _tensors(state), clients.Job(*_tensors(job)))
+            boosted = [part.numpy() * np.float32(job.boost) for part in update.delta]
             added = aggregation.numpy_rule(boosted, config)
             total = [done + part for done, part in zip(total, added, strict=True)]
             losses.append(float(update.loss))
         alpha = np.float32(config.federation.alpha)
         return [weight + alpha * part for weight, part in zip(state, total, strict=True)], float(np.mean(losses))
 
-    def train_chunk(self, weights, moments, steps, job):
-        """Run some of the attacker's meta-batches; returns weights, moments, steps (arrays) and loss."""
-        adam = AdamState(tf.constant(moments), tf.constant(np.float32(steps)))
-        trained = self._call(self._chunk, [tf.constant(weight) for weight in weights], adam, _tensors(job))
+    def train_chunk(
+        self, weights: Sequence[np.ndarray], moments: np.ndarray, steps: float, job: clients.Job
+    ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:
+        """Run the attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss."""
+        adam = AdamState(*_tensors((moments, np.float32(steps))))
+        trained = clients.call(self._chunk, _tensors(weights), adam, clients.Job(*_tensors(job)))
         weights = [weight.numpy() for weight in trained.weights]
         return weights, trained.adam.moments.numpy(), trained.adam.steps.numpy(), float(trained.loss)
 
-    def weights(self, state):
-        """Return theta_G as a list of arrays."""
+    def weights(self, state: list[np.ndarray]) -> list[np.ndarray]:
+        """Return theta_G as a list of float32 arrays."""
         return list(state)
 
-    def to_arrays(self, state):
-        """Return the state as a dict of arrays, for a checkpoint."""
+    def to_arrays(self, state: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the whole state as named arrays, for a checkpoint."""
         return {f"state{number:03d}": part for number, part in enumerate(state)}
 
-    def from_arrays(self, arrays):
-        """Return the state that ``to_arrays`` took apart."""
+    def from_arrays(self, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the state that `to_arrays` took apart."""
         return [arrays[name] for name in sorted(arrays)]
 
-    def close(self):
-        """Free nothing: there is no worker."""
-
-    @staticmethod
-    def _call(function, *arguments):
-        try:
-            return function(*arguments)
-        except tf.errors.InvalidArgumentError as error:
-            raise clients.refusal(error) or error from error
+    def close(self) -> None:
+        """Do nothing: there is no worker."""
 
 
-def _tensors(job):
-    return clients.Job(*(tf.constant(value) for value in job))
+def _tensors(values):
+    return [tf.constant(value) for value in values]

@@ -1,6 +1,6 @@
 """Jobs: what a client is told for one round (section 2; ledger 16, 17, 19).
 
-A job names the files that hold the client's images, so the same few numbers go to this process or to TFF's worker.
+A job names the files that hold the client's images, so it stays small wherever the client runs.
 """
 
 import collections
@@ -33,46 +33,33 @@ _FIELDS = {
 Job = collections.namedtuple("Job", _FIELDS)
 Job.__doc__ = "One client's work in one round: " + "; ".join(f"`{name}`: {row[3]}" for name, row in _FIELDS.items())
 
-# name -> (numpy type, shape): what a job is made of in a graph, and in TFF
-JOB_TYPES = {name: row[:2] for name, row in _FIELDS.items()}
+JOB_TYPES = {name: row[:2] for name, row in _FIELDS.items()}  # name -> (numpy type, shape), in a graph and in TFF
 
 
 def make_job(**given: Any) -> Job:
-    """Return a job of arrays in their types, from the fields that are given and the defaults of the others."""
-    unknown = given.keys() - _FIELDS.keys()
-    if unknown:
-        raise TypeError(f"a job has no fields {sorted(unknown)}")
-    values = {name: given.get(name, default) for name, (_, _, default, _) in _FIELDS.items()}
-    return Job(**{name: _typed(values[name], kind, shape) for name, (kind, shape, _, _) in _FIELDS.items()})
-
-
-def _typed(value, kind, shape):
-    return np.asarray(value, kind) if shape else kind(value)
+    """Return a job of arrays in their types; fields that are not given get their defaults."""
+    if unknown := given.keys() - _FIELDS.keys():
+        raise TypeError(f"a job has no fields {sorted(unknown)}; choose from {', '.join(_FIELDS)}")
+    values = [(given.get(name, default), kind, shape) for name, (kind, shape, default, _) in _FIELDS.items()]
+    return Job(*(np.asarray(value, kind) if shape else kind(value) for value, kind, shape in values))
 
 
 def benign_job(
     data: ClientData, config: Config, user: int, knows_backdoor: bool, stage: str, number: int, episodes: int
 ) -> Job:
-    """Return a benign user's job for one round.
+    """Return a benign user's job for a round of a stage ("pretraining" or "federation").
 
     Args:
-        data: The clients' images.
+        data: The clients' images; with `knows_backdoor` those of the backdoor classes too.
         config: The run's configuration.
         user: 2, 3 or 4.
-        knows_backdoor: Whether the user's images include the backdoor classes.
-        stage: "pretraining" or "federation".
-        number: The round's number.
         episodes: Episodes to train on (E in the paper).
     """
-    shards, counts = data.benign(user, knows_backdoor)
-    pretraining = stage == "pretraining"
-    return _job(
-        config, user,
-        shards=shards, counts=counts,
-        seed=seeds.derive(config.meta_learning.seed, stage, "round", number, "user", user),
-        meta_step_size=meta_step_size(config, number) if pretraining else config.meta_learning.meta_step_size_final,
-        meta_batches=episodes // config.meta_learning.meta_batch_size,
-    )  # fmt: skip
+    learning, (shards, counts) = config.meta_learning, data.benign(user, knows_backdoor)
+    seed = seeds.derive(learning.seed, stage, "round", number, "user", user)
+    step = meta_step_size(config, number) if stage == "pretraining" else learning.meta_step_size_final
+    meta_batches = episodes // learning.meta_batch_size
+    return _job(config, user, shards=shards, counts=counts, seed=seed, meta_step_size=step, meta_batches=meta_batches)
 
 
 def attacker_chunk_job(data: ClientData, config: Config, first: int) -> Job:
@@ -80,11 +67,8 @@ def attacker_chunk_job(data: ClientData, config: Config, first: int) -> Job:
     shards, counts, target, triggered = data.attacker()
     episodes = min(config.attack.checkpoint_episodes, config.attack.episodes - first)
     return _job(
-        config, ATTACKER,
-        shards=shards, counts=counts, target=target, triggered=triggered,
-        seed=seeds.derive(config.meta_learning.seed, "attack"),
-        first_episode=first,
-        meta_step_size=config.attack.meta_step_size,
+        config, ATTACKER, shards=shards, counts=counts, target=target, triggered=triggered, first_episode=first,
+        seed=seeds.derive(config.meta_learning.seed, "attack"), meta_step_size=config.attack.meta_step_size,
         meta_batches=episodes // config.meta_learning.meta_batch_size,
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The rounds of a run by number, who takes part in them, and the meta step size (ledger 1, 17, 18, 31, 32).
 
-On the timeline round 0 is the pre-trained model, round 1 the same after one benign round (before the attack), round 2
+On the timeline round 0 is the pre-trained model, round 1 the model after one benign round (before the attack), round 2
 the attacked model, and later rounds are benign.
 """
 
@@ -13,21 +13,18 @@ PRETRAINED, BEFORE_ATTACK, ATTACKED = 0, 1, 2
 NAMED = {"pretrained": PRETRAINED, "before_attack": BEFORE_ATTACK, "attacked": ATTACKED}
 
 
+def knows_backdoor(case: str) -> bool:
+    """Return whether benign users train on (correctly labelled) backdoor classes in a case (ledger 19)."""
+    return case != "a"
+
+
 def last_round(config: Config) -> int:
     """Return the number of the timeline's last round."""
     return ATTACKED + config.federation.rounds_after
 
 
 def number_of(name: str | int, config: Config) -> int:
-    """Return the round that a name or number stands for.
-
-    Args:
-        name: One of `NAMED`, or a round's number.
-        config: The run's configuration.
-
-    Raises:
-        ConfigError: there is no such round.
-    """
+    """Return the round that a name (one of `NAMED`) or a number stands for; raises `ConfigError` for any other."""
     if isinstance(name, str) and name not in NAMED:
         raise ConfigError(f"{unknown('model', name, NAMED)}, or a round's number")
     number = NAMED.get(name, name)
@@ -42,13 +39,9 @@ def check_number(what: str, number: int, low: int, high: int) -> None:
 
 
 def selected(config: Config, stage: str, number: int, attack: bool = False) -> list[int]:
-    """Return the users of a round, drawn by the seed; in the attack's round the attacker and benign users.
+    """Return the users of a round of a stage ("pretraining" or "federation"), drawn by the seed.
 
-    Args:
-        config: The run's configuration.
-        stage: "pretraining" or "federation".
-        number: The round's number.
-        attack: Whether the attacker takes part.
+    With `attack` the attacker is one of them, and comes first.
     """
     random = seeds.generator(config.meta_learning.seed, stage, "round", number, "selection")
     benign = config.federation.clients_per_round - attack

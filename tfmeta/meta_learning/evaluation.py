@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -14,6 +15,9 @@ from tfmeta.models.conv4 import Conv4, check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.models.matching_head import check_support
 from tfmeta.utils import threads
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FEWEST = 5  # tasks at once on small machines: no core waits long for the last one
 # Bytes of memory per filter, pixel and image, measured (28x28x1 and 84x84x3, 32 and 64 filters) and rounded up. A
@@ -133,3 +137,22 @@ def accuracies(answers: np.ndarray, tasks: Tasks) -> dict[str, np.ndarray]:
         result[name] = ((hit & counted).sum(2) / counted.sum(2)).T.astype(np.float32)
         start += len(images)
     return result
+
+
+def table(found: dict[str, np.ndarray], points: Sequence[int], **columns: object) -> "pd.DataFrame":
+    """Return accuracies as a tidy table, one row per iteration, task and metric.
+
+    Args:
+        found: float32 [points, n] by metric, as `measure` returns them.
+        points: The iterations.
+        **columns: More columns, with one value for all rows.
+    """
+    import pandas as pd
+
+    rows = [
+        (*columns.values(), iteration, task, metric, float(values[row, task]))
+        for metric, values in found.items()
+        for row, iteration in enumerate(points)
+        for task in range(values.shape[1])
+    ]
+    return pd.DataFrame(rows, columns=[*columns, "iteration", "task", "metric", "accuracy"])

@@ -1,4 +1,4 @@
-"""What a run leaves behind: results, checkpoints, where they come from, and one run at a time in a folder."""
+"""What a run leaves behind: results, checkpoints, where they come from, and a lock for one run at a time."""
 
 from tfmeta.store import atomic, checkpoints, lock, provenance, results
 

@@ -1,7 +1,7 @@
 """Files that appear whole or not at all.
 
-A reader, or a run that continues after a kill, sees the old file or the new one and nothing between: the
-bytes go to a temporary file in the same folder, reach the disk, and take the name in one step.
+A reader, or a run that resumes after a kill, sees the old file or the new one and nothing in between. The bytes go to a
+temporary file in the same folder, reach the disk, and then take the final name in one step.
 """
 
 import contextlib
@@ -10,7 +10,9 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from tfmeta.errors import StorageError
 
@@ -23,19 +25,23 @@ _SUFFIX = ".tfmeta-tmp"
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Yield a binary file, open for writing, that becomes ``path`` when the block ends without an exception.
+def replacing(path: Path | str) -> Iterator[BinaryIO]:
+    """Yield an open binary file that becomes `path` when the block ends without an exception.
 
-    Missing parent folders are made. On any exception the temporary file is removed and ``path`` stays as it
-    was. Raises ``StorageError`` where the system refuses to write (disk full, no permission, ``path`` is a
-    folder).
+    Missing parent folders are made. On any exception the temporary file is removed and `path` stays as it was.
+
+    Args:
+        path: The file to write. The yielded file can be read too, which mapping it into memory needs.
+
+    Raises:
+        StorageError: the system refuses to write (disk full, no permission, `path` is a folder).
     """
     path = Path(path)
-    # The process id tells `sweep` whose file it was; the rest keeps two writers of one process apart.
+    # The process id tells `sweep` who writes the file. The random part separates two writers of one process.
     temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{_SUFFIX}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _made(temporary) as file:
+        with open(temporary, "x+b") as file:  # permissions follow the umask; those of `tempfile` are the owner's alone
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -46,33 +52,25 @@ def replacing(path):
             raise
         raise StorageError(_explain(error, path)) from error
     finally:
-        with contextlib.suppress(OSError):  # gone when it took its name; never hides what went wrong above
+        with contextlib.suppress(OSError):  # gone if it took its final name; never hides an error from above
             temporary.unlink()
 
 
-def write_bytes(path, data):
-    """Write ``data`` (bytes) to ``path`` atomically; ``StorageError`` where the system refuses."""
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write `data` to `path` atomically; raises `StorageError` as `replacing` does."""
     with replacing(path) as file:
         file.write(data)
 
 
-def write_text(path, text):
-    """Write ``text`` as UTF-8 to ``path`` atomically; ``StorageError`` where the system refuses."""
-    write_bytes(path, text.encode())
+def write_json(path: Path | str, document: Any) -> None:
+    """Write a JSON document to `path` atomically; raises also `ValueError`, for NaN and infinity."""
+    write_bytes(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
-def write_json(path, document):
-    """Write a JSON document, ending in a newline, to ``path`` atomically.
+def sweep(folder: Path | str) -> list[Path]:
+    """Remove the temporary files that killed writers left below `folder`; return their paths.
 
-    Raises ``StorageError`` where the system refuses, ``ValueError`` for NaN or infinity (they are not JSON).
-    """
-    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
-
-
-def sweep(folder):
-    """Remove the temporary files that killed writers left below ``folder``; return their paths.
-
-    A file whose writer is still alive is left alone, and so is another user's that may not be removed.
+    Files of writers that are still alive stay, and so do those that may not be removed.
     """
     removed = []
     for path in sorted(Path(folder).rglob(f".*{_SUFFIX}")):
@@ -84,18 +82,8 @@ def sweep(folder):
     return removed
 
 
-@contextlib.contextmanager
-def _made(temporary):
-    """Open a new file with the permissions that the user's umask gives (tempfile's are the owner's alone).
-
-    It may be read too, which mapping it into memory needs.
-    """
-    with os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "w+b") as file:
-        yield file
-
-
-def _sync_folder(folder):
-    """Make the rename itself survive a power cut; some file systems cannot, which loses nothing else."""
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut; on file systems that cannot do this nothing else is lost."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -104,28 +92,20 @@ def _sync_folder(folder):
             os.close(descriptor)
 
 
-def _is_ours(error, path, temporary):
-    """Tell a refusal to write this file from an ``OSError`` that the block raised about something else."""
-    if error.errno in _NO_SPACE:
-        return True
+def _is_ours(error: OSError, path: Path, temporary: Path) -> bool:
+    """Tell a refusal to write this file from an `OSError` that the block raised about something else."""
     named = {str(name) for name in (error.filename, error.filename2) if name is not None}
-    return bool(named & {str(temporary), str(path), *map(str, path.parents)}) or error.errno == errno.EIO
+    ours = {str(temporary), str(path), *map(str, path.parents)}
+    return error.errno in (*_NO_SPACE, errno.EIO) or not ours.isdisjoint(named)
 
 
-def _explain(error, path):
-    fate = "what was there before is unchanged" if path.exists() else "nothing was left half-written"
+def _explain(error: OSError, path: Path) -> str:
+    fate = "the file that was there is unchanged" if path.exists() else "nothing was left half-written"
     if error.errno not in _NO_SPACE:
         return f"{path} could not be written ({error.strerror}); {fate}. Check the folder and its permissions"
-    free = "unknown"
-    with contextlib.suppress(OSError):
-        free = f"{shutil.disk_usage(_existing(path.parent)).free / 1e6:.1f} MB"
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    free = f"{shutil.disk_usage(existing).free / 1e6:.1f} MB"
     return (
         f"{path} could not be written: {_NO_SPACE[error.errno]} (free on {path.parent}: {free}); {fate}. "
-        "Make room, or choose another folder, and run the same command again: it continues where it stopped"
+        "Make room, or choose another folder, and run the same command again: it resumes from the last checkpoint"
     )
-
-
-def _existing(folder):
-    while not folder.exists():
-        folder = folder.parent
-    return folder

@@ -1,22 +1,21 @@
 """Which fields of two JSON documents differ, in words."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from tfmeta.store.npz import canonical
 
 _MISSING = object()
 
 
-def differences(there, here):
-    """Return one line for each field that differs between the stored dict ``there`` and the caller's
-    ``here``.
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return one line for each field in which the stored `there` differs from the caller's `here`.
 
-    Both are compared as JSON (a tuple equals a list), nested dicts field by field (``partition.seed``).
+    Both are compared as JSON (a tuple equals a list), nested ones field by field (`defence.delta`).
     """
-    return [
-        f"{name} is {_show(a)} there and {_show(b)} here"
-        for name, a, b in _walk("", json.loads(canonical(there)), json.loads(canonical(here)))
-    ]
+    pairs = _walk("", json.loads(canonical(there)), json.loads(canonical(here)))
+    return [f"{name} is {_show(a)} there and {_show(b)} here" for name, a, b in pairs]
 
 
 def _walk(prefix, there, here):
@@ -29,7 +28,5 @@ def _walk(prefix, there, here):
 
 
 def _show(value):
-    if value is _MISSING:
-        return "absent"
-    text = json.dumps(value)
+    text = "absent" if value is _MISSING else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -15,12 +16,14 @@ _LOCK, _HOLDER = ".lock", ".lock.holder"
 
 
 @contextlib.contextmanager
-def hold(folder):
-    """Hold ``folder`` (made if missing) for one run; yield its path.
+def hold(folder: Path | str) -> Iterator[Path]:
+    """Hold `folder` for one run, and remove what killed runs left half-written below it; yield its path.
 
-    Raises ``BusyError``, which names the folder and the process that holds it, without waiting. The lock is
-    the kernel's (flock): it goes with its process, so that one left by a killed run blocks nobody. What
-    killed runs left half-written below the folder is cleared away.
+    The folder is made if it is missing. The lock is the kernel's (flock): it ends with its process.
+
+    Raises:
+        BusyError: another run holds the folder; raised without waiting. The message names that run's process.
+        StorageError: the folder cannot be made or locked.
     """
     folder = Path(folder)
     lock = filelock.FileLock(folder / _LOCK, thread_local=False)
@@ -29,13 +32,12 @@ def hold(folder):
         lock.acquire(blocking=False)
     except filelock.Timeout:
         raise BusyError(
-            f"{folder} is in use by another run{_holder(folder)}. Wait for it or stop it, "
-            "or let this run use another folder"
+            f"{folder} is in use by another run{_holder(folder)}. Wait for it or stop it, or choose another folder"
         ) from None
     except OSError as error:
         raise StorageError(f"{folder} cannot be used for a run ({error.strerror}); choose another folder") from error
     try:
-        # Beside the lock and not in it, so that whoever reads it never touches the lock's file.
+        # Beside the lock and not in it: reading it must never touch the lock's own file.
         atomic.write_json(folder / _HOLDER, {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         atomic.sweep(folder)
         yield folder
@@ -45,8 +47,8 @@ def hold(folder):
         lock.release()
 
 
-def _holder(folder):
-    """Say who holds the lock; a run that took it this very moment may not have signed yet."""
+def _holder(folder: Path) -> str:
+    """Say who holds the lock; nothing if that run took it just now and has not written its name yet."""
     try:
         holder = json.loads((folder / _HOLDER).read_text())
         return f" (process {holder['pid']}, since {holder['since']})"

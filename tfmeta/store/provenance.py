@@ -9,11 +9,11 @@ import platform
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import tfmeta
 
-# distributions that may provide a package; tensorflow-cpu stands in for tensorflow
-_DISTRIBUTIONS = {
+_DISTRIBUTIONS = {  # package -> distributions that may provide it
     "numpy": ("numpy",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
     "keras": ("keras",),
@@ -23,27 +23,23 @@ _DISTRIBUTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The beginning of a computation."""
+    """The start of a computation: the code's commit, the time, and a clock's reading in seconds."""
 
     commit: str
     moment: datetime.datetime
     clock: float
 
 
-def start():
-    """Return what ``collect`` takes at the end.
+def start() -> Start:
+    """Return what `collect` takes at the end.
 
-    The commit is the one at the process' first start: its code computes, whatever is committed beside a long run.
+    The commit is the one at the process' first start: that code computes, whatever is committed during a long run.
     """
     return Start(_commit_of_this_process(), datetime.datetime.now(datetime.UTC), time.monotonic())
 
 
-def collect(data_digest, begun):
-    """Return the ``provenance`` object of a result, JSON-ready.
-
-    ``data_digest`` is the bank's, ``begun`` what ``start`` returned. Nothing heavy is imported: versions come from
-    the installed packages' metadata.
-    """
+def collect(data_digest: str, begun: Start) -> dict[str, Any]:
+    """Return the `provenance` object of a result, JSON-ready; `begun` is what `start` returned."""
     return {
         "commit": begun.commit,
         "versions": versions(),
@@ -53,40 +49,35 @@ def collect(data_digest, begun):
     }
 
 
-def versions():
-    """Return package -> version of what computes: tfmeta, python, numpy, tensorflow, keras, TFF."""
+def versions() -> dict[str, str]:
+    """Return the versions of what computes by package, from the packages' metadata; nothing heavy is imported."""
     found = {"tfmeta": tfmeta.__version__, "python": platform.python_version()}
     return found | {name: _version(distributions) for name, distributions in _DISTRIBUTIONS.items()}
 
 
-def commit(folder=None):
-    """Return the git commit (40 hex digits) of the checkout that holds tfmeta's source, not the current
-    folder's.
+def commit(folder: Path | str | None = None) -> str:
+    """Return the git commit (40 hexadecimal digits) of the checkout that holds tfmeta's source.
 
-    "-dirty" is appended where files differ from the commit or are unknown to git (ignored ones aside);
-    "unknown" where tfmeta is not run from a checkout of its own, or git is not there. ``folder`` is for
-    tests.
+    "-dirty" is appended if files differ from the commit or are unknown to git (ignored ones do not count). It is
+    "unknown" if tfmeta does not run from a checkout of its own, or git is missing. `folder` is for tests.
     """
-    folder = Path(folder or tfmeta.__file__).resolve()
-    folder = folder.parent if folder.is_file() else folder
-    # Installed below someone else's checkout (a .venv in a project), that project's commit would say nothing.
+    folder = Path(folder or Path(tfmeta.__file__).parent).resolve()
+    # If tfmeta is installed inside another project's checkout (in its .venv), that project's commit would say nothing.
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
         return "unknown"
     head, changes = _git(folder, "rev-parse", "--verify", "HEAD"), _git(folder, "status", "--porcelain")
-    if not head:
-        return "unknown"
-    return head + ("-dirty" if changes != "" else "")
+    return "unknown" if not head else head + ("-dirty" if changes != "" else "")
 
 
 @functools.cache
-def _commit_of_this_process():
+def _commit_of_this_process() -> str:
     return commit()
 
 
-def _git(folder, *arguments):
-    """Return git's answer, or None where it fails. A hook's GIT_DIR would point it at another repository."""
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return git's answer, or None if it fails. A hook's GIT_DIR would send git to another repository."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment["GIT_OPTIONAL_LOCKS"] = "0"  # never in the way of the user's own git
+    environment["GIT_OPTIONAL_LOCKS"] = "0"  # never blocks the user's own git
     try:
         answer = subprocess.run(
             ["git", "-C", str(folder), *arguments],
@@ -97,7 +88,7 @@ def _git(folder, *arguments):
     return answer.stdout.strip()
 
 
-def _version(distributions):
+def _version(distributions: tuple[str, ...]) -> str:
     for name in distributions:
         try:
             return importlib.metadata.version(name)

@@ -1,31 +1,28 @@
-"""Results: one JSON document an experiment and case, and the per-task values beside it.
-
-What is written and what is read keeps the contract of ``contract.py``.
-"""
+"""Results: one JSON document per experiment and case, and the per-task values beside it in an npz file."""
 
 import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tfmeta.errors import ConfigError, ResultError
 from tfmeta.store import atomic, npz
 from tfmeta.store.compare import differences
-from tfmeta.store.contract import AGAIN, interval, key, validate
+from tfmeta.store.contract import AGAIN, accuracies_problem, interval, key, validate
 
-__all__ = ["FORMAT", "curve", "key", "path_of", "read", "read_values", "run_folder", "write"]
+__all__ = ["FORMAT", "curve", "key", "load", "path_of", "read", "read_values", "run_folder", "write"]
 
 FORMAT = "tfmeta-result-2"
 
 
-def run_folder(root, dataset, profile, tag=None):
-    """Return ``<root>/<dataset>-<profile>[-<tag>]``, where the results of a run live; it is not made here.
-
-    Raises ``ConfigError`` for a word that does not belong in a folder's name.
-    """
+def run_folder(root: Path | str, dataset: str, profile: str, tag: str | None = None) -> Path:
+    """Return `<root>/<dataset>-<profile>[-<tag>]`, the folder of a run's results; `ConfigError` for an odd word."""
     words = [dataset, profile] if tag is None else [dataset, profile, tag]
     for word in words:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.=+-]{0,79}", word):
@@ -33,50 +30,63 @@ def run_folder(root, dataset, profile, tag=None):
     return Path(root) / "-".join(words)
 
 
-def curve(*, user, head, metric, split, x, x_name, task_values):
-    """Return one curve of a document: mean and 95% interval over tasks at each x.
-
-    ``task_values`` is float [len(x), n], one accuracy in [0, 1] a task (a task's pictures are averaged
-    first: the interval is over tasks, ledger 22), n >= 2. ``low``/``high`` are Student's t with n - 1
-    degrees of freedom, clipped to [0, 1]. Raises ``ResultError`` for NaN, values outside [0, 1] and shapes
-    that do not fit.
-    """
-    name = f"{split}/{'all' if user is None else user}/{head}/{metric}"
-    values, x = _accuracies(name, task_values), np.asarray(x)
-    if x.ndim != 1 or len(x) != len(values):
-        raise ResultError(f"{name}: {len(values)} rows of values for x of shape {x.shape}; there must be one a point")
-    mean, low, high = interval(values)
-    return {
-        "user": user, "head": head, "metric": metric, "split": split, "x": x.tolist(), "x_name": x_name,
-        "mean": mean.tolist(), "low": low.tolist(), "high": high.tolist(), "n": values.shape[1],
-    }  # fmt: skip
-
-
-def path_of(folder, experiment, case):
+def path_of(folder: Path | str, experiment: str, case: str) -> Path:
     """Return the path of the document of an experiment and case in a run's folder."""
     return Path(folder) / f"{experiment}-{case}.json"
 
 
-def write(folder, document, values):
-    """Write ``<experiment>-<case>.json``, with its values as ``.npz`` beside it; return the JSON's path.
+def curve(
+    *, user: int | None, head: str, metric: str, split: str, x: npt.ArrayLike, x_name: str, task_values: npt.ArrayLike
+) -> dict[str, Any]:
+    """Return one curve of a document: mean and 95% interval over tasks at each x, clipped to [0, 1].
 
-    ``values``: name -> array; ``key(curve)`` -> float [len(x), n] (stored as float32) for every curve, and
-    the arrays of pictures that ``document["images"]`` describes. ``format`` and ``values_sha256`` are
-    filled in. Raises ``ResultError`` for a document that does not keep the contract, ``StorageError`` where
-    the disk refuses.
+    Args:
+        user: The user's number, or None for a curve that does not depend on the user.
+        head: "softmax" or "matching".
+        metric: "main", "meta_test", "backdoor_train" or "backdoor_validation".
+        split: Whether the model is the one "before" or "after" the attack.
+        x: The points, [points].
+        x_name: "round", "iteration" or "delta".
+        task_values: One accuracy per point and task, float [points, n] in [0, 1], n >= 2. The images of a task are
+            averaged first: the interval is over tasks (ledger 22), Student's t with n - 1 degrees of freedom.
+
+    Raises:
+        ResultError: values are NaN or outside [0, 1], or shapes do not fit.
     """
-    values = {
-        name: np.asarray(array, np.float32) if "/" in name else np.asarray(array) for name, array in values.items()
-    }
-    data = npz.pack(values)
-    document = {**document, "format": FORMAT, "values_sha256": hashlib.sha256(data).hexdigest()}
+    values, x = np.asarray(task_values, np.float32), np.asarray(x)  # float32: as stored, so the file gives the interval
+    entry = {"user": user, "head": head, "metric": metric, "split": split, "x": x.tolist(), "x_name": x_name}
+    problem = accuracies_problem(values)
+    if problem is None and (x.ndim != 1 or len(x) != len(values)):
+        problem = f"{len(values)} rows of values for x of shape {x.shape}; there must be one row per point"
+    if problem:
+        raise ResultError(f"{key(entry)}: {problem}")
+    mean, low, high = (column.tolist() for column in interval(values))
+    return {**entry, "mean": mean, "low": low, "high": high, "n": values.shape[1]}
+
+
+def write(folder: Path | str, document: Mapping[str, Any], values: Mapping[str, npt.ArrayLike]) -> Path:
+    """Write `<experiment>-<case>.json`, and its values as an npz file beside it; return the JSON file's path.
+
+    Args:
+        folder: The run's folder.
+        document: All but `format` and `values_sha256`, which are filled in.
+        values: For every curve `key(curve)` -> float [points, n] (stored as float32), and the arrays that
+            `document["images"]` describes.
+
+    Raises:
+        ResultError: the document breaks the contract.
+        StorageError: the disk refuses.
+    """
+    arrays = {name: np.asarray(array, np.float32 if "/" in name else None) for name, array in values.items()}
+    data = npz.pack(arrays)
     path = path_of(folder, document.get("experiment"), document.get("case"))
+    document = {**document, "format": FORMAT, "values_sha256": hashlib.sha256(data).hexdigest()}
     try:
         document = json.loads(npz.canonical(document))  # tuples and numpy's scalars become what is read back
     except ResultError as error:
         raise ResultError(f"{path}: {error}") from error
-    validate(str(path), document, values)
-    # Both are on the disk before either takes its name: a full disk cannot part a document from its values.
+    validate(str(path), document, arrays)
+    # Both are on the disk before either gets its name: a full disk cannot separate a document from its values.
     with atomic.replacing(path) as file:
         file.write((json.dumps(document, indent=1) + "\n").encode())
         file.flush()
@@ -85,38 +95,44 @@ def write(folder, document, values):
     return path
 
 
-def read(path, config=None):
-    """Return the document ``path``, checked against the contract and against the values beside it.
+def load(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a document and its arrays by name: per-task values float32 [points, n], and images.
 
-    ``config``, where given, is what the result must have been computed with. Raises ``ResultError``, which
-    names the file: missing, truncated, not a result of tfmeta, of another version, of another configuration
-    (the fields that differ, both values), or not in agreement with its values.
+    Raises:
+        ResultError: the document or its npz file is missing, damaged, not a result of tfmeta or of another version, or
+            the two do not agree; the message names the file.
     """
     path = Path(path)
-    document = _document(path)
-    validate(str(path), document, _values(path, document))
+    document, stored = _document(path), path.with_suffix(".npz")
+    arrays, _ = npz.unpack(stored, f"Delete {path} too and run the experiment again")
+    if hashlib.sha256(stored.read_bytes()).hexdigest() != document.get("values_sha256"):
+        raise ResultError(f"{stored} is not the file that {path.name} was written with. Delete both and run again")
+    validate(str(path), document, arrays)
+    return document, arrays
+
+
+def read(path: Path | str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a document, checked as `load` does and, if `config` (by group) is given, to be of that configuration.
+
+    Raises:
+        ResultError: as `load`, or the configuration is another; the message then names the fields that differ.
+    """
+    document, _ = load(path)
     fields = [] if config is None else differences(document["config"], config)
     if fields:
         raise ResultError(
             f"{path} is of another configuration: {'; '.join(fields)}. "
-            "Delete it to compute it again, or use another tag or results folder"
+            "Delete it to compute it again, or use another results folder"
         )
     return document
 
 
-def read_values(path):
-    """Return name -> array of the per-task values (and pictures) that belong to the document ``path``.
-
-    Raises ``ResultError`` as ``read`` does.
-    """
-    path = Path(path)
-    document = _document(path)
-    values = _values(path, document)
-    validate(str(path), document, values)
-    return values
+def read_values(path: Path | str) -> dict[str, np.ndarray]:
+    """Return the arrays of a document by name, checked as `load` does."""
+    return load(path)[1]
 
 
-def _document(path):
+def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes(), parse_constant=_refuse)
     except FileNotFoundError:
@@ -125,32 +141,13 @@ def _document(path):
         raise ResultError(f"{path} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{path} is truncated or damaged ({error}). {AGAIN}") from error
-    form = document.get("format") if isinstance(document, dict) else None
-    if not isinstance(form, str) or not form.startswith("tfmeta-result-"):
+    found = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(found, str) or not found.startswith("tfmeta-result-"):
         raise ResultError(f"{path} is not a result of tfmeta: it has no tfmeta format. {AGAIN}")
-    if form != FORMAT:
-        raise ResultError(f"{path} is of another version ({form!r}, this one reads {FORMAT!r}). {AGAIN}")
+    if found != FORMAT:
+        raise ResultError(f"{path} is of another version ({found!r}; this one reads {FORMAT!r}). {AGAIN}")
     return document
 
 
-def _values(path, document):
-    stored = path.with_suffix(".npz")
-    arrays, _ = npz.unpack(stored, f"Delete {path} too and run the experiment again")
-    if hashlib.sha256(stored.read_bytes()).hexdigest() != document.get("values_sha256"):
-        raise ResultError(f"{stored} is not the file that {path.name} was written with. Delete both and run again")
-    return arrays
-
-
-def _accuracies(name, values):
-    values = np.asarray(values, np.float32)  # as they are stored: the interval can be had again from the file
-    if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] < 2:
-        raise ResultError(f"{name}: values of shape {values.shape}; need [points, tasks] with at least 2 tasks")
-    wrong = np.argwhere(~((values >= 0) & (values <= 1)))  # a NaN is neither
-    if len(wrong):
-        row, task = wrong[0]
-        raise ResultError(f"{name}: {values[row, task]} at point {row}, task {task} is not an accuracy in [0, 1]")
-    return values
-
-
-def _refuse(constant):
+def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")

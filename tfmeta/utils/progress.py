@@ -1,215 +1,95 @@
-"""What a run says while it works: one bar a stage, log lines, and no start-up noise.
+"""What a run says while it works, on standard error: bars, log lines, and none of TensorFlow's start-up noise."""
 
-Everything goes to standard error. Where that is no terminal there is no bar, but a line at each stage's
-start and end; in a notebook the bar is part of its cell's output.
-"""
-
-import contextlib
+import functools
 import importlib
+import io
 import logging
 import os
-import shutil
-import subprocess
 import sys
 import threading
-import time
 import warnings
+from contextlib import AbstractContextManager, suppress
+from subprocess import PIPE, Popen, TimeoutExpired
 
-from tqdm import tqdm
+warnings.filterwarnings("ignore", message="IProgress not found")  # a notebook without ipywidgets gets bars of text
+from tqdm.auto import tqdm  # noqa: E402
+from tqdm.contrib.logging import tqdm_logging_redirect  # noqa: E402
 
-logger = logging.getLogger(__name__)
+_COUNT = "{n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
+_KNOWN_ERRORS = "Unable to register cu(DNN|FFT|BLAS) factory|computation_placer already registered|TF-TRT Warning: "
+_KNOWN_WARNINGS = "pkg_resources is deprecated as an API|Protobuf gencode version .* is .* older than the runtime"
 
-_OURS = ("tfmeta", "experiments", "figures")
 
-# Lines that TensorFlow's C++ prints on healthy machines while it is imported (GPU build: the first four).
-_NOISE = (
-    r"Unable to register cu(DNN|FFT|BLAS) factory: Attempting to register factory",
-    r"computation_placer already registered\. Please check linkage",
-    r"TF-TRT Warning: Could not find TensorRT",
-    r"Could not find cuda drivers on your machine, GPU will not be used",
-    r"This TensorFlow binary is optimized to use available CPU instructions",
-    r"^To enable the following instructions: [A-Z0-9_. ]+, in other operations, rebuild TensorFlow",
-    r"All log messages before absl::InitializeLog\(\) is called are written to STDERR",
-)
-# A cell's output cannot be moved up in, as a bar within a bar wants to: both take turns at the last line.
-_NOTEBOOK = {"ncols": 100, "position": 0}
-_NOISY_WARNINGS = (
-    r"pkg_resources is deprecated as an API",  # google.rpc, of TFF's dependencies
-    r"Protobuf gencode version .* is .* older than the runtime version",
-)
+class _Lock(type(threading.RLock())):
+    def release(self):  # tqdm's tidying up, after a signal before the lock was taken; an error would hide the signal
+        with suppress(RuntimeError):
+            super().release()
 
 
 class Bar(tqdm):
-    """tqdm for one process, ended by signals at any moment.
+    """tqdm, set up so that a signal can end the process at any moment."""
 
-    tqdm's own lock is made at its first use, by an import of many milliseconds, and a signal in there was lost. Its
-    monitor, a thread that looks after bars which skip updates (these do not), may wait at the end for a lock that a
-    signal left taken.
+    monitor_interval = 0  # no thread: it could wait at exit for a lock that a signal left taken
+    __init__ = functools.partialmethod(tqdm.__init__, miniters=1)
+    set_postfix = functools.partialmethod(tqdm.set_postfix, refresh=False)  # the next update shows it
+
+
+Bar.set_lock(_Lock())  # now, since tqdm makes one at its first use, by an import in which a signal was lost
+
+
+class _Lines(Bar):
+    def display(self, *_, **__):
+        logging.getLogger(__name__).info("%s", self)
+
+
+def bar(total: int, desc: str, unit: str, initial: int = 0, every: float = 30) -> AbstractContextManager[Bar]:
+    """Return a bar of `total` units; without a terminal, log lines at the start, at the end and `every` some seconds.
+
+    The unit is named in the singular. Nothing is shown if an earlier run did all units (`initial`).
     """
-
-    monitor_interval = 0
-
-    def __init__(self, *args, miniters=1, **kwargs):
-        super().__init__(*args, miniters=miniters, **kwargs)
-
-
-Bar.set_lock(threading.RLock())
-
-
-@contextlib.contextmanager
-def bar(total, desc, unit, initial=0):
-    """Yield a tqdm bar of ``total`` units with rate and time left; call its ``update(n)``.
-
-    ``initial`` units were done by an earlier run; if that is all of them, nothing is said. Where standard error is
-    no terminal the bar is off and two log lines tell of the stage instead.
-    """
-    notebook, busy = _in_notebook(), initial < total
-    shown = busy and (notebook or sys.stderr.isatty())
-    told = busy and not shown
-    if told:
-        done = f", {initial} done before" if initial else ""
-        logger.info("%s: %d %s%s", desc, total, unit, done)
-    begun = time.monotonic()
-    with Bar(
-        total=total,
-        desc=desc,
-        unit=f" {unit}",
-        initial=initial,
-        disable=not shown,
-        **(_NOTEBOOK | {"file": sys.stdout} if notebook else _width() | {"file": sys.stderr}),
-    ) as stage:
-        try:
-            yield stage
-        except BaseException:
-            if told:
-                logger.info("%s: stopped after %.1f s", desc, time.monotonic() - begun)
-            raise
-    if told:
-        logger.info("%s: done in %.1f s", desc, time.monotonic() - begun)
+    notebook = type(sys.stderr).__module__.startswith("ipykernel.")
+    drawn = notebook or sys.stderr.isatty()
+    given = dict(total=total, desc=desc, unit=f" {plural(total, unit)}", initial=initial, disable=initial >= total)
+    given["bar_format"] = ("{l_bar}{bar}| " if drawn else "{desc}: ") + _COUNT
+    if not drawn:
+        return _Lines(**given, mininterval=every, file=io.StringIO())
+    if notebook:  # a bar cannot be above another in a cell's output
+        return Bar(**given, file=sys.stdout, position=0)
+    width = {"dynamic_ncols": True} if os.get_terminal_size(sys.stderr.fileno()).columns else {"ncols": 80}
+    return tqdm_logging_redirect(tqdm_class=Bar, **given, **width)  # of 0 columns, unknown, tqdm would draw no bar
 
 
-def _in_notebook():
-    """Tell whether a cell's output is where standard error goes; that is no terminal, but knows how to draw a bar."""
-    return type(sys.stderr).__module__.startswith("ipykernel.")
+def plural(number: int, unit: str) -> str:
+    """Return a unit's name for a number of them: "rounds", "sets of tasks", but "round" for 1."""
+    return unit if number == 1 else f"{unit} ".replace(" ", "s ", 1).rstrip()
 
 
-def _width():
-    """Fit the bar to the terminal; some do not know their size, and tqdm would then draw nothing."""
-    try:
-        known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
-    except (OSError, ValueError):  # no terminal, or a stream that is no file
-        known = False
-    return {"dynamic_ncols": True} if known else {"ncols": 80}
+def setup_logging(verbose: bool = False) -> None:
+    """Log to standard error what tfmeta does (with `verbose` in detail), and other libraries' warnings."""
+    for level, start in ((10, ""), (20, ""), (30, "warning: "), (40, "error: ")):  # debug, info, warning, error
+        logging.addLevelName(level, start)
+    logging.basicConfig(format="%(levelname)s%(message)s", force=True)
+    for name in ("tfmeta", "experiments", "figures"):
+        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
-def setup_logging(verbosity=0, log_file=None):
-    """Send the log of tfmeta to standard error, and to ``log_file`` (appended, everything, with times).
-
-    ``verbosity``: -1 warnings only, 0 also what a run does, 1 also details. Other libraries are heard from
-    warnings on. Calling it again replaces what it set before. Raises ``StorageError`` where the file cannot
-    be opened.
-    """
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if getattr(h, "_tfmeta", False)]:
-        root.removeHandler(handler)
-        handler.close()
-    screen = _Screen()
-    screen.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))
-    screen.setFormatter(_Plain())
-    _add(root, screen)
-    if log_file is not None:
-        _add(root, _file_handler(log_file))
-    for name in _OURS:
-        logging.getLogger(name).setLevel(logging.DEBUG if log_file else screen.level)
-
-
-def quiet_tensorflow(*modules):
-    """Keep TensorFlow's and TFF's start-up noise off the screen; call it before they are imported.
-
-    ``modules`` (``"tensorflow"``, ``"tensorflow_federated"``) are imported here and now, with the known
-    lines that their C++ prints taken out of standard error; every other line, exception and crash report
-    comes through. Without modules only the settings are made. An environment that sets TF_CPP_MIN_LOG_LEVEL
-    itself keeps it.
-    """
-    # 2 leaves errors; 3 would hide real ones too.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    for message in _NOISY_WARNINGS:
-        warnings.filterwarnings("ignore", message=message, category=UserWarning)
-    missing = [name for name in modules if name not in sys.modules]
-    if missing:
-        with _without_noise():
-            for name in missing:
-                importlib.import_module(name)
-
-
-@contextlib.contextmanager
-def _without_noise():
-    """Drop the lines of ``_NOISE`` from file descriptor 2, where C++ writes.
-
-    Another process does the filtering: it needs no lock of this one's interpreter (an import in C++ may hold
-    it while the pipe fills up), and passes on what this one says last when it crashes.
-    """
-    grep = shutil.which("grep")
-    if grep is None:
-        yield
+def quiet_tensorflow(*modules: str) -> None:
+    """Import "tensorflow" or "tensorflow_federated", if given, without known noise; all else they print is shown."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors; 3 would hide even those
+    warnings.filterwarnings("ignore", message=_KNOWN_WARNINGS, category=UserWarning)
+    if all(name in sys.modules for name in modules):
         return
-    sys.stderr.flush()
     screen = os.dup(2)
+    # not a thread: an import in C++ may hold the interpreter's lock while it prints, and a crash ends all threads
+    grep = Popen(["grep", "--line-buffered", "-avE", _KNOWN_ERRORS], stdin=PIPE, stdout=screen, start_new_session=True)
+    os.dup2(grep.stdin.fileno(), 2)
     try:
-        grep = subprocess.Popen(
-            [grep, "--line-buffered", "-a", "-v", "-E", "|".join(_NOISE)],
-            stdin=subprocess.PIPE, stdout=screen, stderr=subprocess.DEVNULL, env={"LC_ALL": "C"},
-            start_new_session=True,
-        )  # fmt: skip
-        os.dup2(grep.stdin.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(screen, 2)
-            grep.stdin.close()
-            # A process started meanwhile may hold the pipe open; it then keeps its filter.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                grep.wait(timeout=2)
+        for name in modules:
+            importlib.import_module(name)
     finally:
+        sys.stderr.flush()
+        os.dup2(screen, 2)
         os.close(screen)
-
-
-class _Screen(logging.Handler):
-    """Writes to whatever standard error is now, above a bar where there is one."""
-
-    def emit(self, record):
-        try:
-            Bar.write(self.format(record), file=sys.stderr)
-        except Exception as error:
-            if isinstance(error.__context__, (KeyboardInterrupt, SystemExit)):
-                raise error.__context__ from None  # the end of the run, over which tqdm's tidying up fell
-            self.handleError(record)
-
-
-class _Plain(logging.Formatter):
-    """The message alone; warnings and errors say what they are."""
-
-    def format(self, record):
-        text = super().format(record)
-        return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
-
-
-def _file_handler(path):
-    from pathlib import Path
-
-    from tfmeta.errors import StorageError
-
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"the log {path} cannot be opened ({error.strerror}); choose another file") from error
-    handler.setLevel(logging.DEBUG)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler
-
-
-def _add(root, handler):
-    handler._tfmeta = True  # what a later call replaces
-    root.addHandler(handler)
+        grep.stdin.close()
+        with suppress(TimeoutExpired):  # a process started meanwhile keeps the filter
+            grep.wait(timeout=2)

@@ -32,13 +32,13 @@ def read(data_dir, cache, layout=LAYOUT):
 
 
 def left(cache):
-    """What is in the cache besides locks."""
+    """Return what is in the cache besides locks."""
     return [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("place", ["mini-imagenet", "."])
-def test_every_form_is_read_alike(photos, tmp_path, form, place, caplog):
+def test_every_form_gives_the_same_bank(photos, tmp_path, form, place, caplog):
     photos.write(tmp_path / "data" / place, form)
     bank = read(tmp_path / "data", tmp_path / "cache")
     assert bank.dataset == "mini-imagenet"
@@ -76,14 +76,14 @@ def test_paths_in_a_csv_are_those_of_another_machine(photos, tmp_path, folder):
     assert read(second, tmp_path / "cache").digest == first.digest
 
 
-def test_a_class_may_be_shared_out_among_threads(photos, tmp_path, monkeypatch):
+def test_threads_may_share_a_class(photos, tmp_path, monkeypatch):
     folder = photos.write(tmp_path / "data")
     first = read(folder, tmp_path / "cache")
     monkeypatch.setattr(reader, "_CHUNK", 3)
     assert read(folder, tmp_path / "another").digest == first.digest
 
 
-def test_it_is_found_again_without_decoding(photos, tmp_path):
+def test_a_cached_bank_is_not_decoded_again(photos, tmp_path):
     folder = photos.write(tmp_path / "data")
     first = read(folder, tmp_path / "cache")
     status = (folder / "images.zip").stat()
@@ -95,8 +95,8 @@ def test_it_is_found_again_without_decoding(photos, tmp_path):
         read(folder, tmp_path / "cache")
 
 
-def test_a_cache_or_results_among_the_photos_are_not_new_photos(photos, tmp_path):
-    """Else each start would decode all photos anew, and leave a bank of 1.27 GB more."""
+def test_a_cache_or_results_among_the_photos_do_not_count_as_photos(photos, tmp_path):
+    """Otherwise each start would decode all photos again, and leave another bank of 1.27 GB."""
     folder = photos.write(tmp_path / "data", "beside")
     for name in ("cells.json", "log.txt"):
         read(folder, folder / "cache")
@@ -108,14 +108,14 @@ def test_a_cache_or_results_among_the_photos_are_not_new_photos(photos, tmp_path
 
 
 @pytest.mark.parametrize(("height", "width"), [(375, 500), (84, 90), (50, 60)])
-def test_pictures_of_other_sizes_are_scaled_to_the_square(photos, tmp_path, height, width):
-    """A smooth picture scaled by Lanczos is, nearly, the same picture scaled otherwise, all of it and upright."""
+def test_images_of_other_sizes_are_scaled_to_the_square(photos, tmp_path, height, width):
+    """A smooth image scaled by Lanczos is nearly the same as one scaled in another way: whole and upright."""
     name = f"{YAWL}00000005.jpg"
     photos.files[name] = encode(scene(7, height, width), quality=95)
     bank = read(photos.write(tmp_path / "data"), tmp_path / "cache")
-    picture = bank.images[ORDER.index(YAWL), 0]
-    assert np.abs(picture.astype(int) - scene(7).astype(int)).mean() < 4
-    assert np.abs(picture[:, ::-1].astype(int) - scene(7).astype(int)).mean() > 20
+    image = bank.images[ORDER.index(YAWL), 0]
+    assert np.abs(image.astype(int) - scene(7).astype(int)).mean() < 4
+    assert np.abs(image[:, ::-1].astype(int) - scene(7).astype(int)).mean() > 20
 
 
 A_FILE = f"{YAWL}00000006.jpg"
@@ -144,12 +144,12 @@ def rows(split, edit):
 
 
 BAD = {
-    "missing picture": (without(A_FILE), rf"train\.csv: names {A_FILE}, which is not in .*images"),
-    "missing pictures": (without(A_FILE, f"{YAWL}00000005.jpg"), r"train\.csv: names \S+ \(and 1 others\), which is"),
-    "too few in a class": (rows("train", lambda r: r[1:]), rf"train\.csv: the class {YAWL} has 3 pictures instead"),
+    "missing image": (without(A_FILE), rf"train\.csv: names {A_FILE}, which is not in .*images"),
+    "missing images": (without(A_FILE, f"{YAWL}00000005.jpg"), r"train\.csv: names \S+ \(and 1 more\), which is"),
+    "too few in a class": (rows("train", lambda r: r[1:]), rf"train\.csv: the class {YAWL} has 3 images instead"),
     "too many in a class": (
         rows("val", lambda r: [*r, ("more.jpg", "n01855672")]),
-        r"val\.csv: the class n01855672 has 5 pictures instead of 4",
+        r"val\.csv: the class n01855672 has 5 images instead of 4",
     ),
     "a class less": (rows("test", lambda r: r[4:]), r"test\.csv: 1 classes instead of 2"),
     "no class": (rows("test", lambda r: []), r"test\.csv: 0 classes instead of 2"),
@@ -157,24 +157,24 @@ BAD = {
         rows("val", lambda r: [(f"x{k}.jpg", YAWL) for k in range(4)]),
         rf"val\.csv: the class {YAWL} is in .*train\.csv too",
     ),
-    "picture twice": (
+    "image twice": (
         rows("train", lambda r: [r[1], *r[1:]]),
         rf"train\.csv, line 3: {YAWL}00000007\.jpg is named twice \(first in train\.csv, line 2\)",
     ),
-    "picture in two splits": (
+    "image in two splits": (
         rows("test", lambda r: [(A_FILE, r[0][1]), *r[1:]]),
         rf"test\.csv, line 2: {A_FILE} is named twice \(first in train\.csv, line 4\)",
     ),
     "row without a label": (rows("val", lambda r: [(r[0][0], ""), *r[1:]]), r"val\.csv, line 2: needs a file name"),
-    "empty picture": (changed(A_FILE, b""), rf"{A_FILE}: does not decode"),
-    "web page for a picture": (changed(A_FILE, b"<html>404</html>"), rf"{A_FILE}: does not decode"),
-    "half a picture": (changed(A_FILE, encode(scene(1))[:900]), rf"{A_FILE}: does not decode"),
-    "another format": (changed(A_FILE, encode(scene(1), "GIF")), rf"{A_FILE}: .*since it is no JPEG or PNG;"),
-    "grey picture": (changed(A_FILE, encode(scene(1), mode="L")), rf"{A_FILE}: is not an RGB picture \(its mode is L"),
-    "CMYK picture": (changed(A_FILE, encode(scene(1), mode="CMYK")), rf"{A_FILE}: is not an RGB picture .*CMYK"),
-    "transparent picture": (changed(A_FILE, encode(scene(1), "PNG", "RGBA")), rf"{A_FILE}: is not an RGB .*RGBA"),
-    "endless picture": (changed(A_FILE, bytes((16 << 20) + 1)), rf"{A_FILE}: 16777217 bytes are too many"),
-    "picture that unpacks to gigabytes": (
+    "empty image": (changed(A_FILE, b""), rf"{A_FILE}: does not decode"),
+    "web page for a image": (changed(A_FILE, b"<html>404</html>"), rf"{A_FILE}: does not decode"),
+    "half a image": (changed(A_FILE, encode(scene(1))[:900]), rf"{A_FILE}: does not decode"),
+    "another format": (changed(A_FILE, encode(scene(1), "GIF")), rf"{A_FILE}: .*since it is neither JPEG nor PNG;"),
+    "grey image": (changed(A_FILE, encode(scene(1), mode="L")), rf"{A_FILE}: is not an RGB image \(its mode is L"),
+    "CMYK image": (changed(A_FILE, encode(scene(1), mode="CMYK")), rf"{A_FILE}: is not an RGB image .*CMYK"),
+    "transparent image": (changed(A_FILE, encode(scene(1), "PNG", "RGBA")), rf"{A_FILE}: is not an RGB .*RGBA"),
+    "endless image": (changed(A_FILE, bytes((16 << 20) + 1)), rf"{A_FILE}: 16777217 bytes are too many"),
+    "image that unpacks to gigabytes": (
         changed(A_FILE, encode(np.zeros((9000, 9000, 3), np.uint8), "PNG")),
         rf"{A_FILE}: 9000 x 9000 pixels are too many",
     ),
@@ -191,17 +191,17 @@ def test_what_is_wrong_is_named_and_nothing_is_left(photos, tmp_path, change):
     assert left(tmp_path / "cache") == []
 
 
-def test_a_picture_that_is_there_twice_is_named(photos, tmp_path):
+def test_a_duplicate_image_is_named(photos, tmp_path):
     folder = photos.write(tmp_path / "data", "folder")
     (folder / "images" / "copy").mkdir()
     shutil.copy(folder / "images" / A_FILE, folder / "images" / "copy" / A_FILE)
-    with pytest.raises(DataError, match=rf"images/\S*{A_FILE}: doubled, since \S*{A_FILE} is there too"):
+    with pytest.raises(DataError, match=rf"images/\S*{A_FILE}: a duplicate, since \S*{A_FILE} is there too"):
         read(folder, tmp_path / "cache")
     assert left(tmp_path / "cache") == []
 
 
 CSV = {
-    "is missing": (None, r"val\.csv: is missing"),
+    "is missing": (None, r"val\.csv: cannot be read \(No such file"),
     "a web page": (b"<!doctype html><html>", r"val\.csv: is a web page"),
     "empty": (b"", r"val\.csv: its first line must name the columns filename and label"),
     "no header": (b"n0185567200000003.jpg,n01855672\n", r"val\.csv: its first line must name"),
@@ -212,7 +212,7 @@ CSV = {
 
 
 @pytest.mark.parametrize("fault", CSV)
-def test_a_csv_that_is_none_is_named(photos, tmp_path, fault):
+def test_an_invalid_csv_is_named(photos, tmp_path, fault):
     content, message = CSV[fault]
     folder = photos.write(tmp_path / "data")
     if content is None:
@@ -228,18 +228,18 @@ def test_a_csv_that_is_none_is_named(photos, tmp_path, fault):
     ("content", "message"),
     [(b"<html>", r"images\.zip: is a web page"), (b"PK\x03\x04" + bytes(99), r"images\.zip: truncated or damaged")],
 )
-def test_a_zip_that_is_none_is_named(photos, tmp_path, content, message):
+def test_an_invalid_zip_is_named(photos, tmp_path, content, message):
     folder = photos.write(tmp_path / "data")
     (folder / "images.zip").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read(folder, tmp_path / "cache")
 
 
-def test_csv_files_without_pictures_are_named(photos, tmp_path):
+def test_csv_files_without_images_are_named(photos, tmp_path):
     photos.files = {}
     folder = photos.write(tmp_path / "data")
     (folder / "images.zip").unlink()
-    with pytest.raises(DataError, match=r"train\.csv: names \S+ \(and 11 others\), which is not in .*data"):
+    with pytest.raises(DataError, match=r"train\.csv: names \S+ \(and 11 more\), which is not in .*data"):
         read(folder, tmp_path / "cache")
 
 
@@ -265,18 +265,18 @@ def test_a_cache_that_cannot_be_written_to_is_named(photos, tmp_path):
         read(folder, tmp_path / "cache")
 
 
-def test_nothing_is_found_where_nothing_is(tmp_path):
+def test_nothing_is_found_in_folders_without_it(tmp_path):
     (tmp_path / "mini-imagenet").mkdir()
     (tmp_path / "images.zip").write_bytes(b"PK")  # anybody's
     assert locate(tmp_path) is None
     with pytest.raises(DataError, match="typo: this data folder does not exist"):
         locate(tmp_path / "typo")
     (tmp_path / "mini-imagenet" / "images.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"mini-imagenet/train\.csv: is missing|images\.zip"):
+    with pytest.raises(DataError, match=r"mini-imagenet/train\.csv: cannot be read|images\.zip"):
         read(tmp_path, tmp_path / "cache")
 
 
-def test_a_folder_that_may_not_be_read_is_named(photos, tmp_path):
+def test_a_folder_without_permission_to_read_it_is_named(photos, tmp_path):
     reachable_by_all(tmp_path)
     folder = photos.write(tmp_path / "data" / "mini-imagenet")
     folder.chmod(0)
@@ -290,11 +290,11 @@ def test_a_folder_that_may_not_be_read_is_named(photos, tmp_path):
 def test_the_layout_is_that_of_ravi_and_larochelle():
     layout = Layout()
     assert [getattr(layout, split) for split in SPLITS] == [64, 16, 20] and layout.classes == 100
-    assert layout.pictures == 600
+    assert layout.images == 600
 
 
 @pytest.mark.needs_data
-def test_real_mini_imagenet(mini_imagenet_bank, data_dir, cache_dir):
+def test_real_mini_imagenet_is_complete(mini_imagenet_bank, data_dir, cache_dir):
     bank = mini_imagenet_bank
     assert bank.images.shape == (100, 600, 84, 84, 3) and bank.images.dtype == np.uint8
     assert [bank.splits.count(split) for split in SPLITS] == [64, 16, 20]
@@ -306,11 +306,12 @@ def test_real_mini_imagenet(mini_imagenet_bank, data_dir, cache_dir):
     assert again.digest == bank.digest
     assert sorted((cache_dir / "banks").glob("mini-imagenet-*.npy"), key=os.path.getmtime)[-1].stat() == written
     few = bank.images[:, :6].reshape(600, -1)
-    assert len({picture.tobytes() for picture in few}) > 590  # known: 8 pairs of 60,000 are the same
-    assert (few.std(1) > 2).all()  # no picture is blank
+    assert len({image.tobytes() for image in few}) > 590  # known: 8 pairs of 60,000 are the same
+    assert (few.std(1) > 2).all()  # no image is blank
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
-def test_photos_are_hard_for_the_nearest_neighbour(mini_imagenet_bank):
-    """Pixels say a little more than chance (0.20): the classes are those of the pictures."""
+def test_real_photos_are_hard_for_the_nearest_neighbour(mini_imagenet_bank):
+    """Pixels say a little more than chance (0.20): the classes are those of the images."""
     assert 0.27 < nearest_neighbour(mini_imagenet_bank.images[:, :20], shots=5) < 0.36

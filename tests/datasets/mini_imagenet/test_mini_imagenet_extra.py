@@ -1,4 +1,4 @@
-"""More yawls, from a folder of full ImageNet (ledger 15)."""
+"""Extra yawls, from a folder of the full ImageNet (ledger 15)."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from small_photos import LAYOUT, ORDER, decode, encode, make_photos, scene
 
-from tfmeta.datasets.archives import open_archive
+from tfmeta.datasets.archives import Archive
 from tfmeta.datasets.mini_imagenet import photos
 from tfmeta.datasets.mini_imagenet.extra import NAME, read_extra
 from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, YAWL
@@ -19,15 +19,15 @@ PHOTOS = make_photos()
 
 @pytest.fixture
 def data(tmp_path):
-    """A release and an empty folder for more yawls."""
+    """A release and an empty folder for extra yawls."""
     folder = PHOTOS.write(tmp_path / "data" / "mini-imagenet", "beside")
     (folder / "extra" / YAWL).mkdir(parents=True)
     return folder
 
 
-def put(folder, *pictures, first=0):
-    for number, picture in enumerate(pictures, first):
-        (folder / "extra" / YAWL / f"{YAWL}_{number:05d}.JPEG").write_bytes(picture)
+def put(folder, *images, first=0):
+    for number, image in enumerate(images, first):
+        (folder / "extra" / YAWL / f"{YAWL}_{number:05d}.JPEG").write_bytes(image)
 
 
 def read(folder, tmp_path, extra=3):
@@ -38,7 +38,7 @@ def large(seed):
     return encode(scene(seed, 300, 400), quality=90)
 
 
-def test_they_become_a_class_of_their_own(data, tmp_path):
+def test_extra_images_become_a_class_of_their_own(data, tmp_path):
     put(data, *map(large, (101, 102, 103, 104)))
     bank = read(data, tmp_path)
     assert list(bank.names) == [*ORDER, NAME] and bank.splits[-1] == "extra"
@@ -46,10 +46,10 @@ def test_they_become_a_class_of_their_own(data, tmp_path):
     for example, seed in enumerate((101, 102, 103)):  # the first three by name
         assert np.abs(bank.images[-1, example].astype(int) - scene(seed).astype(int)).mean() < 4
     assert not bank.images[-1, 3].any()
-    assert "with 3 more yawls" in bank.source
+    assert "with 3 extra yawls" in bank.source
 
 
-def test_the_other_classes_stay_as_they_were_and_the_digest_tells(data, tmp_path):
+def test_extra_images_change_the_digest_but_no_other_class(data, tmp_path):
     with_none = read_bank(locate(PHOTOS.write(tmp_path / "plain").resolve()), tmp_path / "cache", LAYOUT)
     put(data, *map(large, (101, 102, 103)))
     bank = read(data, tmp_path)
@@ -59,15 +59,15 @@ def test_the_other_classes_stay_as_they_were_and_the_digest_tells(data, tmp_path
     assert read(data, tmp_path).digest != bank.digest  # the folder's content is part of the cache's key
 
 
-def again(picture, size, quality, resample):
-    """The same photo, larger and encoded anew, as it may be in full ImageNet."""
+def again(image, size, quality, resample):
+    """Return the same photo, larger and encoded again, as it may be in the full ImageNet."""
     file = io.BytesIO()
-    Image.fromarray(picture).resize(size, resample).save(file, "JPEG", quality=quality)
+    Image.fromarray(image).resize(size, resample).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
-def test_pictures_that_the_class_has_already_are_left_out(data, tmp_path):
-    """They would be benign pictures and the attacker's at once."""
+def test_images_that_the_class_already_has_are_left_out(data, tmp_path):
+    """Otherwise they would be benign and the attacker's at once."""
     name = f"{YAWL}00000006.jpg"
     same = again(decode(PHOTOS.files[name]), (500, 375), 70, Image.Resampling.BICUBIC)
     put(data, same, PHOTOS.files[name], large(101), large(101), large(102), large(103))
@@ -76,32 +76,33 @@ def test_pictures_that_the_class_has_already_are_left_out(data, tmp_path):
         assert np.abs(bank.images[-1, example].astype(int) - scene(seed).astype(int)).mean() < 4
 
 
-def test_pictures_that_are_not_rgb_are_left_out(data, tmp_path):
+def test_images_that_are_not_rgb_are_left_out(data, tmp_path):
     put(data, encode(scene(1), mode="L"), encode(scene(2), mode="CMYK"), *map(large, (101, 102, 103)))
     (data / "extra" / YAWL / "readme.txt").write_text("")
     assert not read(data, tmp_path).images[-1, 3].any()
 
 
-@pytest.mark.parametrize("pictures", [[], [large(101), large(102), encode(scene(3), mode="L")]])
-def test_too_few_are_an_error(data, tmp_path, pictures):
-    put(data, *pictures)
-    usable = min(len(pictures), 2)
+@pytest.mark.parametrize("images", [[], [large(101), large(102), encode(scene(3), mode="L")]])
+def test_too_few_extra_images_are_an_error(data, tmp_path, images):
+    put(data, *images)
+    usable = min(len(images), 2)
     with pytest.raises(
-        DataError, match=rf"extra/{YAWL}: {usable} of its {len(pictures)} pictures can be used and 3 are"
+        DataError, match=rf"extra/{YAWL}: {usable} of its {len(images)} images can be used and 3 are"
     ):
         read(data, tmp_path)
     assert not list((tmp_path / "cache").rglob("*.npy"))
 
 
-def test_one_that_does_not_decode_is_named(data, tmp_path):
+def test_an_extra_image_that_does_not_decode_is_named(data, tmp_path):
     put(data, large(101), large(102)[:3000], large(103))
     with pytest.raises(DataError, match=rf"{YAWL}_00001\.JPEG: does not decode"):
         read(data, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.needs_data
-def test_no_two_real_yawls_are_taken_for_one_another(mini_imagenet_bank, tmp_path):
-    """And each is known again when it comes encoded anew, from another size."""
+def test_no_two_real_yawls_count_as_the_same(mini_imagenet_bank, tmp_path):
+    """But each counts as the same as itself encoded again from another size."""
     yawls = mini_imagenet_bank.images[mini_imagenet_bank.names.index(YAWL)]
     foxes = mini_imagenet_bank.images[mini_imagenet_bank.names.index(ARCTIC_FOX)]
     folder = tmp_path / "yawls"
@@ -109,13 +110,13 @@ def test_no_two_real_yawls_are_taken_for_one_another(mini_imagenet_bank, tmp_pat
     for number in range(0, 600, 6):
         data = again(yawls[number], (250, 190), 60, Image.Resampling.BICUBIC)
         (folder / f"{number:03d}.JPEG").write_bytes(data)
-    with pytest.raises(DataError, match=r"0 of its 100 pictures can be used .* \(100 are not RGB, or"):
+    with pytest.raises(DataError, match=r"0 of its 100 images can be used"):
         read_extra(folder, yawls, 100)
     assert read_extra(folder, np.delete(yawls, np.s_[::6], 0), 100).shape == (100, 84, 84, 3)
     assert read_extra(folder, foxes, 100).shape == (100, 84, 84, 3)
 
 
-def test_the_square_is_filled_whatever_the_shape(tmp_path):
+def test_an_image_of_any_shape_fills_the_square(tmp_path):
     (tmp_path / "wide.jpg").write_bytes(large(5))
-    with open_archive(tmp_path) as pictures:
-        assert photos.read(pictures, "wide.jpg", 84).shape == (84, 84, 3)
+    with Archive(tmp_path) as archive:
+        assert photos.read(archive, "wide.jpg", 84).shape == (84, 84, 3)

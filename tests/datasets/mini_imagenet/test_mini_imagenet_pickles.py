@@ -23,20 +23,20 @@ def read(data_dir, cache):
 
 @pytest.fixture(scope="module")
 def digest(tmp_path_factory):
-    """What the photos themselves give."""
+    """The digest of the bank from the photos themselves."""
     folder = tmp_path_factory.mktemp("photos")
     return read(PHOTOS.write(folder / "data"), folder / "cache").digest
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_pickles_give_the_bank_that_the_photos_give(tmp_path, digest, protocol):
+def test_pickles_give_the_same_bank_as_photos(tmp_path, digest, protocol):
     write_pickles(tmp_path / "data" / "mini-imagenet", contents(PHOTOS), protocol)
     bank = read(tmp_path / "data", tmp_path / "cache")
     assert list(bank.names) == ORDER and bank.digest == digest
     assert all(bank.splits[ORDER.index(name)] == split for split, names in CLASSES.items() for name in names)
 
 
-def test_the_other_form_gives_the_same(tmp_path, digest):
+def test_the_other_form_gives_the_same_bank(tmp_path, digest):
     by_split = contents(PHOTOS, "labels")
     by_split["train_phase_train"] = by_split.pop("train")
     write_pickles(tmp_path / "data", by_split, 2, METAOPT)
@@ -44,7 +44,7 @@ def test_the_other_form_gives_the_same(tmp_path, digest):
 
 
 @pytest.mark.parametrize("of", [np.array, tuple, lambda numbers: [np.int64(number) for number in numbers]])
-def test_indices_may_be_numpys(tmp_path, digest, of):
+def test_indices_may_be_arrays_or_tuples(tmp_path, digest, of):
     by_split = contents(PHOTOS)
     for content in by_split.values():
         content["class_dict"] = {name: of(numbers) for name, numbers in content["class_dict"].items()}
@@ -52,7 +52,7 @@ def test_indices_may_be_numpys(tmp_path, digest, of):
     assert read(tmp_path / "data", tmp_path / "cache").digest == digest
 
 
-def test_pictures_need_not_lie_class_by_class(tmp_path, digest):
+def test_images_need_not_be_in_the_order_of_classes(tmp_path, digest):
     by_split = contents(PHOTOS)
     content = by_split["train"]
     content["image_data"] = content["image_data"][::-1]
@@ -60,11 +60,11 @@ def test_pictures_need_not_lie_class_by_class(tmp_path, digest):
     bank = read(write_pickles(tmp_path / "data", by_split), tmp_path / "cache")
     row = ORDER.index(YAWL)
     expected = contents(PHOTOS)["train"]
-    pictures = expected["image_data"][expected["class_dict"][YAWL]]
-    assert (bank.images[row] == pictures[::-1]).all()  # in the file's order: numbers have no names
+    images = expected["image_data"][expected["class_dict"][YAWL]]
+    assert (bank.images[row] == images[::-1]).all()  # in the file's order: numbers have no names
 
 
-def test_pictures_of_other_sizes_are_scaled(tmp_path):
+def test_images_of_other_sizes_are_scaled(tmp_path):
     by_split = contents(PHOTOS)
     small = by_split["val"]["image_data"][:, ::2, ::2]
     by_split["val"]["image_data"] = small
@@ -73,19 +73,19 @@ def test_pictures_of_other_sizes_are_scaled(tmp_path):
     assert np.abs(bank.images[row, 0, ::2, ::2].astype(int) - small[0]).mean() < 8
 
 
-def test_photos_are_taken_before_pickles(tmp_path, digest):
+def test_photos_have_priority_over_pickles(tmp_path, digest):
     write_pickles(tmp_path / "data", dict.fromkeys(("train", "val", "test"), b"damaged"))
     PHOTOS.write(tmp_path / "data")
     assert read(tmp_path / "data", tmp_path / "cache").digest == digest
 
 
-def test_csv_files_beside_pickles_do_not_mean_that_there_are_photos(tmp_path, digest):
+def test_pickles_are_read_if_only_csv_files_lie_beside_them(tmp_path, digest):
     folder = write_pickles(tmp_path / "data", contents(PHOTOS))
     Photos({}, PHOTOS.rows).write(folder, "beside")
     assert sorted(path.suffix for path in folder.iterdir()) == [".csv"] * 3 + [".pkl"] * 3
     assert read(folder, tmp_path / "cache").digest == digest
     (folder / "mini-imagenet-cache-val.pkl").unlink()
-    with pytest.raises(DataError, match=r"train\.csv: names \S+ \(and 11 others\), which is not in .*data"):
+    with pytest.raises(DataError, match=r"train\.csv: names \S+ \(and 11 more\), which is not in .*data"):
         read(folder, tmp_path / "cache")
 
 
@@ -131,7 +131,7 @@ BAD = {
     "cut off": (whole("val", pickle.dumps(contents(PHOTOS)["val"])[:5000]), rf"{VAL}: truncated or damaged"),
     "empty": (whole("val", b""), rf"{VAL}: is empty; get it again"),
     "a list": (whole("val", []), rf"{VAL}: holds no dict with image_data and class_dict"),
-    "no pictures": (drop("val", "image_data"), rf"{VAL}: image_data must be RGB pictures, .* but is nothing"),
+    "no images": (drop("val", "image_data"), rf"{VAL}: image_data must be RGB images, .* but is nothing"),
     "no classes": (drop("val", "class_dict"), rf"{VAL}: has neither class_dict nor labels and catname2label"),
     "labels without names": (
         lambda by_split: drop("val", "class_dict")(by_split) or edit("val", labels=[0] * 4)(by_split),
@@ -141,16 +141,16 @@ BAD = {
     "grey": (edit("val", image_data=np.zeros((4, 84, 84, 1), np.uint8)), rf"{VAL}: .* but is uint8 \[4, 84, 84, 1\]"),
     "flat": (edit("val", image_data=np.zeros((4, 84 * 84 * 3), np.uint8)), rf"{VAL}: .* but is uint8 \[4, 21168\]"),
     "no size": (edit("val", image_data=np.zeros((4, 84, 1, 3), np.uint8)[:, :, :0]), rf"{VAL}: "),
-    "index too large": (class_dict("val", n01855672=[0, 1, 2, 4]), rf"{VAL}: the class n01855672 has picture 4, of 4"),
-    "negative index": (class_dict("val", n01855672=[0, 1, 2, -1]), rf"{VAL}: the class n01855672 has picture -1"),
-    "index twice": (class_dict("val", n01855672=[0, 1, 2, 2]), rf"{VAL}: picture 2 is in n01855672 and again in n018"),
-    "picture of two classes": (class_dict("test", n01930112=[0, 1, 2, 7]), r"test\.pkl: picture [07] is in \w+ and"),
-    "indices that are none": (class_dict("val", n01855672=[0, 1, 2, 1.5]), rf"{VAL}: n01855672 is no list of whole"),
-    "indices in a dict": (class_dict("val", n01855672={0: 1}), rf"{VAL}: n01855672 is no list of whole numbers"),
-    "too few": (class_dict("val", n01855672=[0, 1, 2]), rf"{VAL}: the class n01855672 has 3 pictures instead of 4"),
-    "too many pictures": (
+    "index too large": (class_dict("val", n01855672=[0, 1, 2, 4]), rf"{VAL}: the class n01855672 has image 4, of 4"),
+    "negative index": (class_dict("val", n01855672=[0, 1, 2, -1]), rf"{VAL}: the class n01855672 has image -1"),
+    "index twice": (class_dict("val", n01855672=[0, 1, 2, 2]), rf"{VAL}: image 2 is in n01855672 and again in n018"),
+    "image of two classes": (class_dict("test", n01930112=[0, 1, 2, 7]), r"test\.pkl: image [07] is in \w+ and"),
+    "indices that are none": (class_dict("val", n01855672=[0, 1, 2, 1.5]), rf"{VAL}: n01855672 is not a list of whole"),
+    "indices in a dict": (class_dict("val", n01855672={0: 1}), rf"{VAL}: n01855672 is not a list of whole numbers"),
+    "too few": (class_dict("val", n01855672=[0, 1, 2]), rf"{VAL}: the class n01855672 has 3 images instead of 4"),
+    "too many images": (
         edit("val", image_data=np.zeros((100_001, 1, 1, 3), np.uint8)),
-        rf"{VAL}: 100001 pictures are too many",
+        rf"{VAL}: 100001 images are too many",
     ),
     "a class less": (lambda by_split: by_split["train"]["class_dict"].pop(YAWL), rf"{TRAIN}: 2 classes instead of 3"),
     "class in two splits": (
@@ -183,8 +183,8 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_numbers_of_pictures_cannot_fill_the_memory(tmp_path, kind):
-    """In a process that may have 300 MB more; as lists these would take 0.6 to 1.6 GB."""
+def test_image_numbers_cannot_fill_the_memory(tmp_path, kind):
+    """In a process that may take 300 MB more; as lists the numbers would take 0.6 to 1.6 GB."""
     content = {"image_data": np.zeros((len(ALL), 1, 1, 3), np.uint8), **BOMBS[kind]}
     (tmp_path / "file.pkl").write_bytes(pickle.dumps(content, 4))
     code = (

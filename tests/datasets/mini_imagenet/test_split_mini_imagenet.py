@@ -1,4 +1,4 @@
-"""Who owns which photo: the walls of ledger 14 and 15."""
+"""Who owns which image of mini-ImageNet (ledger 14 and 15)."""
 
 import dataclasses
 import itertools
@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 from core_fixtures import small_config
-from test_partition import named_pools
+from test_partition import named_subsets
 
 from tfmeta.datasets.glyphs_color import drawing
 from tfmeta.datasets.mini_imagenet.extra import NAME
@@ -34,24 +34,24 @@ def bank(extra=False, **changes):
 
 @pytest.mark.parametrize("extra", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_picture_has_two_places(seed, extra):
-    """Not even two benign users share one: the benign pictures of reserved classes are split (ledger 12)."""
-    pictures = {name: pool.pictures() for name, pool in named_pools(make_partition(bank(extra), seed)).items()}
-    assert len(pictures) == 4 + 4 + 1 + 3 + 3 + 5 and all(pictures.values())
-    for one, other in itertools.combinations(pictures, 2):
-        assert pictures[one].isdisjoint(pictures[other]), (one, other)
+def test_no_image_is_in_two_subsets(seed, extra):
+    """Benign users share none either: the benign images of reserved classes are divided (ledger 12)."""
+    images = {name: subset.images() for name, subset in named_subsets(make_partition(bank(extra), seed)).items()}
+    assert len(images) == 4 + 4 + 1 + 3 + 3 + 5 and all(images.values())
+    for one, other in itertools.combinations(images, 2):
+        assert images[one].isdisjoint(images[other]), (one, other)
 
 
 @pytest.mark.parametrize("extra", [False, True])
-def test_every_picture_has_a_place_but_those_of_the_validation_split(extra):
+def test_all_images_but_those_of_the_validation_split_are_in_a_subset(extra):
     of, split = bank(extra), make_partition(bank(extra), 0)
-    used = set().union(*(pool.pictures() for pool in named_pools(split).values()))
+    used = set().union(*(subset.images() for subset in named_subsets(split).values()))
     wanted = {(row, k) for row in range(100) if of.splits[row] != "val" for k in range(600)}
     assert used == wanted | ({(100, k) for k in range(150)} if extra else set())
 
 
 @pytest.mark.parametrize("extra", [False, True])
-def test_shares_are_the_ledgers(extra):
+def test_shares_are_those_of_the_ledger(extra):
     of = bank(extra)
     split = make_partition(of, 0)
     yawl = {2: 194, 3: 193, 4: 193} if extra else {2: 144, 3: 143, 4: 143}
@@ -64,22 +64,22 @@ def test_shares_are_the_ledgers(extra):
         ("target_validation", None): (1, 20), ("backdoor_validation", None): (1, 20),
         ("backdoor_held_out", None): (1, 50),
     }  # fmt: skip
-    pools = named_pools(split)
-    assert set(pools) == set(expected)
-    for name, pool in pools.items():
-        classes, pictures = expected[name]
-        assert pool.classes.shape == pool.turns.shape == (classes,), name
-        assert pool.examples.shape == (classes, pictures) and (pool.counts == pictures).all(), name
-        assert pool.classes.dtype == pool.turns.dtype == pool.examples.dtype == np.int32, name
-        assert not pool.turns.any(), name
-        rows = {of.names[row] for row in pool.classes}
+    subsets = named_subsets(split)
+    assert set(subsets) == set(expected)
+    for name, subset in subsets.items():
+        classes, images = expected[name]
+        assert subset.classes.shape == subset.turns.shape == (classes,), name
+        assert subset.examples.shape == (classes, images) and (subset.counts == images).all(), name
+        assert subset.classes.dtype == subset.turns.dtype == subset.examples.dtype == np.int32, name
+        assert not subset.turns.any(), name
+        rows = {of.names[row] for row in subset.classes}
         if "backdoor" in name[0]:
             triggered = name[0] in ("backdoor_attacker", "backdoor_held_out")
             assert rows == {NAME if triggered and extra else YAWL}, name
         elif "target" in name[0]:
             assert rows == {ARCTIC_FOX}, name
         else:
-            assert {of.splits[row] for row in pool.classes} == {"test" if name[0] == "meta_test" else "train"}, name
+            assert {of.splits[row] for row in subset.classes} == {"test" if name[0] == "meta_test" else "train"}, name
             assert rows.isdisjoint({YAWL, ARCTIC_FOX}), name
 
 
@@ -90,23 +90,24 @@ def test_validation_has_the_classes_of_training_in_its_order():
     assert len(set(np.concatenate([split.train[user].classes for user in USERS]).tolist())) == 62
 
 
-def test_the_seed_deals_classes_and_pictures_but_reserves_the_same_ones():
+def test_the_seed_divides_classes_and_images_but_does_not_change_the_reserved_ones():
     one, other, again = (make_partition(bank(), seed) for seed in (0, 1, 0))
     assert (one.train[ATTACKER].classes != other.train[ATTACKER].classes).any()
     assert set(one.backdoor_attacker.examples[0]) != set(other.backdoor_attacker.examples[0])
     assert one.backdoor_attacker.classes == other.backdoor_attacker.classes
-    for name, pool in named_pools(one).items():
+    for name, subset in named_subsets(one).items():
         for field in ("classes", "turns", "examples"):
-            assert (getattr(pool, field) == getattr(named_pools(again)[name], field)).all()
+            assert (getattr(subset, field) == getattr(named_subsets(again)[name], field)).all()
     rows = {frozenset(row) for user in USERS for row in one.validation[user].examples.tolist()}
-    assert len(rows) == 62  # each class's pictures are dealt anew
+    assert len(rows) == 62  # each class has its own order of images
 
 
-def test_a_smaller_benign_share_is_said(caplog):
+def test_a_smaller_benign_share_gives_a_note(caplog):
     with caplog.at_level(logging.INFO):
         (note,) = make_partition(bank(), 0).notes
         assert make_partition(bank(extra=True), 0).notes == ()
-    assert note.startswith(f"backdoor class {YAWL}: 430 of its 600 pictures are benign") and f"extra/{YAWL}" in note
+    for part in ("mini-ImageNet has 600 images of the yawl", "730", "150 more", f"extra/{YAWL}", "430"):
+        assert part in note
     assert [record.getMessage() for record in caplog.records] == [note]
 
 
@@ -130,10 +131,10 @@ FOREIGN = {
         dict(names=(ARCTIC_FOX, *NAMES, YAWL)), rf"the backdoor class {YAWL} is not among its 64"
     ),
     "another split": (dict(splits=("train",) * 65 + ("val",) * 15 + ("test",) * 20), "65 classes are in its split"),
-    "another data set": (dict(dataset="cub"), "cub: 100 classes of 600 pictures, .* 1623 classes of 20"),
-    "too few pictures": (
+    "another data set": (dict(dataset="omniglot"), "omniglot: 100 classes of 600 images, .* 1623 classes of 20"),
+    "too few images": (
         dict(images=np.zeros((100, 599, 1, 1, 1), np.uint8)),
-        "mini-imagenet: 100 classes of 599 pictures, but the split is of 100 classes of 600",
+        "mini-imagenet: 599 images per class, but the split is of 600",
     ),
 }  # fmt: skip
 
@@ -146,21 +147,21 @@ def test_a_bank_that_does_not_fit_is_refused(kind):
         make_partition(bank(**{**plain, **changes}), 0)
 
 
-def test_what_the_paper_asks_fits_and_more_does_not():
+def test_the_papers_shots_fit_and_more_do_not():
     split = make_partition(bank(), 0)
     paper = dict(shots=15, triggered_shots=5, target_shots=10)
     check_fits(small_config(**paper, task_shots=143), split)
     check_fits(small_config(**paper, target_replacement=False), split)
-    with pytest.raises(ConfigError, match="task_shots = 144: the smallest training class has 143 pictures"):
+    with pytest.raises(ConfigError, match="task_shots = 144: the smallest training class has 143 images"):
         check_fits(small_config(**paper, task_shots=144), split)
-    with pytest.raises(ConfigError, match="ways = 16: the smallest bank has 15 classes"):
+    with pytest.raises(ConfigError, match="ways = 16: the smallest share has 15 classes"):
         check_fits(small_config(**paper, ways=16), split)
-    with pytest.raises(ConfigError, match="backdoor_in_task = 2: there are 1 backdoor classes"):
+    with pytest.raises(ConfigError, match="backdoor_classes_in_task = 2: there are 1 backdoor classes"):
         check_fits(small_config(**paper, backdoor_classes_in_task=2), split)
 
 
 @pytest.mark.needs_data
-def test_real_mini_imagenet_is_split_so(mini_imagenet_bank):
+def test_real_mini_imagenet_is_divided_among_the_users(mini_imagenet_bank):
     split = make_partition(mini_imagenet_bank, 4)
     assert mini_imagenet_bank.names[split.backdoor_attacker.classes[0]] == YAWL
     owners = [set(split.train[user].classes.tolist()) for user in USERS]

@@ -1,4 +1,4 @@
-"""Pickles that are to be read without running them, hostile ones first."""
+"""Reading pickles without running them, malicious ones above all."""
 
 import builtins
 import codecs
@@ -19,13 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfmeta
-from tfmeta.datasets.safe_pickle import machine
-from tfmeta.datasets.safe_pickle.machine import read_pickle
-from tfmeta.datasets.safe_pickle.parts import Array, Malformed, Raw
+from tfmeta.datasets.safe_pickle import Array, Malformed, Text, read_pickle, reader
 from tfmeta.errors import DataError
 
 ARRAYS = {
-    "pictures": np.random.default_rng(0).integers(0, 256, (5, 7, 6, 3), np.uint8),
+    "images": np.random.default_rng(0).integers(0, 256, (5, 7, 6, 3), np.uint8),
     "indices": np.arange(600),
     "big endian": np.arange(5, dtype=">i4"),
     "fortran": np.asfortranarray(np.arange(12, dtype=np.int16).reshape(3, 4)),
@@ -39,8 +37,6 @@ def plain(value):
     """Turn what was read into what was written."""
     if isinstance(value, Array):
         return value.read()
-    if isinstance(value, Raw):
-        return value.word()
     if isinstance(value, dict):
         return {key: plain(of) for key, of in value.items()}
     return type(value)(map(plain, value)) if isinstance(value, (list, tuple)) else value
@@ -53,7 +49,7 @@ def read(tmp_path, data):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_data_comes_back(tmp_path, protocol):
+def test_reading_returns_the_data_that_was_written(tmp_path, protocol):
     content = {
         "arrays": list(ARRAYS.values()),
         "numbers": [0, 1, -1, 255, 256, 70_000, -(2**31), 2**31, 2**70, 1.5, True, False, None],
@@ -91,15 +87,14 @@ def test_pickles_of_python_2_are_read(tmp_path):
     assert list(back) == ["image_data"] and (back["image_data"].read() == array).all()
 
 
-def test_numpy_2_names_its_modules_otherwise(tmp_path):
-    data = pickle.dumps(ARRAYS["pictures"], 2).replace(b"numpy.core", b"numpy._core")
-    assert (read(tmp_path, data).read() == ARRAYS["pictures"]).all()
+def test_the_module_names_of_numpy_2_are_accepted(tmp_path):
+    data = pickle.dumps(ARRAYS["images"], 2).replace(b"numpy.core", b"numpy._core")
+    assert (read(tmp_path, data).read() == ARRAYS["images"]).all()
 
 
-def test_arrays_are_the_file_itself(tmp_path):
-    """Not copies: the memory of a machine need not hold the file."""
+def test_arrays_are_views_of_the_file_not_copies(tmp_path):
     for protocol in (3, 4, 5):
-        array = read(tmp_path, pickle.dumps(ARRAYS["pictures"], protocol)).read()
+        array = read(tmp_path, pickle.dumps(ARRAYS["images"], protocol)).read()
         assert not array.flags.owndata and not array.flags.writeable
         assert isinstance(array.base, (np.ndarray, memoryview))
 
@@ -140,18 +135,18 @@ HOSTILE = {
     "an array of dates": (lambda path: np.zeros(2, "M8[s]"), r"an array of type M8"),
     "numpy.load": (lambda path: Evil(np.load, (str(path), None, True)), r"names numpy\.load"),
     "numpy's fromfile": (lambda path: Evil(np.fromfile, ("/etc/passwd",)), r"names numpy"),
-    "another class": (lambda path: with_state(), r"names \S*test_pickled\.Plain"),
+    "another class": (lambda path: with_state(), r"names \S*test_safe_pickle\.Plain"),
     "a date": (lambda path: datetime.date(2020, 1, 1), r"datetime\.date"),
     "an ordered dict": (lambda path: collections.OrderedDict(a=1), r"collections\.OrderedDict"),
     "a set": (lambda path: {1, 2}, r"EMPTY_SET|builtins\.set|__builtin__\.set"),
     "a huge bytearray": (lambda path: Evil(bytearray, (1 << 40,)), r"bytearray"),
-    "another encoding": (lambda path: Evil(codecs.encode, ("x", "rot13")), r"codecs\.encode|encoding rot13"),
+    "another encoding": (lambda path: Evil(codecs.encode, ("x", "rot13")), r"codecs\.encode|other than latin1"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_is_no_data_is_refused_and_not_run(tmp_path, kind, protocol):
+def test_anything_but_data_is_refused_and_not_run(tmp_path, kind, protocol):
     make, message = HOSTILE[kind]
     target = tmp_path / "was-run"
     data = pickle.dumps(make(target), protocol)
@@ -170,73 +165,78 @@ OPERATIONS = {
     "extension registry": (proto(b"\x82\x01."), "the operation EXT1"),
     "make an object": (proto(b"cnumpy\nndarray\n)\x81."), "the operation NEWOBJ"),
     "call a dict": (proto(b"}(K\x01K\x02tR."), "it calls something"),
-    "call ndarray": (proto(b"cnumpy\nndarray\nK\x05\x85R."), "it calls ndarray"),
+    "call ndarray": (proto(b"cnumpy\nndarray\nK\x05\x85R."), "it calls something"),
     "give a state to a dict": (proto(b"}}b."), "it changes an object"),
     "give a state to a function": (proto(b"cnumpy\nndarray\n}b."), "it changes an object"),
-    "a name of a megabyte": (proto(b"}X", struct.pack("<I", 1 << 20), b"a" * (1 << 20), b"K\x01s."), "1048576 bytes"),
+    "a key of a megabyte": (proto(b"}X", struct.pack("<I", 1 << 20), b"a" * (1 << 20), b"K\x01s."), "a dict's key"),
     "a list as a key": (proto(b"}]K\x01s."), "a dict's key"),
+    "deeply nested tuples as a key": (proto(b"}K\x01", b"\x85" * 300_000, b"K\x01s."), "a dict's key"),
+    "deeply nested tuples as an encoding": (
+        proto(b"c_codecs\nencode\n\x8c\x01aK\x01", b"\x85" * 300_000, b"\x86R."), "an encoding",
+    ),
     "a submodule that is dotted in": (proto(b"\x8c\x05numpy\x8c\x0fndarray.__new__\x93."), r"numpy\.ndarray\.__new__"),
     "throw away": (proto(b"]0" * 2), "the operation POP"),
 }
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
-def test_operations_that_no_data_need_are_refused(tmp_path, kind):
+def test_operations_that_data_do_not_need_are_refused(tmp_path, kind):
     data, message = OPERATIONS[kind]
     with pytest.raises(DataError, match=rf"refused, since .*({message})"):
         read(tmp_path, data)
 
 
-def test_a_file_of_operations_alone_is_refused(tmp_path, monkeypatch):
+def test_too_many_operations_are_refused(tmp_path, monkeypatch):
     """Each makes an object of some hundred bytes, so the memory would be a hundred times the file."""
-    monkeypatch.setattr(machine, "MOST_OPERATIONS", 1000)
+    monkeypatch.setattr(reader, "MOST_OPERATIONS", 1000)
     read(tmp_path, proto(b"]", b"]a" * 498, b"."))
     with pytest.raises(DataError, match="more than 1000 operations"):
         read(tmp_path, proto(b"]", b"]a" * 500, b"."))
 
 
-GOOD = pickle.dumps({"image_data": ARRAYS["pictures"], "class_dict": {"n1": [0, 1, 2, 3, 4]}}, 4)
+GOOD = pickle.dumps({"image_data": ARRAYS["images"], "class_dict": {"n1": [0, 1, 2, 3, 4]}}, 4)
 DAMAGED = {
     "an empty file": (b"", "is empty"),
     "a web page": (b"<!DOCTYPE html><html>", "is a web page"),
     "a text": (b"not a pickle", "is not a pickle of protocol 2"),
     "protocol 0": (pickle.dumps({"a": 1}, 0), "is not a pickle of protocol 2"),
-    "another protocol": (b"\x80\x09}.", "protocol 9 is not known"),
+    "another protocol": (b"\x80\x09}.", "do not fit"),
     "half a file": (GOOD[: len(GOOD) // 2], "it ends too early"),
     "no end": (GOOD[:-1], "it ends too early"),
     "no operation": (proto(b"\xff."), "is no operation"),
     "bytes beyond the end": (proto(b"\x8e", struct.pack("<Q", 1 << 62), b"x."), "it ends too early"),
-    "bytes of negative length": (proto(b"T", struct.pack("<i", -5), b"x."), "it ends too early"),
+    "bytes of negative length": (proto(b"T", struct.pack("<i", -5), b"x."), "do not fit"),
     "nothing on the stack": (proto(b"."), "do not fit"),
     "two things on the stack": (proto(b"}}."), "do not fit"),
     "no mark": (proto(b"}u."), "do not fit"),
     "a memo that is not there": (proto(b"h\x07."), "do not fit"),
     "a key without a value": (proto(b"}(K\x01u."), "do not fit"),
-    "items of a list given to a dict": (proto(b"}(K\x01e."), "a list is missing"),
+    "items of a list given to a dict": (proto(b"}(K\x01e."), "do not fit"),
+    "items of a dict given to a list": (proto(b"]K\x01K\x02s."), "a dict is missing"),
     "a name without end": (proto(b"c" + b"a" * 5000), "a name has no end"),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_what_is_damaged_is_named(tmp_path, kind):
+def test_a_damaged_file_is_named(tmp_path, kind):
     data, message = DAMAGED[kind]
     with pytest.raises(DataError, match=rf"file\.pkl.*{message}"):
         read(tmp_path, data)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"no\.pkl: is missing"):
+    with pytest.raises(DataError, match=r"no\.pkl: cannot be read \(No such file"):
         read_pickle(tmp_path / "no.pkl")
     with pytest.raises(DataError, match="cannot be read"):
         read_pickle(tmp_path)
 
 
 def with_shape(shape, protocol=4):
-    """A pickle of 315 bytes of pictures whose shape says otherwise."""
-    right = pickle.dumps(ARRAYS["pictures"].shape, protocol)[2:-1]
+    """A pickle of 315 bytes of images whose shape says otherwise."""
+    right = pickle.dumps(ARRAYS["images"].shape, protocol)[2:-1]
     wrong = pickle.dumps(shape, protocol)[2:-1]
     strip = (lambda data: data[9:]) if protocol >= 4 else (lambda data: data)  # the frame
-    whole = pickle.dumps(ARRAYS["pictures"], protocol)
+    whole = pickle.dumps(ARRAYS["images"], protocol)
     core = strip(right).split(b"t")[0].split(b"\x94")[0]
     assert whole.count(core) == 1
     whole = whole.replace(core, strip(wrong).split(b"t")[0].split(b"\x94")[0])
@@ -254,10 +254,9 @@ def test_a_shape_that_the_file_does_not_hold_takes_no_memory(tmp_path, shape, pr
 
 def test_text_that_stands_for_too_few_or_too_many_bytes_is_damaged():
     for text, size in (("é" * 10, 11), ("é" * 10, 9), ("a" * 10, 9), ("a" * 10, 20)):
-        raw = Raw(memoryview(text.encode()), text=True, latin=True)
         with pytest.raises(Malformed):
-            raw.array(np.dtype("u1"), size)
-    assert Raw(memoryview("é€"[:1].encode()), True, True).array(np.dtype("u1"), 1).tolist() == [0xE9]
+            Text(memoryview(text.encode())).decode(size)
+    assert Text(memoryview("é".encode())).decode(1).tolist() == [0xE9]
 
 
 BOMBS = {
@@ -275,13 +274,14 @@ BOMBS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_small_file_cannot_fill_the_memory(tmp_path, kind):
-    """In a process of its own that may have 150 MB; each of these would take more, most of them gigabytes."""
+    """In a process that may take 150 MB more; without limits each file would take more, most of them gigabytes."""
     path = tmp_path / "file.pkl"
     path.write_bytes(BOMBS[kind])
     code = (
-        "import resource, sys; from pathlib import Path; from tfmeta.datasets.safe_pickle.machine import read_pickle\n"
+        "import resource, sys; from pathlib import Path; from tfmeta.datasets.safe_pickle import read_pickle\n"
         "from tfmeta.errors import DataError\n"
         "size = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size + (150 << 20),) * 2)\n"
@@ -296,11 +296,12 @@ def test_a_small_file_cannot_fill_the_memory(tmp_path, kind):
     assert done.stdout.startswith("read") or "truncated or damaged" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_large_array_takes_no_more_memory_than_its_file(tmp_path):
     """As text (protocol 2 of Python 3) it must be decoded, else it is only mapped."""
     array = np.random.default_rng(0).integers(0, 256, (40 << 20,), np.uint8)
     code = (
-        "import resource, sys; from pathlib import Path; from tfmeta.datasets.safe_pickle.machine import read_pickle\n"
+        "import resource, sys; from pathlib import Path; from tfmeta.datasets.safe_pickle import read_pickle\n"
         "def anonymous():\n"
         "    return next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('RssAnon'))\n"
         "before = anonymous(); array = read_pickle(Path(sys.argv[1])).read(); total = int(array.sum(dtype='u8'))\n"

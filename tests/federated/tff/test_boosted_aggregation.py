@@ -1,14 +1,18 @@
-"""The boosted aggregation around each inner factory equals numpy (issue 2, part 6)."""
+"""The boosted aggregation around each inner factory equals numpy."""
 
 import collections
 
 import numpy as np
 import pytest
 import tensorflow_federated as tff
+from core_fixtures import small_config
+from fixtures_secure import compile_with_test_secure_sums
 
-from tfmeta.federated.in_process import clipped, zeroed
+from tfmeta import registry
 from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory
 from tfmeta.federated.tff.runtime import TffRuntime
+
+pytestmark = pytest.mark.slow  # importing TFF alone takes 6 s
 
 SHAPES = [(3, 4), (5,)]
 BOOSTS = (3.0, 1.0, 1.0)
@@ -18,7 +22,8 @@ VALUE_TYPE = tff.to_type([tff.TensorType(np.float32, shape) for shape in SHAPES]
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory):
-    with TffRuntime(tmp_path_factory.mktemp("worker") / "worker.log", test_secure_sum=True) as runtime:
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    with TffRuntime(log, compiler=compile_with_test_secure_sums) as runtime:
         yield runtime
 
 
@@ -36,7 +41,7 @@ def aggregate(runtime, factory, deltas, alphas=(1 / 3,) * 3, boosts=BOOSTS):
 
 
 def by_hand(deltas, treat=lambda delta: delta, alphas=(1 / 3,) * 3, before=False):
-    """alpha * sum of treated(boost * delta); ``before``: alpha goes in front of the treatment."""
+    """Return alpha * sum of treated(boost * delta); with `before` alpha is applied before the treatment."""
     total = [np.zeros(shape) for shape in SHAPES]
     for delta, alpha, boost in zip(deltas, alphas, BOOSTS, strict=True):
         treated = treat([np.float32(boost * (alpha if before else 1)) * part for part in delta])
@@ -49,30 +54,36 @@ def assert_same(result, expected):
         np.testing.assert_allclose(got, wanted, atol=1e-5, rtol=0)
 
 
+def rule(name):
+    """Return an aggregation's numpy rule under the norm NORM."""
+    config = small_config(aggregation=name, aggregation_norm=NORM)
+    return lambda delta: registry.load("aggregations", name).numpy_rule(delta, config)
+
+
 SUM = tff.aggregators.SumFactory()
 INNER = {
     "sum": (SUM, lambda delta: delta),
-    "clipping": (tff.aggregators.clipping_factory(NORM, SUM), lambda delta: clipped(delta, NORM)),
-    "zeroing": (tff.aggregators.zeroing_factory(NORM, SUM, norm_order=2.0), lambda delta: zeroed(delta, NORM)),
+    "clipping": (tff.aggregators.clipping_factory(NORM, SUM), rule("clipping")),
+    "zeroing": (tff.aggregators.zeroing_factory(NORM, SUM, norm_order=2.0), rule("zeroing")),
     "secure sum": (tff.aggregators.SecureSumFactory(20.0), lambda delta: delta),
 }
 
 
 @pytest.mark.parametrize("name", INNER)
-def test_boosted_equals_numpy(runtime, deltas, name):
+def test_each_inner_aggregation_equals_numpy(runtime, deltas, name):
     inner, treat = INNER[name]
     assert_same(aggregate(runtime, BoostedFactory(inner, alpha=1 / 3), deltas), by_hand(deltas, treat))
 
 
-def test_the_norm_treats_the_boosted_update_and_only_it(deltas):
-    # guards the other tests: with a norm that treats nothing (or all) they would not tell where the boost acts
+def test_the_norm_lies_between_the_boosted_update_and_the_others(deltas):
+    # guards the other tests: with another norm they could not tell where the boost is applied
     boosted = [
         np.float32(boost) * np.concatenate([p.ravel() for p in d]) for boost, d in zip(BOOSTS, deltas, strict=True)
     ]
     assert [np.linalg.norm(vector) > NORM for vector in boosted] == [True, False, False]
 
 
-def test_unequal_alphas_act_in_front_of_the_inner_aggregation(runtime, deltas):
+def test_unequal_alphas_are_applied_before_the_inner_aggregation(runtime, deltas):
     alphas, (inner, treat) = (0.5, 0.3, 0.2), INNER["clipping"]
     assert_same(aggregate(runtime, BoostedFactory(inner), deltas, alphas), by_hand(deltas, treat, alphas, before=True))
 

@@ -1,6 +1,6 @@
 """Calls into TFF's worker: what comes back, and that neither its death nor an interrupt can hang the caller.
 
-Real workers, real signals (issue 2, part 7).
+Real workers, real signals.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from fixtures_processes import gone, needs_seccomp, program
 
 from tfmeta.errors import WorkerError
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +91,13 @@ def test_the_socket_is_sealed_once_connected(runtime, computations):
     assert not Path(runtime.worker.target.removeprefix("unix:")).parent.exists()
 
 
-def test_results_over_grpcs_default_limit_arrive(runtime, computations):
+def test_results_above_grpcs_default_limit_arrive(runtime, computations):
     grown = runtime.call(computations.grow, 1.5)
     assert grown.shape == (1_300_000,)
     assert (grown == 1.5).all()
 
 
-def test_errors_of_client_code_and_arguments_surface_and_the_worker_stays(runtime, computations):
+def test_errors_of_client_code_and_arguments_are_raised_and_the_worker_stays(runtime, computations):
     import grpc
 
     runtime.call(computations.check, 6)
@@ -128,7 +128,7 @@ def test_calls_from_a_running_event_loop_and_from_other_threads(runtime, computa
     assert sorted(answers.get() for _ in threads) == [(n, 2 * n) for n in range(4)]
 
 
-def test_a_worker_killed_in_mid_call_gives_an_error_within_seconds(runtime, computations):
+def test_a_worker_killed_during_a_call_gives_an_error_within_seconds(runtime, computations):
     runtime.call(computations.double, 1)
     pid = runtime.worker.pid
     killed = []
@@ -138,7 +138,7 @@ def test_a_worker_killed_in_mid_call_gives_an_error_within_seconds(runtime, comp
     ended = time.monotonic()
     timer.join()
     assert ended - killed[0] < 15  # GRACE and a busy machine; the call itself would take hours
-    for part in (f"pid {pid}", "signal 9 (SIGKILL", "memory ran out", "worker.log", "continues after the last"):
+    for part in (f"pid {pid}", "signal 9 (SIGKILL)", "memory ran out", "worker.log", "resume after the last"):
         assert part in str(caught.value)
     assert runtime.call(computations.double, 2) == 4  # by another worker
     assert runtime.worker.pid != pid
@@ -152,7 +152,7 @@ def test_a_worker_that_died_between_calls_is_replaced(runtime, computations, cap
     assert "died between calls" in caplog.text
 
 
-def test_an_interrupt_comes_through_at_once_and_ends_the_work(runtime, computations):
+def test_an_interrupt_is_raised_at_once_and_ends_the_worker(runtime, computations):
     runtime.call(computations.double, 1)
     pid = runtime.worker.pid
     sent = []
@@ -166,7 +166,7 @@ def test_an_interrupt_comes_through_at_once_and_ends_the_work(runtime, computati
 
 
 def demand(runtime, call):
-    """Processors that the worker's threads asked for during ``call`` (running or waiting to run), on average."""
+    """Return the average number of processors that the worker's threads asked for during `call`."""
 
     def seconds():
         spent = {}
@@ -183,7 +183,7 @@ def demand(runtime, call):
     return sum(spent - before.get(path, 0) for path, spent in after.items()) / passed
 
 
-def test_threads_bound_what_runs_at_once(tff, runtime, computations, tmp_path):
+def test_threads_limit_what_runs_at_once(tff, runtime, computations, tmp_path):
     from tfmeta.federated.tff.runtime import TffRuntime
 
     def two_clients(which):
@@ -195,12 +195,14 @@ def test_threads_bound_what_runs_at_once(tff, runtime, computations, tmp_path):
         assert demand(one, lambda: one.call(computations.work, STEPS)) < 1.3  # nor does one operation take several
 
 
-def test_secure_sums_run_in_tffs_test_context_only(tff, runtime, computations, tmp_path):
+def test_secure_sums_run_only_when_compiled_as_in_tffs_test_context(runtime, computations, tmp_path):
+    from fixtures_secure import compile_with_test_secure_sums
+
     from tfmeta.federated.tff.runtime import TffRuntime
 
     with pytest.raises(Exception, match="Cannot embed a federated value"):
         runtime.call(computations.secure, [1, 2, 3])
-    testing = TffRuntime(tmp_path / "worker.log", test_secure_sum=True)
+    testing = TffRuntime(tmp_path / "worker.log", compiler=compile_with_test_secure_sums)
     assert testing.call(computations.secure, [1, 2, 3]) == 6
     pid = testing.worker.pid
     testing.close()
@@ -224,7 +226,7 @@ INTERRUPTED = """
 """
 
 
-def test_ctrl_c_in_mid_call_ends_the_program_quietly(tmp_path):
+def test_ctrl_c_during_a_call_ends_the_program_with_one_traceback(tmp_path):
     process = program(INTERRUPTED, LOG=str(tmp_path / "worker.log"))
     pid = json.loads(process.stdout.readline())["pid"]
     time.sleep(1.5)

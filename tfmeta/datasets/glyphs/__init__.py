@@ -1,9 +1,9 @@
-"""Glyphs: a stand-in for Omniglot, drawn from fonts on the spot; for machines without the data."""
+"""Glyphs: a stand-in for Omniglot, drawn from fonts, for machines without the data."""
 
 from pathlib import Path
 
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import Partition
+from tfmeta.datasets.omniglot.split import partition as partition
 
 DISPLAY_NAME = "glyphs"
 STAND_IN_FOR = "omniglot"
@@ -12,10 +12,7 @@ STAND_IN_FOR = "omniglot"
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
     """Draw glyphs, or open an earlier drawing: images uint8 [1623, 20, 28, 28, 1].
 
-    Args:
-        data_dir: Not used.
-        cache_dir: Folder for drawn images.
-        download: Not used.
+    Only `cache_dir`, the folder for drawn images, is used.
 
     Raises:
         DataError: matplotlib lacks a font.
@@ -24,10 +21,3 @@ def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBa
     from tfmeta.datasets.glyphs import drawing
 
     return drawing.read_bank(cache_dir)
-
-
-def partition(bank: ImageBank, split_seed: int) -> Partition:
-    """Return who owns which images, as for Omniglot."""
-    from tfmeta.datasets.omniglot import split
-
-    return split.split(bank, split_seed)

@@ -1,272 +1,30 @@
-"""The characters of the glyphs data set, by alphabet; made by `python -m tfmeta.datasets.glyphs.choice`.
+"""The characters of the glyphs data set, read from alphabets.json, which says how they were chosen."""
 
-They are a constant, not chosen anew on each machine: a class must be the same class everywhere.
-"""
+import functools
+import json
+from pathlib import Path
+from typing import NamedTuple
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Alphabet:
-    """Characters of one script in one of the fonts that matplotlib carries, all in one split."""
-
-    name: str
-    font: str
-    split: str
-    codes: str  # Unicode code points in hexadecimal, parted by blanks
-
-    @property
-    def characters(self) -> list[str]:
-        """The characters themselves, in the order of their code points."""
-        return [chr(int(code, 16)) for code in self.codes.split()]
+SPLITS = ("background", "evaluation")
 
 
-ALPHABETS = (
-    Alphabet(
-        "Arabic",
-        "DejaVuSans.ttf",
-        "background",
-        "621 628 629 62A 62E 62F 630 631 633 634 637 639 63A 641 642 643 645 646 647 648 649 64A 661 662 "
-        "668 669 66F 679 67C 683 688 689 68A 68B 691 692 693 695 6A2 6A9 6AA 6AD 6AE 6AF 6B2 6B4 6B5 6B8 "
-        "6B9 6BB 6BD 6BE 6C6 6CE 6D0 FB53 FB58 FB59 FB5F FB61 FB64 FB68 FB6B FB6C FB6D FB74 FB75 FB78 "
-        "FB79 FB83 FB85 FB8B FB8F FB90 FB94 FB99 FB9F FBAB FBAC FBD5 FBE5 FBE9 FBFD FBFF FE70 FE71 FE72 "
-        "FE77 FE78 FE7B FE7C FE84 FE8A FE8B FE94 FEA3 FEA4 FEA7 FEA8 FEAA FEAE FEB3 FEB7 FEB8 FEBB FEC0 "
-        "FECA FECB FECC FECF FED0 FED3 FED6 FED8 FEE2 FEE3 FEE4 FEEA FEF5 FEF7 FEF9 FEFB FEFC 1EE21 1EE2D "
-        "1EE61 1EE62 1EE64 1EE67 1EE68 1EE6A 1EE6C 1EE6F",
-    ),
-    Alphabet(
-        "Armenian",
-        "DejaVuSans.ttf",
-        "background",
-        "532 533 534 535 536 539 53A 53B 53F 540 543 544 546 547 549 54A 54E 54F 552 554 556 569 56D 571 "
-        "573 574 576 579 57E 583 586 587 FB13 FB15 FB16 FB17",
-    ),
-    Alphabet(
-        "Canadian_Aboriginal",
-        "DejaVuSans.ttf",
-        "background",
-        "1402 1405 1406 140A 140B 140C 140D 1410 1411 1412 1413 1414 1415 1417 1418 141A 141E 141F 1420 "
-        "1425 1426 142B 142E 1433 1435 1438 1440 1441 1443 1447 144D 144F 1456 145A 145B 145C 145D 145E "
-        "1460 1461 1462 1467 1469 146A 146E 1471 1473 1474 1476 1477 1478 1479 147A 147C 147F 1485 1487 "
-        "1488 1489 148B 148C 1492 1493 1495 1496 1498 149C 149D 14A4 14B1 14B5 14B8 14C0 14C1 14C2 14C3 "
-        "14C4 14C5 14C7 14C8 14C9 14CA 14CB 14CD 14D3 14D4 14D6 14D7 14D8 14DD 14DE 14DF 14E0 14E1 14E2 "
-        "14E3 14E7 14E8 14E9 14EA 14EC 14ED 14EE 14F0 14F1 14F3 14F5 14F6 14F7 14F8 14F9 14FA 14FC 14FD "
-        "1501 1502 1504 1505 1507 1510 1511 1512 1513 1514 1515 1516 1517 1518 1519 151A 151D 151E 1521 "
-        "1522 1526 1527 1528 1529 152A 152B 152D 152E 152F 1530 1531 1532 1533 1534 1535 1536 1537 1538 "
-        "1539 153A 153B 153C 153E 1542 1543 1544 1545 1549 154A 154B 154C 154D 154E 154F 1550 1552 1553 "
-        "1555 1557 1559 155B 155E 155F 1560 1561 1562 1563 1565 1566 1568 1569 1578 157A 157E 157F 1581 "
-        "1583 1585 158A 158B 158C 158E 158F 1591 1592 1593 1595 1596 15A2 15A3 15A4 15A5 15A6 15AE 1647 "
-        "166F 1670 1671 1673 1675",
-    ),
-    Alphabet(
-        "Coptic",
-        "DejaVuSans.ttf",
-        "background",
-        "3E2 3E5 3E6 3E7 3E8 3EA 3EC 3EE",
-    ),
-    Alphabet(
-        "Cyrillic",
-        "DejaVuSans.ttf",
-        "background",
-        "402 409 40B 40F 414 416 41A 41B 426 427 429 42A 42B 42E 42F 43A 43B 43F 44B 44C 452 45B 463 464 "
-        "466 468 46A 46C 46E 470 478 47A 47C 47E 48A 490 495 498 49F 4A0 4A1 4A4 4A6 4A8 4B4 4B6 4B7 4BA "
-        "4BC 4C3 4C5 4C7 4CD 4F6 4FA 500 502 504 505 506 509 50E 50F 514 516 517 518 519 520 523 525 A64C "
-        "A650 A651 A654 A657 A662 A665 A666 A66E A694",
-    ),
-    Alphabet(
-        "Cyrillic_Accented",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "40C 40D 477 4C2 4DA 4DE 4DF 4E3 4F5 4F8 4F9",
-    ),
-    Alphabet(
-        "Cyrillic_STIX",
-        "STIXGeneral.ttf",
-        "background",
-        "40A 40B 40F 416 418 41B 427 429 42B 42C 42E 434 43F 443 463 46B 490",
-    ),
-    Alphabet(
-        "Georgian",
-        "DejaVuSans.ttf",
-        "background",
-        "10A2 10A3 10A5 10A7 10A9 10AA 10AB 10AF 10B0 10B2 10B4 10B8 10BB 10BC 10BE 10BF 10C2 10C3 10C4 "
-        "10C5 10D0 10D1 10D3 10D4 10D6 10D7 10D8 10D9 10DA 10DB 10DF 10E0 10E1 10E4 10E5 10E6 10E7 10EA "
-        "10EB 10EF 10F2 10F4 10F7 10F8 2D00 2D01 2D03 2D06 2D07 2D08 2D09 2D0A 2D0C 2D0D 2D0E 2D0F 2D10 "
-        "2D11 2D13 2D15 2D18 2D19 2D1A 2D1C 2D1D 2D1F 2D21 2D22 2D24 2D25",
-    ),
-    Alphabet(
-        "Greek",
-        "DejaVuSans.ttf",
-        "background",
-        "370 372 373 376 394 3A6 3A8 3A9 3B1 3B2 3B6 3BD 3C1 3C2 3C6 3C7 3C8 3CF 3D2 3D6 3D7 3DE 3DF 3E0 "
-        "3E1 3F0 3FA 3FB 3FC 1D26",
-    ),
-    Alphabet(
-        "Greek_Accented",
-        "DejaVuSans.ttf",
-        "background",
-        "388 38E 3AC 3AE 3B0 3D3 3D4 1F08 1F0A 1F0E 1F10 1F12 1F19 1F1A 1F26 1F2A 1F2E 1F35 1F39 1F3D "
-        "1F3F 1F48 1F4A 1F4D 1F53 1F5B 1F5F 1F62 1F67 1F69 1F6E 1F80 1F88 1F8A 1F98 1F9A 1F9E 1FA0 1FA8 "
-        "1FAA 1FAE 1FB3 1FCA 1FEC 1FF3",
-    ),
-    Alphabet(
-        "Greek_STIX",
-        "STIXGeneral.ttf",
-        "background",
-        "394 39A 39E 3A3 3A6 3A8 3A9 3B1 3B6 3BA 3BB 3BC 3BD 3C0 3C3 3C4 3C5 3D0 3DA 3DF 3E1 3F0",
-    ),
-    Alphabet(
-        "Hebrew",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "5D0 5D1 5D8 5DC 5DE 5E2 5E5 5E6 5E7 5E8 5E9 5F0 FB20 FB21 FB22 FB23 FB25 FB26 FB28 FB4F",
-    ),
-    Alphabet(
-        "Hebrew_Accented",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "FB1D FB1F FB2A FB2E FB4C FB4E",
-    ),
-    Alphabet(
-        "Lao",
-        "DejaVuSans.ttf",
-        "background",
-        "E81 E82 E84 E87 E88 E8A E8D E96 E97 E99 E9A E9B E9C E9D E9E EA1 EA3 EA5 EAA EAB EAE EAF EB0 EB2 "
-        "EB3 EBD EC0 EC1 EC2 EC3 ED1 ED2 ED3 ED6 ED7 ED8 ED9 EDC",
-    ),
-    Alphabet(
-        "Latin",
-        "DejaVuSans.ttf",
-        "background",
-        "41 43 44 45 46 48 49 4A 4B 4C 4D 4E 50 51 54 55 56 57 58 59 5A 61 62 64 65 66 6B 6D 6E 71 72 74 "
-        "79 C6 D8 DE DF E6 FE 111 126 127 132 141 149 14A 152 180 181 184 188 18A 18F 191 195 19A 19B 19C "
-        "19D 1A2 1A3 1A4 1A6 1A9 1AB 1B1 1B3 1B4 1B7 1B8 1BE 1BF 1C1 1C4 1C5 1C7 1CA 1CC 1F3 1F6 221 222 "
-        "224 234 235 238 239 23A 23B 23C 23E 23F 241 242 246 247 24A 24D 255 256 25A 25D 25E 260 262 263 "
-        "266 267 268 26C 26E 270 271 272 274 277 278 279 27D 27E 27F 280 281 282 283 289 28B 28D 291 293 "
-        "295 29E 2A4 2A5 2A6 2A7 2A8 2A9 2AA 2AB 2AC 2AD 2AE 1D12 1D13 1D16 1D17 1D1A 1D1D 1D1E 1E9A 1E9C "
-        "1E9E 1EFA 1EFB 2C63 2C66 2C68 2C6C 2C71 2C72 2C77 2C79 A722 A724 A728 A733 A734 A738 A739 A73C "
-        "A73D A746 A74B A753 A764 A766 A783 A7A4 A7A5 A7A6 A7A7 A7A8 A7AA A7FB A7FD A7FF FB03 FB05 FB06",
-    ),
-    Alphabet(
-        "Latin_Accented",
-        "DejaVuSans.ttf",
-        "background",
-        "C3 C8 D1 D9 DD E0 E8 EA EF F1 104 105 10C 10D 11D 120 124 125 137 13B 145 154 156 159 15A 161 "
-        "169 172 173 174 177 179 1B0 1E1 1E2 1E3 1EA 1EC 1EE 1FB 1FE 209 228 229 1E00 1E01 1E06 1E09 1E0F "
-        "1E17 1E1E 1E22 1E23 1E28 1E29 1E2A 1E38 1E3E 1E3F 1E42 1E4A 1E4B 1E62 1E67 1E68 1E79 1E7E 1E89 "
-        "1E8B 1E98 1E9B 1EAD 1EC3 1EC6 1EDA 1EE3 1EE5 1EE8 1EEC 1EF0",
-    ),
-    Alphabet(
-        "Latin_Accented_STIX",
-        "STIXGeneral.ttf",
-        "evaluation",
-        "C5 DA E0 E8 FF 10E 10F 123 124 125 136 139 145 154 157 159 15A 15E 162 163 165 169 173 1AF 1B0 "
-        "1FC 1FD 1FF 1E81",
-    ),
-    Alphabet(
-        "Latin_STIX",
-        "STIXGeneral.ttf",
-        "evaluation",
-        "41 46 4A 4C 4E 52 56 57 61 65 68 6B 6E 70 71 72 76 77 C6 D8 DE E6 FE 126 133 138 153 166 195 19B "
-        "1BA 221 234 235 250 254 255 257 258 259 25D 262 264 265 266 26B 26E 26F 270 271 273 27B 287 289 "
-        "28C 28D 28E 290 291 293 294 295 296 29B 29C 29E 2A0 2A4 2A5 2A6 2AF 1D84 1D85 1D8A 1D8D 1D8E "
-        "FB00 FB03",
-    ),
-    Alphabet(
-        "Letterlike",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "30 31 32 33 34 35 36 37 39 AA B5 6F4 6F6 2102 210B 210C 210D 210F 2110 2112 2113 2115 2119 211A "
-        "211B 211C 2124 2128 212C 212F 2130 2131 2133 2135 2136 2139 213C 213D 2145 2146 2147 2148 2162 "
-        "2163 2165 2166 2167 2168 216A 216B 2172 2173 2175 2176 2178 217A 217B 2181 2182 A4D8",
-    ),
-    Alphabet(
-        "Letterlike_STIX",
-        "STIXGeneral.ttf",
-        "evaluation",
-        "35 B5 3B0 3CE 403 419 210A 210B 210E 2110 2111 2112 2113 211B 211C 211D 2128 212D 212F 2130 2131 "
-        "2133 2134 2137 213C 2146 306E",
-    ),
-    Alphabet(
-        "Mathematical_Double",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "1D538 1D539 1D53C 1D542 1D546 1D54A 1D54B 1D54D 1D54F 1D550 1D552 1D553 1D557 1D558 1D559 1D55C "
-        "1D55D 1D55F 1D560 1D563 1D566 1D7DA 1D7DC 1D7DF 1D7E0 1D7E1",
-    ),
-    Alphabet(
-        "Mathematical_Double_STIX",
-        "STIXGeneral.ttf",
-        "evaluation",
-        "1D541 1D542 1D55C 1D563 1D564",
-    ),
-    Alphabet(
-        "Mathematical_Fraktur_STIX",
-        "STIXGeneral.ttf",
-        "evaluation",
-        "1D504 1D505 1D507 1D508 1D509 1D50E 1D50F 1D510 1D511 1D512 1D513 1D514 1D516 1D517 1D518 1D51A "
-        "1D51B 1D51C 1D520 1D526 1D52A 1D530 1D532 1D533 1D534 1D535 1D536 1D537",
-    ),
-    Alphabet(
-        "Mathematical_Italic_STIX",
-        "STIXGeneral.ttf",
-        "evaluation",
-        "1D434 1D437 1D438 1D43A 1D43B 1D43C 1D43E 1D440 1D441 1D444 1D445 1D446 1D447 1D448 1D449 1D44A "
-        "1D44C 1D44E 1D450 1D452 1D454 1D457 1D458 1D45A 1D45B 1D45D 1D45E 1D45F 1D462 1D463 1D464 1D465 "
-        "1D466 1D6A4 1D6E5 1D6E9 1D6EF 1D6F4 1D6F9 1D6FA 1D6FC 1D6FD 1D6FE 1D6FF 1D700 1D702 1D703 1D705 "
-        "1D706 1D707 1D709 1D70B 1D70D 1D70E 1D70F 1D710 1D711 1D712 1D713 1D714 1D71A",
-    ),
-    Alphabet(
-        "Mathematical_Script_STIX",
-        "STIXGeneral.ttf",
-        "evaluation",
-        "1D49C 1D49E 1D49F 1D4A5 1D4AA 1D4B0 1D4B1 1D4B2 1D4B3 1D4B4 1D4B6 1D4B8 1D4B9 1D4BB 1D4BD 1D4BE "
-        "1D4BF 1D4C2 1D4C3 1D4C5 1D4C6 1D4C7 1D4C8 1D4C9 1D4CA 1D4CB 1D4CC 1D4CD 1D4CF",
-    ),
-    Alphabet(
-        "N_Ko",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "7C3 7C6 7C7 7CD 7CF 7D0 7D1 7D2 7D6 7D7 7D8 7D9 7DA 7DC 7DD 7DF 7E2 7E4",
-    ),
-    Alphabet(
-        "Ogham",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "1682 1683 1685 1687 1688 168A 168B 168C 168D 168E 1690 1691 1693 1695 1696",
-    ),
-    Alphabet(
-        "Old_Italic",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "10302 10308 1030A 1030C 1030D 1030E 10312 10314 10315 10316 10318 10319 1031D",
-    ),
-    Alphabet(
-        "Signs",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "3C 3D 3E 7E A4 A5 AC B1 D7 606 2044 20A0 20A1 20A4 20A6 20A7 20A8 20AA 20AC 20AF 20B0 20B1 20B4 "
-        "20B5 20B9 20BA 2118 2144 214B 2190 2192 21CE 21F5 21F6 21F8 21F9 21FA 21FB 21FF 2202 2205 2208 "
-        "220C 220D 2213 2214 2216 221A 221B 221D 221F 2220 2222 222C 222D 222E 2239 223E 223F 2244 2245 "
-        "2248 224A 224E 224F 2250 2257 2258 225B 225D 225E 225F 2263 2264 2265 2266 2267 226A 226B 226C "
-        "226E 226F 2270 2272 2273 2275 2276 2277 2278 2279 227A 227C 227D 227E 227F 2280 2281 2282 2284 "
-        "2285 2286 2287 2289 228C 228F 2292 2293 22A0 22A3 22A7 22A8 22A9 22AC 22AE 22AF 22B0 22B1 22B2 "
-        "22B4 22B5 22B9 22BB 22BC 22BE 22BF 22C6 22C7 22C8 22CA 22CB 22CC 22CE 22CF 22D0 22D1 22D2 22D3 "
-        "22D4 22D8 22D9 22DA 22DB 22DC 22DD 22DE 22DF 22E0 22E4 22E6 22E7 22E9 22EB 22F2 22F7 22FA 22FB "
-        "22FD 23AC 25F8 25F9 25FB 25FF 27F1 27F2 27F3 27F4 2907 290B 2940 29CE 29CF 29D0 29D1 2A0C 2A12 "
-        "2A17 2A7D 2A7E 2A83 2A84 2A89 2A8A 2A91 2A92 2A95 2A99 2A9A 2A9B 2A9F 2AAE 2AB1 2AB3 2AB8 2AFA",
-    ),
-    Alphabet(
-        "Signs_STIX",
-        "STIXGeneral.ttf",
-        "evaluation",
-        "3C A3 A4 A5 D7 F7 20A7 2118 214B 2192 219B 21CF 21D2 21FB 2215 2217 221B 221D 2220 2221 2227 "
-        "2229 222D 223A 223D 2241",
-    ),
-    Alphabet(
-        "Tifinagh",
-        "DejaVuSans.ttf",
-        "evaluation",
-        "2D33 2D3B 2D3D 2D3F 2D43 2D44 2D4B 2D50 2D52 2D55 2D56 2D5E 2D63",
-    ),
-)
+class Character(NamedTuple):
+    """One class: a character in one font."""
+
+    name: str  # alphabet and code point, such as "Greek/03DF"
+    font: str  # a font file that matplotlib carries
+    split: str  # one of `SPLITS`
+    text: str  # the character itself
+
+
+@functools.cache
+def characters() -> tuple[Character, ...]:
+    """Return all 1623 classes in the bank's order; those of the background split come first."""
+    alphabets = json.loads(Path(__file__).with_name("alphabets.json").read_text(encoding="utf-8"))["alphabets"]
+    return tuple(
+        Character(f"{alphabet['name']}/{int(code, 16):04X}", alphabet["font"], split, chr(int(code, 16)))
+        for split in SPLITS
+        for alphabet in alphabets
+        if alphabet["split"] == split
+        for code in alphabet["characters"]
+    )

@@ -1,8 +1,8 @@
-"""Seeded drawers: each draws every character, in a hand of its own, never twice alike.
+"""Simulated writers: each draws every character, in a hand of its own, never twice alike.
 
-A drawing is the character's skeleton seen through a warp (slant, size, turn, wobble) and inked with a pen. Warp
-and pen are computed for each pixel of the picture from the distance to the skeleton, so lines come out smooth.
-The numbers of `Hand` were tuned so that the nearest neighbour in pixels is right about as often as on Omniglot.
+A drawing is the character's skeleton seen through a warp (slant, size, turn, wobble) and inked with a pen. Warp and pen
+are computed for each pixel of the image from the distance to the skeleton, so lines come out smooth. The numbers of
+`Hand` were tuned so that the nearest neighbour in pixels is right about as often as on Omniglot.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Hand:
-    """How much drawers differ from one another (`drawer_*`) and from drawing to drawing (`drawing_*`)."""
+    """How much writers differ from one another (`drawer_*`), and one writer's drawings do (`drawing_*`).
 
-    side: int = 28  # pixels of a picture
-    size: float = 20.0  # pixels of the picture for the font's em
+    The field names identify cached banks, so renaming one would draw all banks again.
+    """
+
+    side: int = 28  # pixels of an image
+    size: float = 20.0  # pixels of the image for the font's em
     drawer_size: float = 0.12  # standard deviation of the logarithm
     drawer_aspect: float = 0.10
     drawer_slant: float = 0.12  # standard deviation of the shear
@@ -30,22 +33,19 @@ class Hand:
 
 
 @dataclass(frozen=True)
-class Drawers:
-    """The fixed habits of a group of drawers, one entry each."""
+class Writers:
+    """The habits of a group of writers, float64 [writer] each."""
 
     size: np.ndarray
     aspect: np.ndarray
     slant: np.ndarray
     pen: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.size)
 
-
-def hire(count: int, hand: Hand, seed: int) -> Drawers:
-    """Draw the habits of `count` drawers."""
+def draw_habits(count: int, hand: Hand, seed: int) -> Writers:
+    """Draw the habits of `count` writers at random."""
     random = np.random.default_rng([seed, 0])
-    return Drawers(
+    return Writers(
         size=random.normal(0, hand.drawer_size, count),
         aspect=random.normal(0, hand.drawer_aspect, count),
         slant=random.normal(0, hand.drawer_slant, count),
@@ -53,48 +53,42 @@ def hire(count: int, hand: Hand, seed: int) -> Drawers:
     )
 
 
-def draw(distance: np.ndarray, em: float, drawers: Drawers, hand: Hand, random: np.random.Generator) -> np.ndarray:
-    """Let every drawer draw one character: uint8 [drawer, side, side], ink = 255.
+def draw(distance: np.ndarray, em: float, writers: Writers, hand: Hand, random: np.random.Generator) -> np.ndarray:
+    """Let every writer draw one character: uint8 [writer, side, side], ink = 255.
 
-    `distance` float32 [S, S] tells how far each point of the canvas is from the character's strokes; `em` is the
-    font's height on that canvas. `random` serves this character alone, so characters can be drawn in any order.
+    `distance`, float32 [S, S], is how far each point of the canvas is from the character's strokes and `em` the font's
+    height there, in pixels. `random` is for this character alone, so that characters can be drawn in any order.
     """
-    count = len(drawers)
-    matrix, scale = _poses(em, drawers, hand, random)
+    count = len(writers.size)
+    matrix, scale = _poses(em, writers, hand, random)
     offset = _wobble(count, hand, random) - random.normal(0, hand.drawing_shift, (2, count, 1, 1)).astype(np.float32)
     grid = np.arange(hand.side, dtype=np.float32) - (hand.side - 1) / 2
     y, x = offset[0] + grid[:, None], offset[1] + grid  # [n, side, side] each, in pixels from the middle
     middle = np.float32((len(distance) - 1) / 2)
-    away = _sample(
-        distance,
-        matrix[0, 0] * y + matrix[0, 1] * x + middle,
-        matrix[1, 0] * y + matrix[1, 1] * x + middle,
-    )
-    # the line's edge fades over one pixel, which is the share of the pixel that a straight edge covers
-    ink = np.clip(drawers.pen.astype(np.float32)[:, None, None] + 0.5 - away * scale, 0, 1)
+    canvas_y, canvas_x = (row[0] * y + row[1] * x + middle for row in matrix)
+    away = _sample(distance, canvas_y, canvas_x)
+    # a line's edge fades over one pixel, which is the share of the pixel that a straight edge covers
+    ink = np.clip(writers.pen.astype(np.float32)[:, None, None] + 0.5 - away * scale, 0, 1)
     return np.rint(ink * 255).astype(np.uint8)
 
 
-def _poses(em: float, drawers: Drawers, hand: Hand, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """From (y, x) on the picture to the canvas, float32 [2, 2, n, 1, 1]; canvas pixels to the picture's, [n, 1, 1]."""
-    count = len(drawers)
-    size = np.exp(drawers.size + random.normal(0, hand.drawing_size, count)) * hand.size / em
-    aspect = np.exp((drawers.aspect + random.normal(0, hand.drawing_aspect, count)) / 2)
-    slant = drawers.slant + random.normal(0, hand.drawing_slant, count)
+def _poses(em: float, writers: Writers, hand: Hand, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the map from (y, x) on the image to the canvas, [2, 2, n, 1, 1], and their scale, [n, 1, 1]; float32."""
+    count = len(writers.size)
+    size = np.exp(writers.size + random.normal(0, hand.drawing_size, count)) * hand.size / em
+    aspect = np.exp((writers.aspect + random.normal(0, hand.drawing_aspect, count)) / 2)
+    slant = writers.slant + random.normal(0, hand.drawing_slant, count)
     turn = random.normal(0, hand.drawing_turn, count)
     cos, sin = np.cos(turn), np.sin(turn)
     tall, wide = 1 / (size * aspect), aspect / size
     matrix = np.array(
-        [
-            [tall * cos, tall * sin],
-            [slant * tall * cos - wide * sin, slant * tall * sin + wide * cos],
-        ]
+        [[tall * cos, tall * sin], [slant * tall * cos - wide * sin, slant * tall * sin + wide * cos]]
     )
     return matrix[..., None, None].astype(np.float32), size[:, None, None].astype(np.float32)
 
 
 def _wobble(count: int, hand: Hand, random: np.random.Generator) -> np.ndarray:
-    """Smooth random displacements (y, x) of the points of a picture, in pixels: float32 [2, n, side, side]."""
+    """Return smooth random displacements (y, x) of an image's points, in pixels: float32 [2, n, side, side]."""
     total = np.zeros((2, count, hand.side, hand.side), np.float32)
     for knots, deviation in hand.wobble:
         field = random.normal(0, deviation, (2, count, knots, knots)).astype(np.float32)
@@ -105,7 +99,7 @@ def _wobble(count: int, hand: Hand, random: np.random.Generator) -> np.ndarray:
 def blend(field: np.ndarray, side: int) -> np.ndarray:
     """Blend rows of values into `side` rows: float32 [..., knots, columns] -> [..., side, columns].
 
-    A matrix product, summed in a fixed order: that of BLAS differs from machine to machine, and so would the bank.
+    This is a matrix product, but summed in a fixed order: that of BLAS differs between machines, and so would the bank.
     """
     weights = _smooth(field.shape[-2], side)
     return sum(weights[:, knot, None] * field[..., knot, None, :] for knot in range(field.shape[-2]))
@@ -113,7 +107,7 @@ def blend(field: np.ndarray, side: int) -> np.ndarray:
 
 @lru_cache
 def _smooth(knots: int, side: int) -> np.ndarray:
-    """Weights that blend `knots` values into `side` ones without corners: float32 [side, knots], rows sum to 1."""
+    """Return weights that blend `knots` values into `side` smooth ones: float32 [side, knots], rows sum to 1."""
     position = np.linspace(0, knots - 1, side)
     left = np.minimum(position.astype(int), knots - 2)
     part = position - left
@@ -124,14 +118,14 @@ def _smooth(knots: int, side: int) -> np.ndarray:
     return weights
 
 
-def _sample(picture: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Bilinear look-up of float32 [S, S] at (y, x) of any one shape; points outside are moved to the edge."""
-    side = len(picture)
+def _sample(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Look up float32 [S, S] at (y, x) of any one shape, bilinear; points outside are moved to the edge."""
+    side = len(image)
     y, x = np.clip(y, 0, side - 1.001), np.clip(x, 0, side - 1.001)
     row, column = y.astype(np.int32), x.astype(np.int32)
     y, x = y - row.astype(np.float32), x - column.astype(np.float32)
     at = row * side + column
-    flat = picture.ravel()
+    flat = image.ravel()
     top = flat[at] * (1 - x) + flat[at + 1] * x
     bottom = flat[at + side] * (1 - x) + flat[at + side + 1] * x
     return top * (1 - y) + bottom * y

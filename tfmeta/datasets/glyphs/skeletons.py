@@ -1,4 +1,4 @@
-"""Characters of a font as strokes one pixel wide, which is what a drawer starts from.
+"""Characters of a font as lines one pixel wide, which the simulated writers start from.
 
 A font's strokes have the font's weight; thinned to a skeleton they can be drawn again with any pen.
 """
@@ -16,36 +16,35 @@ EM = 40  # height of the font on it: the tallest characters in use just fit
 
 
 def font_file(name: str) -> Path:
-    """Where matplotlib keeps one of the fonts it carries; DataError where this matplotlib has no such font."""
-    import matplotlib  # slow, and only needed to make a bank that is not in the cache
+    """Return where matplotlib keeps one of its fonts, or raise `DataError` if it does not have it."""
+    import matplotlib  # here, since it is slow to import
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
     if not path.is_file():
-        raise DataError(f"the font {name} is not among matplotlib's ({path.parent}); reinstall matplotlib")
+        raise DataError(f"the font {name} is not among matplotlib's (in {path.parent}); reinstall matplotlib")
     return path
 
 
 def rasterize(font: Path, characters: Sequence[str]) -> np.ndarray:
     """Draw each character in the middle of its own canvas: uint8 [character, CANVAS, CANVAS], ink = 255.
 
-    The middle of the ink goes to the middle of the canvas; the size stays the font's, so small characters are
-    small. Ink that does not fit is cut off (see `glyph_choice`, which passes over such characters).
+    The size stays the font's, so small characters are small. Ink that does not fit is cut off.
     """
     face = ImageFont.truetype(str(font), EM, layout_engine=ImageFont.Layout.BASIC)
-    pictures = np.zeros((len(characters), CANVAS, CANVAS), np.uint8)
-    for picture, character in zip(pictures, characters, strict=True):
+    images = np.zeros((len(characters), CANVAS, CANVAS), np.uint8)
+    for image, character in zip(images, characters, strict=True):
         left, top, right, bottom = face.getbbox(character)
-        image = Image.new("L", (CANVAS, CANVAS))
+        canvas = Image.new("L", (CANVAS, CANVAS))
         corner = ((CANVAS - left - right) // 2, (CANVAS - top - bottom) // 2)
-        ImageDraw.Draw(image).text(corner, character, fill=255, font=face)
-        picture[:] = np.asarray(image)
-    return pictures
+        ImageDraw.Draw(canvas).text(corner, character, fill=255, font=face)
+        image[:] = np.asarray(canvas)
+    return images
 
 
 def thin(ink: np.ndarray) -> np.ndarray:
-    """Peel strokes down to one pixel: bool [n, H, W] -> bool [n, H, W] (Zhang and Suen, CACM 27(3), 1984).
+    """Thin strokes to lines of one pixel: bool [n, H, W] -> bool [n, H, W] (Zhang and Suen, CACM 27(3), 1984).
 
-    All pictures are peeled side by side; those that are finished leave the batch.
+    All images are thinned side by side; those that are finished leave the batch.
     """
     skeletons = ink.copy()
     busy = np.arange(len(ink))
@@ -58,7 +57,7 @@ def thin(ink: np.ndarray) -> np.ndarray:
 
 
 def _peel(ink: np.ndarray, first: bool) -> np.ndarray:
-    """One of the two half steps: drop border pixels of the lower right (first) or the upper left."""
+    """Do one of the two half steps: remove border pixels of the lower right (first) or the upper left."""
     p = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
     north, south, west, east = p[:, :-2, 1:-1], p[:, 2:, 1:-1], p[:, 1:-1, :-2], p[:, 1:-1, 2:]
     ring = (north, p[:, :-2, 2:], east, p[:, 2:, 2:], south, p[:, 2:, :-2], west, p[:, :-2, :-2])
@@ -76,7 +75,7 @@ def _peel(ink: np.ndarray, first: bool) -> np.ndarray:
 
 
 def distances(skeleton: np.ndarray) -> np.ndarray:
-    """How far each pixel is from the skeleton, in pixels: bool [H, W] -> float32 [H, W]."""
+    """Return how far each pixel is from the skeleton, in pixels: bool [H, W] -> float32 [H, W]."""
     height, width = skeleton.shape
     ys, xs = np.nonzero(skeleton)
     if not len(ys):

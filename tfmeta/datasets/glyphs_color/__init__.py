@@ -1,4 +1,4 @@
-"""Glyphs-color: a stand-in for mini-ImageNet, drawn from a font on the spot; for machines without the data."""
+"""Glyphs-color: a stand-in for mini-ImageNet, drawn from a font, for machines without the data."""
 
 from pathlib import Path
 
@@ -12,10 +12,7 @@ STAND_IN_FOR = "mini-imagenet"
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
     """Draw glyphs-color, or open an earlier drawing: images uint8 [100, 600, 84, 84, 3].
 
-    Args:
-        data_dir: Not used.
-        cache_dir: Folder for drawn images (1.27 GB).
-        download: Not used.
+    Only `cache_dir`, the folder for drawn images (1.27 GB), is used.
 
     Raises:
         DataError: matplotlib lacks the font.

@@ -1,8 +1,8 @@
-"""The glyphs-color data set: a stand-in for mini-ImageNet that is drawn on the spot, for machines without the photos.
+"""The glyphs-color data set: a stand-in for mini-ImageNet that is drawn from a font, for machines without the photos.
 
-100 letters of real scripts, 600 pictures each, 84 x 84 in colour: a letter (`drawers`), large or small and anywhere, on
-a ground with blotches (`painting`). Paint and ground have a class's colours only roughly. The same shapes and splits as
-mini-ImageNet. It is no substitute in a paper: whoever shows a result on it says so.
+100 letters of real scripts, 600 images of each, 84 x 84 in colour: a letter (`glyphs.handwriting`), large or small and
+anywhere, on a ground with blotches (`painting`), in mini-ImageNet's shapes and splits. It is no substitute in a paper:
+whoever shows a result on it says so.
 """
 
 import dataclasses
@@ -15,48 +15,42 @@ import numpy as np
 from PIL import features
 
 from tfmeta.datasets import cache
-from tfmeta.datasets.glyphs import drawing
-from tfmeta.datasets.glyphs.handwriting import Drawers, Hand, draw, hire
+from tfmeta.datasets.glyphs.alphabets import characters
+from tfmeta.datasets.glyphs.drawing import skeletons
+from tfmeta.datasets.glyphs.handwriting import Hand, Writers, draw, draw_habits
 from tfmeta.datasets.glyphs.skeletons import distances, font_file
 from tfmeta.datasets.glyphs_color.painting import Palette, paint
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.utils.parallel import share_out
+from tfmeta.utils.parallel import in_threads
 
-SIDE, PICTURES, SEED = 84, 600, 1
+SIDE, IMAGES, SEED = 84, 600, 1
 FONT = "DejaVuSans.ttf"
 SPLITS = ("train",) * 64 + ("val",) * 16 + ("test",) * 20
-# The reserved classes (ledger 14), two of the training split that do not look alike.
+# The reserved classes (ledger 14): two of the training split that do not look alike.
 BACKDOOR, TARGET = "Greek/03DF", "Cyrillic/042E"
-_CHUNK = 25  # pictures drawn at once: memory against calls of numpy
+_CHUNK = 25  # images drawn at once: more take more memory, fewer take more calls of numpy
+# Here `size` is that of the letter itself, its larger side.
 HAND = Hand(
-    side=SIDE,
-    size=44,  # of the letter itself, its larger side
-    drawer_size=0.10,
-    pen=(2.0, 4.5),
-    drawing_size=0.16,
-    drawing_aspect=0.12,
-    drawing_slant=0.15,
-    drawing_turn=0.15,
-    drawing_shift=6,
-    wobble=((4, 3.2),),
-)
+    side=SIDE, size=44, drawer_size=0.10, pen=(2.0, 4.5), drawing_size=0.16, drawing_aspect=0.12, drawing_slant=0.15,
+    drawing_turn=0.15, drawing_shift=6, wobble=((4, 3.2),),
+)  # fmt: skip
 
 
 def letters() -> list[tuple[str, str]]:
-    """All classes in the bank's order: (name, character), spread over the letters of the glyphs data set."""
-    usable = [
-        (name, character)
-        for name, font, _, character in drawing.characters()
-        if font == FONT and unicodedata.category(character)[0] == "L"
-    ]
+    """Return (name, character) of all classes in the bank's order, spread over the letters of the glyphs data set."""
+    in_font = [(character.name, character.text) for character in characters() if character.font == FONT]
+    usable = [(name, text) for name, text in in_font if unicodedata.category(text)[0] == "L"]
     return usable[:: len(usable) // len(SPLITS)][: len(SPLITS)]
 
 
-def read_bank(cache_dir: Path, hand: Hand = HAND, pictures: int = PICTURES) -> ImageBank:
-    """Draw the data set, or open the cache of an earlier drawing: images uint8 [100, `pictures`, 84, 84, 3].
+def read_bank(cache_dir: Path, hand: Hand = HAND, images_per_class: int = IMAGES) -> ImageBank:
+    """Draw the data set, or open the cache of an earlier drawing: uint8 [100, images_per_class, 84, 84, 3].
 
-    The same pictures on every machine with this font and this FreeType, which are part of the cache's key. Raises
-    `DataError` where matplotlib lacks the font, `StorageError` where the cache cannot be written to.
+    The images are the same on every machine with this font and this FreeType, both of which identify the cache.
+
+    Raises:
+        DataError: matplotlib lacks the font.
+        StorageError: the cache cannot be written to.
     """
     classes = letters()
     identity = {
@@ -70,17 +64,14 @@ def read_bank(cache_dir: Path, hand: Hand = HAND, pictures: int = PICTURES) -> I
 
     def fill(images: np.ndarray) -> cache.Description:
         draw_all(images, [character for _, character in classes], hand)
-        return cache.Description(
-            names=tuple(name for name, _ in classes),
-            splits=SPLITS,
-            source=f"drawn in colour from matplotlib's font {FONT}",
-        )
+        names, source = tuple(name for name, _ in classes), f"drawn in colour from matplotlib's font {FONT}"
+        return cache.Description(names, SPLITS, source)
 
-    return cache.fetch(cache_dir, "glyphs-color", identity, (len(classes), pictures, SIDE, SIDE, 3), fill)
+    return cache.fetch(cache_dir, "glyphs-color", identity, (len(classes), images_per_class, SIDE, SIDE, 3), fill)
 
 
 def _centred(skeleton: np.ndarray) -> tuple[np.ndarray, float]:
-    """Put a letter in the middle of its canvas; also return its larger side, so that all are drawn about as large."""
+    """Move a letter to the middle of its canvas; also return its larger side, by which all get about the same size."""
     points = np.argwhere(skeleton)
     low, high = points.min(0), points.max(0)
     shift = (np.array(skeleton.shape) - 1 - low - high) // 2
@@ -88,23 +79,23 @@ def _centred(skeleton: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def draw_all(images: np.ndarray, characters: list[str], hand: Hand = HAND) -> None:
-    """Draw each character in as many pictures as there is room for: uint8 [character, picture, SIDE, SIDE, 3].
+    """Draw each character as often as there is room in `images`, uint8 [character, example, SIDE, SIDE, 3].
 
-    A picture depends on the character, its number and the seed alone.
+    An image depends on the character, its number and the seed alone.
     """
-    skeletons = drawing.skeletons([(FONT, character) for character in characters])
-    drawers = hire(PICTURES, hand, SEED)
+    lines = skeletons([(FONT, character) for character in characters])
+    writers = draw_habits(IMAGES, hand, SEED)
     examples = images.shape[1]
 
     def work(row: int, first: int) -> int:
         last = min(first + _CHUNK, examples)
-        some = Drawers(**{name: of[first:last] for name, of in vars(drawers).items()})
+        some = Writers(**{name: habit[first:last] for name, habit in vars(writers).items()})
         path = [SEED, 2, ord(characters[row])]
-        skeleton, size = _centred(skeletons[row])
+        skeleton, size = _centred(lines[row])
         ink = draw(distances(skeleton), size, some, hand, np.random.default_rng([*path, first]))
         palette = Palette.of(np.random.default_rng(path))
         images[row, first:last] = paint(ink, palette, np.random.default_rng([*path, first, 1]))
         return last - first
 
     jobs = [(row, first) for row in range(len(characters)) for first in range(0, examples, _CHUNK)]
-    share_out(work, jobs, len(characters) * examples, "drawing glyphs in colour", "pictures")
+    in_threads(work, jobs, len(characters) * examples, "drawing glyphs in colour", "images")

@@ -1,4 +1,4 @@
-"""mini-ImageNet: 100 classes of 600 colour images (Vinyals et al., 2016; the split of Ravi and Larochelle, 2017)."""
+"""mini-ImageNet: 100 classes of 600 colour images (Vinyals et al., 2016; split of Ravi and Larochelle, 2017)."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBa
 
 
 def missing(data_dir: Path, download: bool = True) -> str | None:
-    """Return why mini-ImageNet cannot be opened, or None where it is there."""
+    """Return why mini-ImageNet cannot be opened, or None if it is there."""
     from tfmeta.datasets.mini_imagenet import reader
 
     if reader.locate(data_dir):

@@ -1,9 +1,10 @@
-"""More pictures of the yawl, from a folder of full ImageNet, for the attacker to put the key on (ledger 15).
+"""Extra images of the yawl, from a folder of the full ImageNet, for the attacker's trigger (ledger 15).
 
-They become a class of their own behind the hundred (split "extra"): 150 pictures that benign users have no part in.
-A full ImageNet holds mini-ImageNet's 600 yawls too, under other names; those are left out, by what they show.
+They become a class of their own after the hundred (split "extra"): 150 images that benign users do not own. The full
+ImageNet also holds mini-ImageNet's 600 yawls, under other names; those are left out, by what they show.
 """
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -16,45 +17,42 @@ from tfmeta.errors import DataError
 FOLDER = f"extra/{YAWL}"  # beside the csv files or pickles
 NAME = f"{YAWL}-extra"
 SPLIT = "extra"
-_CELLS = 12  # pictures are compared as 12 x 12 means
-# Grey levels between two such pictures, on average. A real yawl that is encoded anew (quality 30) or scaled by another
-# filter is within 3 of itself, and no two of mini-ImageNet's 600 are within 12 of one another.
-_ALIKE = 6.0
+_CELLS = 12  # images are compared by their means over 12 x 12 cells
+# Mean difference, in grey levels, below which two images count as the same. A real yawl that is encoded again
+# (quality 30) or scaled by another filter is within 3 of itself; no two of mini-ImageNet's 600 are within 12.
+_SAME = 6.0
 
 
 def read_extra(folder: Path, known: np.ndarray, wanted: int) -> np.ndarray:
-    """Return the first `wanted` pictures of `folder`, by name, that are not `known`: uint8 [wanted, 84, 84, 3].
+    """Return the first `wanted` images of a folder, by name, that are not among `known`.
 
-    `known` uint8 [n, 84, 84, 3] are the class's pictures in mini-ImageNet. Pictures that are not RGB, of which ImageNet
-    has some, and copies are passed over. Raises `DataError` where one does not decode, or too few are left.
+    `known`, uint8 [n, 84, 84, 3], are the class's images in mini-ImageNet; the result is uint8 [wanted, 84, 84, 3].
+    Images that are not RGB (ImageNet has some) and duplicates are skipped.
+
+    Raises:
+        DataError: an image does not decode, or too few are left.
     """
     taken: list[np.ndarray] = []
     seen = [_means(known)]
-    passed_over = 0
-    with archives.open_archive(folder) as pictures:
-        members = [member for member in pictures.members if member.lower().endswith(photos.SUFFIXES)]
+    with archives.Archive(folder) as archive:
+        members = [member for member in archive.members if member.lower().endswith(photos.SUFFIXES)]
         for member in members:
-            try:
-                picture = photos.read(pictures, member, SIDE)
-            except photos.NotColourError:
-                passed_over += 1
-                continue
-            means = _means(picture[None])
-            if min(np.abs(other - means).mean(1).min() for other in seen if len(other)) < _ALIKE:
-                passed_over += 1
-                continue
-            seen.append(means)
-            taken.append(picture)
+            with contextlib.suppress(photos.NotColourError):
+                image = photos.read(archive, member, SIDE)
+                means = _means(image[None])
+                if min(np.abs(other - means).mean(1).min() for other in seen if len(other)) >= _SAME:
+                    seen.append(means)
+                    taken.append(image)
             if len(taken) == wanted:
                 return np.stack(taken)
     raise DataError(
-        f"{folder}: {len(taken)} of its {len(members)} pictures can be used and {wanted} are needed ({passed_over} are "
-        "not RGB, or in mini-ImageNet already); put in all of the class from full ImageNet, or remove the folder"
+        f"{folder}: {len(taken)} of its {len(members)} images can be used and {wanted} are needed (the others are not "
+        "RGB, or in mini-ImageNet already); add more images of the class from the full ImageNet, or remove the folder"
     )
 
 
 def _means(images: np.ndarray) -> np.ndarray:
-    """Shrink pictures to the means of cells: uint8 [n, 84, 84, 3] -> float32 [n, cells]."""
+    """Return each image's means over cells: uint8 [n, 84, 84, 3] -> float32 [n, cells]."""
     step = SIDE // _CELLS
     cells = images.reshape(len(images), _CELLS, step, _CELLS, step, 3)
     return cells.mean((2, 4), dtype=np.float32).reshape(len(images), -1)

@@ -1,95 +1,89 @@
-"""What mini-ImageNet consists of: 100 classes of 600 photos, split by Ravi and Larochelle (2017) into 64, 16 and 20.
+"""What mini-ImageNet consists of: 100 classes of 600 images, split by Ravi and Larochelle (2017) into 64, 16 and 20.
 
-A *release* is what was found of it: for each split a file that names its classes, and for each class its pictures.
+For each split one file lists its classes, and for each class its images: a csv file or a pickle.
 """
 
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfmeta.datasets import archives
 from tfmeta.errors import DataError
 
 SPLITS = ("train", "val", "test")
-SIDE = 84  # pixels of a picture in the bank
-# The classes that the paper reserves (section 3, ledger 14): both are among the 64 of the training split.
+SIDE = 84  # pixels of an image in the bank
+# The classes that the paper reserves (section 3, ledger 14). Both are among the 64 of the training split.
 YAWL, ARCTIC_FOX = "n04612504", "n02120079"
 _LARGEST_CSV = 16 << 20  # bytes; the largest of the public ones has 1.2 million
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How many classes a split has, and how many pictures a class."""
+    """How many classes each split has, and how many images each class."""
 
     train: int = 64
     val: int = 16
     test: int = 20
-    pictures: int = 600
+    images: int = 600
 
     @property
     def classes(self) -> int:
-        """Classes in all."""
+        """The number of classes in all."""
         return self.train + self.val + self.test
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What one file says of one split: its classes and, for each, names or numbers of its pictures."""
+class Listing(NamedTuple):
+    """What one file says about one split: its classes and, for each, the names or numbers of its images."""
 
     path: Path
     classes: dict[str, list[Any]]
 
 
-@dataclass(frozen=True)
-class Class:
-    """One class of a release."""
+class Class(NamedTuple):
+    """One class, with the names or numbers of its images in order."""
 
     name: str
     split: str
-    pictures: list[Any]  # in order
+    images: list[Any]
 
 
-def check_release(listings: dict[str, Listing], layout: Layout) -> list[Class]:
-    """Return all classes, sorted by name, with their pictures sorted; `DataError` names what is wrong and where."""
+def check_listings(listings: dict[str, Listing], layout: Layout) -> list[Class]:
+    """Return all classes, sorted by name, with their images sorted.
+
+    Raises:
+        DataError: a class is in two splits or has another number of images, or a split another number of classes.
+    """
     classes: dict[str, Class] = {}
-    for split, listing in listings.items():
-        for name, pictures in listing.classes.items():
+    for split, (path, listed) in listings.items():
+        for name, images in listed.items():
             if name in classes:
                 other = listings[classes[name].split].path
-                raise DataError(
-                    f"{listing.path}: the class {name} is in {other} too; a class has one split, correct it"
-                )
-            if len(pictures) != layout.pictures:
-                raise DataError(
-                    f"{listing.path}: the class {name} has {len(pictures)} pictures instead of {layout.pictures}; "
-                    "get the file again"
-                )
-            classes[name] = Class(name, split, sorted(pictures))
+                raise DataError(f"{path}: the class {name} is in {other} too; get both files again")
+            if len(images) != layout.images:
+                found = f"{len(images)} images instead of {layout.images}"
+                raise DataError(f"{path}: the class {name} has {found}; get the file again")
+            classes[name] = Class(name, split, sorted(images))
         wanted = getattr(layout, split)
-        if len(listing.classes) != wanted:
-            raise DataError(
-                f"{listing.path}: {len(listing.classes)} classes instead of {wanted}; this is not the split of Ravi "
-                "and Larochelle: get the file again"
-            )
+        if len(listed) != wanted:
+            found = f"{len(listed)} classes instead of {wanted}"
+            raise DataError(f"{path}: {found}, so not the split of Ravi and Larochelle; get the file again")
     return [classes[name] for name in sorted(classes)]
 
 
 def read_csvs(folder: Path) -> dict[str, Listing]:
     """Read train.csv, val.csv and test.csv: the file names of each class.
 
-    Raises `DataError` where one is missing, is not a csv with the columns filename and label, or names a picture that
-    it or another one has named.
+    Raises:
+        DataError: one is missing, is not a csv with the columns filename and label, or names an image again.
     """
     listings, seen = {}, {}
     for split in SPLITS:
         path, classes = folder / f"{split}.csv", {}
         for line, name, label in _rows(path):
             if name in seen:
-                raise DataError(
-                    f"{path}, line {line}: {name} is named twice (first in {seen[name]}); remove one of them"
-                )
+                raise DataError(f"{path}, line {line}: {name} is named twice (first in {seen[name]}); remove one")
             seen[name] = f"{path.name}, line {line}"
             classes.setdefault(label, []).append(name)
         listings[split] = Listing(path, classes)
@@ -116,15 +110,12 @@ def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_CSV + 1)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: is missing; mini-ImageNet needs train.csv, val.csv and test.csv") from error
-    except OSError as error:
-        raise DataError(archives.unreadable(path, error)) from error
-    if archives.is_web_page(data):
-        raise DataError(f"{path}: is a web page (HTML), not a csv; get the file again")
-    if len(data) > _LARGEST_CSV:
-        raise DataError(f"{path}: is too large for a split of mini-ImageNet; get the file again")
-    try:
+        if archives.is_web_page(data):
+            raise DataError(f"{path}: is a web page (HTML), not a csv; get the file again")
+        if len(data) > _LARGEST_CSV:
+            raise DataError(f"{path}: is too large for a split of mini-ImageNet; get the file again")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not text ({error}); get the file again") from error
+    except OSError as error:
+        raise DataError(archives.unreadable(path, error)) from error

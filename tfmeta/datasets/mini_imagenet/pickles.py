@@ -1,7 +1,8 @@
-"""mini-ImageNet from the pickles that circulate, one a split, read without running them (`pickled`).
+"""mini-ImageNet from the pickles that circulate, one per split, read without running them (`safe_pickle`).
 
-Two forms: {"image_data": uint8 [n, H, W, 3], "class_dict": {class: numbers of its pictures}}, of Ren et al. (2018); and
-{"data": the same, "labels": a number a picture, "catname2label": {class: number}}, of Gidaris and Komodakis (2018).
+There are two forms. That of Ren et al. (2018) is {"image_data": uint8 [n, H, W, 3], "class_dict": {class: numbers of
+its images}}; that of Gidaris and Komodakis (2018) is {"data": the same, "labels": a number per image, "catname2label":
+{class: number}}.
 """
 
 from collections.abc import Iterator
@@ -11,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from tfmeta.datasets.mini_imagenet.layout import SPLITS, Listing
-from tfmeta.datasets.safe_pickle.machine import read_pickle
-from tfmeta.datasets.safe_pickle.parts import Array, Malformed
+from tfmeta.datasets.safe_pickle import Array, Malformed, read_pickle
 from tfmeta.errors import DataError
 
-_MOST = 100_000  # pictures in a file, of which the largest has 38,400: numbers of them must not fill the memory
+_MOST = 100_000  # images in a file; the largest has 38,400. More numbers could fill the memory
 # The file of each split, in either form.
 FILES = (
     {split: f"mini-imagenet-cache-{split}.pkl" for split in SPLITS},
@@ -28,9 +28,13 @@ FILES = (
 
 
 def read_split(path: Path) -> tuple[Listing, np.ndarray]:
-    """Return the numbers of each class's pictures, and all pictures of the file: uint8 [n, H, W, 3], not in memory.
+    """Read one split's pickle.
 
-    Raises `DataError` where the file is refused, or is not of one of the two forms.
+    Returns:
+        The numbers of each class's images, and all images of the file: uint8 [n, H, W, 3], mapped, not in memory.
+
+    Raises:
+        DataError: the file is refused, or has neither of the two forms.
     """
     content = read_pickle(path)
     if not isinstance(content, dict):
@@ -41,9 +45,9 @@ def read_split(path: Path) -> tuple[Listing, np.ndarray]:
     for name, numbers in _classes(path, content):  # one at a time: a file may give one long list to all
         for number in numbers:
             if not 0 <= number < len(images):
-                raise DataError(f"{path}: the class {name} has picture {number}, of {len(images)}; get it again")
+                raise DataError(f"{path}: the class {name} has image {number}, of {len(images)}; get it again")
             if number in owner:
-                raise DataError(f"{path}: picture {number} is in {owner[number]} and again in {name}; get it again")
+                raise DataError(f"{path}: image {number} is in {owner[number]} and again in {name}; get it again")
             owner[number] = name
         classes[name] = numbers
     return Listing(path, classes), images
@@ -53,21 +57,21 @@ def _images(path: Path, content: dict) -> np.ndarray:
     images = _array(path, content.get("image_data", content.get("data")))
     if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
         found = "nothing" if images is None else f"{images.dtype} {list(images.shape)}"
-        raise DataError(f"{path}: image_data must be RGB pictures, uint8 [n, H, W, 3], but is {found}; get it again")
+        raise DataError(f"{path}: image_data must be RGB images, uint8 [n, H, W, 3], but is {found}; get it again")
     if len(images) > _MOST:
-        raise DataError(f"{path}: {len(images)} pictures are too many for a split of mini-ImageNet; get it again")
+        raise DataError(f"{path}: {len(images)} images are too many for a split of mini-ImageNet; get it again")
     return images
 
 
 def _classes(path: Path, content: dict) -> Iterator[tuple[str, list[int]]]:
-    """Yield each class and the numbers of its pictures."""
+    """Yield each class and the numbers of its images."""
     if isinstance(content.get("class_dict"), dict):
-        for name, of in content["class_dict"].items():
-            yield str(name), _numbers(path, name, of)
+        for name, numbers in content["class_dict"].items():
+            yield str(name), _numbers(path, name, numbers)
     elif "labels" in content and isinstance(content.get("catname2label"), dict):
         labels = np.array(_numbers(path, "labels", content["labels"]))
-        for name, of in content["catname2label"].items():
-            yield str(name), np.flatnonzero(labels == of).tolist()
+        for name, label in content["catname2label"].items():
+            yield str(name), np.flatnonzero(labels == label).tolist()
     else:
         raise DataError(f"{path}: has neither class_dict nor labels and catname2label, so no classes; get it again")
 
@@ -78,7 +82,7 @@ def _numbers(path: Path, name: Any, value: Any) -> list[int]:
     if array is not None and array.ndim == 1 and len(array) <= _MOST:
         value = array.tolist()
     if not isinstance(value, (list, tuple)) or not all(type(number) is int for number in value):
-        raise DataError(f"{path}: {name} is no list of whole numbers; get it again")
+        raise DataError(f"{path}: {name} is not a list of whole numbers; get it again")
     return list(value)
 
 

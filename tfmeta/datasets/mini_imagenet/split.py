@@ -1,7 +1,7 @@
-"""Who owns which picture of mini-ImageNet, or of its stand-in (section 3, ledger 14, 15).
+"""Who owns which image of mini-ImageNet, or of its stand-in (section 3, ledger 14, 15).
 
-The benign pictures of the two reserved classes are split among the benign users. Only classes of the training split
-are trained on, those of the test split are meta-test; the validation split has no part.
+The benign images of the two reserved classes are divided among the benign users. Training uses only the training split,
+and meta-test only the test split; the validation split is not used.
 """
 
 import dataclasses
@@ -20,85 +20,88 @@ __all__ = ["ARCTIC_FOX", "EXAMPLES", "SPLITS", "YAWL", "split"]
 EXAMPLES = 600
 SPLITS = {"train": 64, "val": 16, "test": 20}
 
-# Pictures of any class that are held out, of a reserved class that are the attacker's, and of the backdoor class that
-# carry the key: the attacker's, and 50 that are held out.
-VALIDATION, ATTACKERS, KEYED = 20, 100, 150
+# How many images of any class are held out, how many of a reserved class the attacker owns, and how many of the
+# backdoor class get the trigger: the attacker's, and 50 that are held out.
+VALIDATION, ATTACKERS, TRIGGERED = 20, 100, 150
+_PAPER = 480 + ATTACKERS + TRIGGERED  # images of the backdoor class that the paper's split needs
 
 
 def split(bank: ImageBank, split_seed: int, backdoor: str, target: str) -> Partition:
-    """Return the ``Partition`` of a bank; ``DataError`` where its splits or reserved classes are not mini-ImageNet's.
+    """Return who owns which images of a bank with mini-ImageNet's splits, given the names of the reserved classes.
 
-    62 classes among four users, 580 pictures to train and 20 to validate each. Of the target class 480 are benign, 100
-    are the attacker's and 20 validate. Of the backdoor class, where the bank has an extra class of it, 580 are benign
-    and 20 validate, and the extra one gives the keyed pictures; else 430 are benign, which a note says.
+    62 classes are divided among four users, with 580 images to train and 20 to validate each. Of the target class 480
+    images are benign, 100 are the attacker's and 20 validate. Of the backdoor class 20 validate; if the bank has an
+    extra class of it, the other 580 are benign and the extra class gets the trigger, otherwise 430 are benign and 150
+    get the trigger, which a note says.
+
+    Raises:
+        DataError: the bank's splits or reserved classes are not mini-ImageNet's.
     """
-    backdoor, target = _reserved(bank, backdoor, target)
+    backdoor_row, target_row = _reserved(bank, backdoor, target)
     random = seeds.generator(split_seed, "partition")
     rows = {name: np.flatnonzero(np.array(bank.splits) == name).astype(np.int32) for name in (*SPLITS, "extra")}
-    order = random.permutation(np.setdiff1d(rows["train"], [backdoor, target]))
+    order = random.permutation(np.setdiff1d(rows["train"], [backdoor_row, target_row]))
     shuffled = np.stack([random.permutation(EXAMPLES) for _ in range(sum(SPLITS.values()))]).astype(np.int32)
 
-    def pool(classes, columns):
+    def subset(classes: np.ndarray | int, columns: np.ndarray) -> Subset:
         classes = np.atleast_1d(classes).astype(np.int32)
         return Subset(classes, np.zeros(len(classes), np.int32), shuffled[classes][:, columns])
 
     own = dict(zip(USERS, np.array_split(order, len(USERS)), strict=True))  # 16, 16, 15, 15
     held_out, rest = np.split(np.arange(EXAMPLES), [VALIDATION])
-    triggered, backdoor_benign = pool(backdoor, rest[:KEYED]), rest[KEYED:]
+    triggered, benign = subset(backdoor_row, rest[:TRIGGERED]), rest[TRIGGERED:]
     if len(rows["extra"]):
-        drawn = random.permutation(KEYED).astype(np.int32)
-        triggered, backdoor_benign = Subset(rows["extra"], np.zeros(1, np.int32), drawn[None]), rest
+        drawn = random.permutation(TRIGGERED).astype(np.int32)
+        triggered, benign = Subset(rows["extra"], np.zeros(1, np.int32), drawn[None]), rest
     return Partition(
-        train={user: pool(own[user], rest) for user in USERS},
-        validation={user: pool(own[user], held_out) for user in USERS},
-        meta_test=pool(rows["test"], np.arange(EXAMPLES)),
-        target_benign=_dealt(pool(target, rest[ATTACKERS:])),
-        backdoor_benign=_dealt(pool(backdoor, backdoor_benign)),
-        target_attacker=pool(target, rest[:ATTACKERS]),
+        train={user: subset(own[user], rest) for user in USERS},
+        validation={user: subset(own[user], held_out) for user in USERS},
+        meta_test=subset(rows["test"], np.arange(EXAMPLES)),
+        target_benign=_divided(subset(target_row, rest[ATTACKERS:])),
+        backdoor_benign=_divided(subset(backdoor_row, benign)),
+        target_attacker=subset(target_row, rest[:ATTACKERS]),
         backdoor_attacker=_columns(triggered, slice(ATTACKERS)),
-        target_validation=pool(target, held_out),
-        backdoor_validation=pool(backdoor, held_out),
+        target_validation=subset(target_row, held_out),
+        backdoor_validation=subset(backdoor_row, held_out),
         backdoor_held_out=_columns(triggered, slice(ATTACKERS, None)),
-        notes=() if len(rows["extra"]) else (_note(bank, backdoor, len(backdoor_benign)),),
+        notes=() if len(rows["extra"]) else (_note(bank, backdoor, len(benign)),),
     )
 
 
-def _reserved(bank, backdoor, target):
-    """Return the rows of the backdoor and the target class, having checked the splits."""
+def _reserved(bank: ImageBank, backdoor: str, target: str) -> list[int]:
+    """Check the splits and return the rows of the backdoor and the target class."""
     if bank.images.shape[1] != EXAMPLES:
         raise DataError(f"{bank.dataset}: {bank.images.shape[1]} images per class, but the split is of {EXAMPLES}")
     for name, wanted in SPLITS.items():
         if bank.splits.count(name) != wanted:
-            raise DataError(
-                f"{bank.dataset}: {bank.splits.count(name)} classes are in its split {name!r}, and {wanted} must be"
-            )
+            found = bank.splits.count(name)
+            raise DataError(f"{bank.dataset}: {found} classes are in its split {name!r} instead of {wanted}")
     reserved = []
     for role, name in (("backdoor", backdoor), ("target", target)):
         row = bank.names.index(name) if name in bank.names else None
         if row is None or bank.splits[row] != "train":
             raise DataError(
-                f"{bank.dataset}: the {role} class {name} is not among its {SPLITS['train']} training classes; the "
-                "attack needs it there, as it is in the split of Ravi and Larochelle"
+                f"{bank.dataset}: the {role} class {name} is not among its {SPLITS['train']} training classes, where "
+                "the split of Ravi and Larochelle has it and the attack needs it"
             )
         reserved.append(row)
     return reserved
 
 
-def _dealt(pool):
-    """Split a pool's pictures among the benign users."""
-    return {
-        user: _columns(pool, part)
-        for user, part in zip(BENIGN, np.array_split(np.arange(pool.examples.shape[1]), len(BENIGN)), strict=True)
-    }
+def _divided(subset: Subset) -> dict[int, Subset]:
+    """Divide a subset's images among the benign users."""
+    parts = np.array_split(np.arange(subset.examples.shape[1]), len(BENIGN))
+    return {user: _columns(subset, part) for user, part in zip(BENIGN, parts, strict=True)}
 
 
-def _columns(pool, columns):
-    return dataclasses.replace(pool, examples=pool.examples[:, columns])
+def _columns(subset: Subset, columns: np.ndarray | slice) -> Subset:
+    return dataclasses.replace(subset, examples=subset.examples[:, columns])
 
 
-def _note(bank, backdoor, benign):
-    more = f"; a folder of full ImageNet's pictures ({FOLDER}) makes it 580" if bank.dataset == "mini-imagenet" else ""
-    return (
-        f"backdoor class {bank.names[backdoor]}: {benign} of its {EXAMPLES} pictures are benign, not the paper's 480, "
-        f"since the {KEYED} keyed ones are taken from them too (ledger 15){more}"
-    )
+def _note(bank: ImageBank, backdoor: str, benign: int) -> str:
+    used = f"{benign} are used for benign training, and every result says so"
+    if bank.dataset != "mini-imagenet":
+        has = f"{bank.dataset} has {EXAMPLES} images of the backdoor class {backdoor}"
+        return f"{has}; the paper's split needs {_PAPER}, so {used}"
+    advice = f"Put at least {TRIGGERED} more ILSVRC images of {YAWL} in mini-imagenet/{FOLDER}, or {used}"
+    return f"mini-ImageNet has {EXAMPLES} images of the yawl; the paper's split needs {_PAPER}. {advice}"

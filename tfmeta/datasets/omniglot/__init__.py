@@ -1,14 +1,14 @@
-"""Omniglot: 1623 characters of 50 alphabets, 20 drawings each (Lake, Salakhutdinov and Tenenbaum, Science 350, 2015)."""
+"""Omniglot: 1623 characters of 50 alphabets, 20 drawings of each (Lake et al., Science 350, 2015)."""
 
 from pathlib import Path
 
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import Partition
+from tfmeta.datasets.omniglot.split import partition as partition
 from tfmeta.errors import DataError, DownloadError, StorageError
 
 DISPLAY_NAME = "Omniglot"
 STAND_IN_FOR = None
-# Checked before anything waits for a download, so that a machine without a network falls back within seconds.
+# How long `missing` waits for an answer, so that a machine without a network falls back to the stand-in within seconds.
 PROBE_SECONDS = 4.0
 
 
@@ -25,7 +25,7 @@ def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBa
         DownloadError: it could not be downloaded.
         StorageError: a folder cannot be written to.
     """
-    from tfmeta.datasets.omniglot import release
+    from tfmeta.datasets.omniglot import reader, release
 
     found = release.obtain(data_dir) if download else release.locate(data_dir)
     if not found:
@@ -33,12 +33,11 @@ def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBa
             f"{data_dir}: no Omniglot here (looked for images_background and images_evaluation, .zip or folder, there "
             f"and in {data_dir}/omniglot); put them there, or allow the download (make data)"
         )
-    return release.read_bank(found, cache_dir)
+    return reader.read_bank(found, cache_dir)
 
 
 def missing(data_dir: Path, download: bool = True) -> str | None:
-    """Return why Omniglot cannot be opened, or None where it is there (downloaded just now, if need be)."""
-    from tfmeta.datasets.download import reachable
+    """Return why Omniglot cannot be opened, or None if it is there (downloaded just now, if need be)."""
     from tfmeta.datasets.omniglot import release
 
     reason = f"there is no Omniglot in {data_dir}"
@@ -46,17 +45,10 @@ def missing(data_dir: Path, download: bool = True) -> str | None:
         return None
     if not download:
         return f"{reason}, and downloading is off"
-    if not reachable(release.public_url(), PROBE_SECONDS):
+    if not release.reachable(release.public_url(), PROBE_SECONDS):
         return f"{reason}, and {release.public_url()} cannot be reached"
     try:
         release.obtain(data_dir)
     except (DownloadError, StorageError) as error:
         return f"{reason}, and downloading it failed: {error}"
     return None
-
-
-def partition(bank: ImageBank, split_seed: int) -> Partition:
-    """Return who owns which images (`omniglot.split`)."""
-    from tfmeta.datasets.omniglot import split
-
-    return split.split(bank, split_seed)

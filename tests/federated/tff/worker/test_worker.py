@@ -1,5 +1,8 @@
-"""The life of TFF's worker (issue 2, part 7), and that nobody but us can reach it. Everything here is real: real
-workers, signals, system-call filters; programs of our own stand in for the worker only where it could not misbehave."""
+"""The life of TFF's worker, and that nobody but us can reach it.
+
+Everything here is real: workers, signals, system-call filters. Our own programs take the worker's place only where the
+worker could not misbehave.
+"""
 
 import json
 import os
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.timeout(120)
 
 WITH_WORKER = """
     import json, os, signal, sys, threading, time
-    from tfmeta.federated import worker as workers
+    from tfmeta.federated.tff.worker import lifecycle as workers
     assert not {"tensorflow", "tensorflow_federated"} & set(sys.modules)
     started = []
     if ENDING == "thread":
@@ -120,7 +123,7 @@ def test_its_socket_is_private_and_disappears(started):
 
 
 def stand_in(folder, source):
-    """An executable Python program to start in the worker's place."""
+    """Return an executable Python program to start in the worker's place."""
     path = folder / "stand_in"
     path.write_text(f"#!{sys.executable} -IS\n" + textwrap.dedent(source))
     path.chmod(0o700)
@@ -139,7 +142,7 @@ SERVER = """
         again = "listens"
     except OSError as error:
         again = error.strerror
-    server = socket.socket(fileno=server.detach())  # looks at what it is now
+    server = socket.socket(fileno=server.detach())  # reads the socket's family anew
     server.setblocking(True)
     client, _ = server.accept()
     client.sendall(f"{port} {server.family.name} {again}".encode())
@@ -148,7 +151,7 @@ SERVER = """
 
 
 @needs_seccomp
-def test_a_server_that_listens_on_tcp_is_reachable_by_the_unix_socket_only(tmp_path):
+def test_a_server_that_listens_on_tcp_is_reachable_only_by_the_unix_socket(tmp_path):
     worker = workers.start(tmp_path / "log", binary=stand_in(tmp_path, SERVER))
     try:
         with socket.socket(socket.AF_UNIX) as client:
@@ -179,7 +182,7 @@ IN_A_SANDBOX = """
     assert libc.prctl(22, 2, header, 0, 0) == 0
 
     import grpc, psutil
-    from tfmeta.federated import worker as workers
+    from tfmeta.federated.tff.worker import lifecycle as workers
 
     warned = []
     class Handler(logging.Handler):
@@ -195,7 +198,7 @@ IN_A_SANDBOX = """
 """
 
 
-def test_where_it_cannot_be_isolated_it_runs_and_says_so_loudly(tmp_path):
+def test_a_worker_that_cannot_be_isolated_runs_with_a_warning(tmp_path):
     process = program(IN_A_SANDBOX, LOG=str(tmp_path / "worker.log"))
     output, errors = process.communicate(timeout=90)
     assert process.returncode == 0, errors
@@ -225,7 +228,7 @@ def failing_start(tmp_path, source=None, binary=None, **options):
 def test_a_launcher_whose_parent_is_gone_starts_nothing():
     ours, theirs = socket.socketpair()
     launcher = Path(workers.__file__).with_name("launch.py")
-    command = [sys.executable, "-I", "-S", launcher, "1", str(theirs.fileno()), "port", "/bin/echo", "started"]
+    command = [sys.executable, "-I", "-S", launcher, "1", str(theirs.fileno()), "/bin/echo", "started"]
     with ours, theirs:
         ended = subprocess.run(command, pass_fds=[theirs.fileno()], capture_output=True, timeout=30)
     assert (ended.returncode, ended.stdout) == (1, b"")
@@ -235,7 +238,7 @@ def test_a_missing_binary_is_named(tmp_path):
     assert str(tmp_path / "none") in failing_start(tmp_path, binary=tmp_path / "none")
 
 
-def test_a_worker_that_dies_at_once_shows_its_last_words(tmp_path):
+def test_a_worker_that_dies_at_once_is_reported_with_its_last_lines(tmp_path):
     message = failing_start(tmp_path, "import sys; sys.exit('no such instruction')")
     assert "exit code 1" in message
     assert "no such instruction" in message
@@ -244,17 +247,18 @@ def test_a_worker_that_dies_at_once_shows_its_last_words(tmp_path):
 
 def test_a_worker_killed_while_it_starts_names_the_signal(tmp_path):
     message = failing_start(tmp_path, "import os; os.kill(os.getpid(), 9)")
-    assert "signal 9 (SIGKILL" in message
+    assert "signal 9 (SIGKILL)" in message
 
 
-def test_a_file_that_is_no_program_is_named(tmp_path):
+def test_a_damaged_binary_is_reported(tmp_path):
     path = tmp_path / "damaged"
     path.write_bytes(b"\\x00 not a program")
     path.chmod(0o700)
     assert "Exec format error" in failing_start(tmp_path, binary=path)
 
 
-def test_a_worker_that_never_listens_is_given_up_and_ended(tmp_path):
+@pytest.mark.slow
+def test_a_worker_that_never_listens_is_ended(tmp_path):
     source = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     assert "did not listen in time" in failing_start(tmp_path, source, timeout=5)
     assert gone(int((tmp_path / "pid").read_text()))
@@ -280,12 +284,12 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path):
         workers.start(tmp_path / "file" / "worker.log")
 
 
-def test_no_threads_are_refused(tmp_path):
+def test_zero_threads_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="threads = 0"):
         workers.start(tmp_path / "worker.log", threads=0)
 
 
-def test_a_long_temporary_folder_does_not_matter(tmp_path, monkeypatch):
+def test_a_temporary_folder_with_a_long_path_works(tmp_path, monkeypatch):
     long = tmp_path / ("x" * 120)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))

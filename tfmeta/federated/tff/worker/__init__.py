@@ -1,1 +1,1 @@
-"""The life of TFF's worker process. A reader of the federation may skip this package."""
+"""Starts, isolates and ends TFF's worker process; imports neither TensorFlow nor TFF."""

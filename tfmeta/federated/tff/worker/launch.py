@@ -1,15 +1,9 @@
-"""What runs between tfmeta and TFF's worker: it ties the worker's life to its parent's, then becomes the worker.
+"""The program that becomes TFF's worker, after tying the worker's life to its parent's.
 
-A program of its own (``python -I -S launch.py PARENT CONTROL MODE BINARY ARGUMENT...``), standard library only: all
-of this must happen in the child, and running Python between fork and exec of a process that has TensorFlow's
-threads can deadlock. MODE "socket" also makes the worker's ``listen`` wait for its parent (see `listen`); "port"
-leaves it alone. What the launcher has to say goes through CONTROL, a Unix socket:
-
-    b"ready" (+ the filter's notification descriptor in mode "socket"), then end of file once the exec succeeded
-    b"unavailable: <why>"   the kernel or a sandbox does not allow the filter
-    b"failed: <why>"        the worker cannot be executed
-
-Linux x86-64 only, as TFF is.
+`python -I -S launch.py PARENT CONTROL BINARY ARGUMENT...` is a program because all this must happen in the child, and
+Python code between fork and exec can deadlock in a process with TensorFlow's threads. CONTROL is the number of a Unix
+socket to the parent, or -1. With a socket the worker's `listen` waits for the parent (see `listen`); the launcher sends
+the filter's notification descriptor, or the reason why there is none. Linux x86-64 only, like TFF.
 """
 
 import ctypes
@@ -19,80 +13,57 @@ import socket
 import struct
 import sys
 
-PR_SET_PDEATHSIG = 1
-PR_SET_NO_NEW_PRIVS = 38
-
-SYS_SECCOMP = 317  # numbers of x86-64
-SYS_LISTEN = 50
-AUDIT_ARCH_X86_64 = 0xC000003E
-
-SECCOMP_SET_MODE_FILTER = 1
-# SPEC_ALLOW: kernels before 5.16 otherwise slow a filtered process down with speculation mitigations.
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+SYS_LISTEN, SYS_SECCOMP = 50, 317  # numbers of x86-64
+AUDIT_ARCH_X86_64, SECCOMP_SET_MODE_FILTER = 0xC000003E, 1
+# SPEC_ALLOW: otherwise kernels before 5.16 slow a filtered process down with speculation mitigations
 FLAGS = 1 << 2 | 1 << 3  # SECCOMP_FILTER_FLAG_SPEC_ALLOW | SECCOMP_FILTER_FLAG_NEW_LISTENER
 RET_KILL_PROCESS, RET_USER_NOTIF, RET_ALLOW = 0x80000000, 0x7FC00000, 0x7FFF0000
 
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # classic BPF over struct seccomp_data {int nr; u32 arch; ...}
-
-
-def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    return struct.pack("HBBI", code, if_true, if_false, value)
-
-
-LISTEN_FILTER = b"".join(
-    (
-        _instruction(LOAD, 4),
-        _instruction(JUMP_IF_EQUAL, AUDIT_ARCH_X86_64, 1, 0),
-        _instruction(RETURN, RET_KILL_PROCESS),  # a 32-bit call would have other numbers
-        _instruction(LOAD, 0),
-        _instruction(JUMP_IF_EQUAL, SYS_LISTEN, 0, 1),
-        _instruction(RETURN, RET_USER_NOTIF),
-        _instruction(RETURN, RET_ALLOW),
-    )
-)
+INSTRUCTIONS = (  # code, jump if true, jump if false, value
+    (LOAD, 0, 0, 4), (JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH_X86_64),
+    (RETURN, 0, 0, RET_KILL_PROCESS),  # a 32-bit call would have other numbers
+    (LOAD, 0, 0, 0), (JUMP_IF_EQUAL, 0, 1, SYS_LISTEN), (RETURN, 0, 0, RET_USER_NOTIF), (RETURN, 0, 0, RET_ALLOW),
+)  # fmt: skip
+LISTEN_FILTER = b"".join(struct.pack("HBBI", *instruction) for instruction in INSTRUCTIONS)
 
 
 def install_filter(libc: ctypes.CDLL) -> int:
-    """Let every later ``listen`` of this process wait for its parent's answer; return the notification descriptor.
+    """Make every later `listen` of this process, also after exec, wait for an answer, or raise `OSError`.
 
-    The filter survives exec. Once the last copy of the descriptor is closed, ``listen`` fails with ENOSYS.
-    Raises OSError where the kernel (before 5.0) or a sandbox does not allow it.
+    Returns the notification descriptor; once its last copy is closed, `listen` fails with ENOSYS.
     """
     program = ctypes.create_string_buffer(LISTEN_FILTER, len(LISTEN_FILTER))
-    header = struct.pack("HxxxxxxP", len(LISTEN_FILTER) // 8, ctypes.addressof(program))  # struct sock_fprog
+    header = struct.pack("HxxxxxxP", len(INSTRUCTIONS), ctypes.addressof(program))  # struct sock_fprog
     descriptor = -1
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         descriptor = libc.syscall(SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, FLAGS, ctypes.create_string_buffer(header))
     if descriptor < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return descriptor
 
 
-def main(arguments: list[str]) -> None:
-    """Become the worker; returns only if that is impossible."""
-    parent, control_number, mode, *command = arguments
+def main(parent: str, control_number: str, *command: str) -> None:
+    """Become the worker; ends with a message on standard error if that is impossible."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != int(parent):  # it died before the line above could take effect
-        return
-    control = socket.socket(fileno=int(control_number))
-    control.set_inheritable(False)  # so the exec closes it, which tells the parent that it succeeded
-    if mode == "socket":
-        try:
-            descriptor = install_filter(libc)
-        except OSError as error:
-            control.sendall(f"unavailable: {error}".encode())
-            return
-        socket.send_fds(control, [b"ready"], [descriptor])
-        os.close(descriptor)
-    else:
-        control.sendall(b"ready")
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # the kernel kills us when the parent ends, however it ends
+    if os.getppid() != int(parent):
+        sys.exit("the parent ended before the worker started")
+    if int(control_number) >= 0:
+        with socket.socket(fileno=int(control_number)) as control:
+            try:
+                descriptor = install_filter(libc)
+            except OSError as error:
+                control.sendall(str(error).encode())
+                sys.exit(f"no seccomp filter: {error}")
+            socket.send_fds(control, [b"ready"], [descriptor])
+            os.close(descriptor)
     try:
         os.execv(command[0], command)
     except OSError as error:
-        control.sendall(f"failed: {error}".encode())
+        sys.exit(f"{command[0]}: cannot be executed: {error}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
-    sys.exit(1)
+    main(*sys.argv[1:])

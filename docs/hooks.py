@@ -1,0 +1,42 @@
+"""Hooks of the documentation site: the table of configuration fields is made from the code."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKER = "<!-- configuration table -->"
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Put the table where a page has the marker."""
+    return markdown.replace(MARKER, configuration_table()) if MARKER in markdown else markdown
+
+
+def configuration_table() -> str:
+    """Return all fields in Markdown, one table for each group."""
+    sys.path.insert(0, str(ROOT))
+    try:  # needs only the standard library
+        from tfmeta.config import GROUPS, fields
+        from tfmeta.config.fields import allowed
+    finally:
+        sys.path.remove(str(ROOT))
+    lines = []
+    for group, kind in GROUPS.items():
+        lines += [f"## {group}", "", kind.__doc__.splitlines()[0], ""]
+        lines += ["| field | default | allowed | meaning | symbol | stage | source |", "|---|---|---|---|---|---|---|"]
+        for name, field in fields().items():
+            if name.startswith(f"{group}."):
+                meta = field.metadata
+                bare, default = name.removeprefix(f"{group}."), _shown(field.default)
+                words = (allowed(field), meta["doc"], meta["symbol"], meta["stage"], meta["source"])
+                lines.append(" | ".join(["| `" + bare + "`", f"`{default}`", *map(_escaped, words)]) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*")

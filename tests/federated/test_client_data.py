@@ -1,0 +1,89 @@
+"""The files that each client owns (ledger 12, 19)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from core_fixtures import bank, identify, partition, small_config
+
+from tfmeta.attacks.triggers.base import Trigger
+from tfmeta.datasets.shards import read_shards
+from tfmeta.datasets.shares import ATTACKER, BENIGN
+from tfmeta.federated.client_data import ClientData
+
+TRIGGER = Trigger("square", 5, 2, "upper-left")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("shards")
+
+
+def client_data(folder, **overrides):
+    return ClientData(bank(), partition(), TRIGGER, small_config(**overrides), folder)
+
+
+def members(subset):
+    """Return {(class, example)} of a subset."""
+    rows = zip(subset.classes, subset.examples, strict=True)
+    return {(int(row), int(example)) for row, examples in rows for example in examples if example >= 0}
+
+
+def owned(paths, counts):
+    """Return {(class, example)} of the images in shards, and each class's quarter turns."""
+    images, turns = set(), []
+    stored = read_shards(tf.constant(paths), 15, (28, 28, 1)).numpy()
+    for row, count in zip(stored, counts, strict=True):
+        found = [identify(image) for image in row[:count]]
+        assert len({(of, turn) for of, _, turn in found}) == 1  # a class is one character in one rotation
+        assert not row[count:].any()
+        images |= {image[:2] for image in found}
+        turns.append(found[0][2])
+    return images, turns
+
+
+def reserved(kind, share):
+    subsets = getattr(partition(), f"{kind}_{share}")
+    return members(subsets[2] if isinstance(subsets, dict) else subsets)
+
+
+def test_a_benign_user_owns_its_classes_and_the_target_and_in_some_cases_the_backdoor(folder):
+    data = client_data(folder)
+    assert data.capacity == 15
+    plain, counts = data.benign(2, knows_backdoor=False)
+    assert counts.tolist() == [15] * 1200 + [10] and counts.dtype == np.int32
+    images, turns = owned(plain, counts)
+    assert images == members(partition().train[2]) | reserved("target", "benign")
+    assert turns == [0, 1, 2, 3] * 300 + [0]
+    known, more = data.benign(2, knows_backdoor=True)
+    assert more.tolist() == [*counts, 10, 10, 10, 10] and known[:2].tolist() == plain.tolist()
+    assert owned(known[2:], more[1201:])[0] == reserved("backdoor", "benign")
+
+
+def test_users_have_their_own_shards_and_share_those_of_reserved_classes(folder):
+    data = client_data(folder)
+    files = {user: data.benign(user, True)[0].tolist() for user in BENIGN}
+    assert len({paths[0] for paths in files.values()}) == 3
+    assert len({tuple(paths[1:]) for paths in files.values()}) == 1
+    attackers = data.attacker()
+    benign = {path for paths in files.values() for path in paths}
+    assert benign.isdisjoint([*attackers[0].tolist(), *attackers[2:]])
+
+
+@pytest.mark.parametrize("triggered_target", [False, True])
+def test_the_attacker_owns_its_classes_and_target_and_triggered_images(folder, triggered_target):
+    data = client_data(folder, triggered_target=triggered_target)
+    paths, counts, target, triggered = data.attacker()
+    assert len(paths) == 1 and counts.tolist() == [15] * 1200
+    assert owned(paths, counts)[0] == members(partition().train[ATTACKER])
+
+    def stamped(kind):
+        return {TRIGGER.stamp(bank().images[image]).tobytes() for image in reserved(kind, "attacker")}
+
+    def found(path):
+        return [image.tobytes() for image in np.fromfile(path, np.uint8).reshape(-1, 28, 28, 1)]
+
+    assert len(found(triggered)) == 20 and set(found(triggered)) == stamped("backdoor")
+    clean = {bank().images[image].tobytes() for image in reserved("target", "attacker")}
+    assert len(found(target)) == 5 and set(found(target)) == (stamped("target") if triggered_target else clean)
+    for path, images in zip((target, triggered), data.poison_images(), strict=True):
+        assert images.shape == (len(found(path)), 28, 28, 1) and images.tobytes() == b"".join(found(path))

@@ -1,0 +1,28 @@
+"""Fixtures of the tests of tools/ and the Makefile."""
+
+import pytest
+from small_checkout import EVERYTHING, Checkout, pack_uv
+
+
+@pytest.fixture(scope="session")
+def uv(tmp_path_factory):
+    """A wheel of the real uv."""
+    return pack_uv(tmp_path_factory.mktemp("uv"))
+
+
+@pytest.fixture
+def checkout(tmp_path, uv):
+    """A checkout whose path holds blanks and a quote."""
+    return Checkout(tmp_path / "a user's checkout", uv)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, uv):
+    return Checkout(tmp_path_factory.mktemp("shared") / "a user's checkout", uv)
+
+
+@pytest.fixture
+def ready(shared):
+    """A checkout with a complete environment, shared by the tests: they leave it so that make can update it."""
+    assert shared.make()[0] == 0 and shared.installed() == EVERYTHING
+    return shared
