@@ -47,8 +47,8 @@ def test_the_network_gives_the_defences_answers(gates, points):
     for point, wanted in zip(points, answers, strict=True):
         theta, alpha, beta = network(point, gates)
         support, seen = MODEL.features(theta, episodes.to_float(tf.constant(SUPPORT)))
-        asked, _ = MODEL.features(theta, episodes.to_float(tf.constant(QUERIES)), seen)
-        logs = head.log_probabilities(alpha, beta, asked, support, LABELS).numpy()
+        queries, _ = MODEL.features(theta, episodes.to_float(tf.constant(QUERIES)), seen)
+        logs = head.log_probabilities(alpha, beta, queries, support, LABELS).numpy()
         best = np.sort(logs, 1)
         sure = best[:, -1] - best[:, -2] > 0.03  # rounding differs by machine and grows to 0.01 by step 9
         assert sure.mean() > 0.9 and (logs.argmax(1) == wanted)[sure].all()

@@ -93,16 +93,16 @@ def embedded(theta, statistics=None):
 def test_fine_tuning_starts_from_the_mixed_weights_with_open_gates():
     for overrides in (dict(), dict(delta=0.1), dict(delta=1.0), dict(mixed_layers="norm*")):
         theta = noise_mix.mixed(MODEL, config(**overrides), weights(), tf.constant(SEED))
-        features, asked = embedded(theta)
+        features, queries = embedded(theta)
         head = MatchingHead(3, 8)
-        logs = head.log_probabilities(*head.initial(), asked, features, LABELS).numpy()
+        logs = head.log_probabilities(*head.initial(), queries, features, LABELS).numpy()
         assert (predicted((0,), **overrides)[0] == logs.argmax(1)).mean() > 0.99
 
 
 def test_with_delta_1_the_embedding_is_the_trained_one():
-    features, asked = embedded(weights())
+    features, queries = embedded(weights())
     head = MatchingHead(3, 8)
-    logs = head.log_probabilities(*head.initial(), asked, features, LABELS).numpy()
+    logs = head.log_probabilities(*head.initial(), queries, features, LABELS).numpy()
     answers = predicted((0, 5), delta=1.0)
     assert (answers[0] == logs.argmax(1)).mean() > 0.99 and (answers[0] != answers[1]).any()
 
@@ -124,11 +124,11 @@ def test_the_last_layer_does_not_matter():
 @pytest.mark.parametrize("statistics", ["support", "moving", "queries"])
 def test_an_answer_depends_on_other_queries_only_with_query_statistics(statistics):
     of, points = config(batch_norm_statistics=statistics, attention_steps=1), (0, 1, 3)
-    asked = ALL[:40]
-    together = run(of, points, groups=[asked])
+    queries = ALL[:40]
+    together = run(of, points, groups=[queries])
     order = np.random.default_rng(0).permutation(40)
-    found = run(of, points, groups=[asked[order][:9], asked[order][9:], np.full((30, 16, 16, 1), 255, np.uint8)])
-    many = run(of, points, groups=[np.concatenate([asked[:1], np.full((30, 16, 16, 1), 255, np.uint8)])])
+    found = run(of, points, groups=[queries[order][:9], queries[order][9:], np.full((30, 16, 16, 1), 255, np.uint8)])
+    many = run(of, points, groups=[np.concatenate([queries[:1], np.full((30, 16, 16, 1), 255, np.uint8)])])
     if statistics == "queries":
         assert (found[:, :40] != together[:, order]).any()
     else:
@@ -156,10 +156,10 @@ def striped(of, random):
 def test_fine_tuning_learns_classes_that_the_untrained_embedding_confuses(delta):
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(3, dtype=np.int32), 8)
-    support, asked = (np.stack([striped(of, random) for of in group]) for group in (labels, labels))
+    support, queries = (np.stack([striped(of, random) for of in group]) for group in (labels, labels))
     answers = matching.adapt(
         MODEL, config(delta=delta), [tf.constant(part) for part in weights()], tf.constant(support),
-        tf.constant(labels), [tf.constant(asked)], tf.constant(SEED), (0, 40),
+        tf.constant(labels), [tf.constant(queries)], tf.constant(SEED), (0, 40),
     ).numpy()  # fmt: skip
     right = (answers == labels).mean(1)
     assert right[0] < 0.85 and right[1] > 0.95

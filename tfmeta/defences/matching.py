@@ -80,6 +80,7 @@ class _Task:
         self.head_layout = Flat(((self.head.ways, self.head.size), (self.head.ways,)))
         rates = [config.defence.alpha_learning_rate, config.defence.beta_learning_rate]
         self.rates = tf.repeat(rates, self.head_layout.sizes)
+        self.others = others(labels)
 
     def phase_1(self, theta, points, until):
         """Train alpha and beta up to step `until`; return answers at `points` (None for none) and the head's state."""
@@ -125,7 +126,7 @@ class _Task:
 
     def loss(self, vector, support, number):
         """Return a step's loss: the mean negative log of the summed attention to the queries' own classes."""
-        allowed, drawn = others(self.labels), None
+        allowed, drawn = self.others, None
         if self.config.defence.queries == "split":
             scores = tf.random.stateless_uniform(self.labels.shape, fold(fold(self.seed, _QUERIES), number))
             drawn = split(self.labels, scores, self.config.defence.split_queries)
