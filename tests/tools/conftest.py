@@ -1,5 +1,7 @@
 """Fixtures of the tests of tools/ and the Makefile."""
 
+from pathlib import Path
+
 import pytest
 from small_checkout import EVERYTHING, Checkout, pack_uv
 
@@ -24,5 +26,9 @@ def shared(tmp_path_factory, uv):
 @pytest.fixture
 def ready(shared):
     """A checkout with a complete environment, shared by the tests: they leave it so that make can update it."""
-    assert shared.make()[0] == 0 and shared.installed() == EVERYTHING
+    elsewhere = str(shared.folder / "elsewhere")  # no setting of the user's leads pip or uv astray
+    astray = {"PIP_USER": "1", "PIP_TARGET": elsewhere, "PYTHONPATH": elsewhere}
+    code, lines = shared.make(PIP_REQUIRE_HASHES="1", UV_REQUIRE_HASHES="1", **astray)
+    assert code == 0, lines
+    assert shared.installed() == EVERYTHING and not Path(elsewhere).exists()
     return shared
