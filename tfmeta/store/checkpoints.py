@@ -41,7 +41,8 @@ def load(path: Path | str, manifest: Mapping[str, Any]) -> dict[str, np.ndarray]
     if not isinstance(found, dict) or not isinstance(found.get("manifest"), dict):
         raise ResultError(f"{path} is not a checkpoint of tfmeta. {_ADVICE}")
     if found.get("format") != FORMAT:
-        raise ResultError(f"{path} is of another version of tfmeta ({found.get('format')!r}) and is not converted. {_ADVICE}")
+        version = f"another version ({found.get('format')!r})"
+        raise ResultError(f"{path} is of {version}, and those are not converted. {_ADVICE}")
     # The zip's checksums show a damaged array, but not an array that a damaged directory no longer lists.
     if found.get("sha256") != _digest(arrays):
         raise ResultError(f"{path} is damaged: its arrays are not those that were saved. {_ADVICE}")

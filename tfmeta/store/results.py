@@ -145,7 +145,7 @@ def _document(path: Path) -> dict[str, Any]:
     if not isinstance(found, str) or not found.startswith("tfmeta-result-"):
         raise ResultError(f"{path} is not a result of tfmeta: it has no tfmeta format. {AGAIN}")
     if found != FORMAT:
-        raise ResultError(f"{path} is of another version of tfmeta ({found!r}, not {FORMAT!r}) and is not converted. {AGAIN}")
+        raise ResultError(f"{path} is of another version ({found!r}), and those are not converted. {AGAIN}")
     return document
 
 
