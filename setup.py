@@ -61,7 +61,7 @@ if __name__ == "__main__":
         package_data={"tfmeta.store": ["*.json"]},
         install_requires=REQUIRES,
         extras_require=EXTRAS,
-        entry_points={"console_scripts": ["tfmeta = tfmeta.cli:main"]},
+        entry_points={"console_scripts": ["tfmeta = tfmeta.__main__:main"]},
         classifiers=[
             "Programming Language :: Python :: 3.11",
             "Operating System :: POSIX :: Linux",
