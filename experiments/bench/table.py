@@ -16,7 +16,7 @@ from tfmeta.datasets.shares import BENIGN
 from tfmeta.store import atomic, provenance
 from tfmeta.utils import progress, threads
 
-BUDGET, TURNS = 75.0, 6  # turns end before this many seconds, or after this many turns
+BUDGET, TURNS = 90.0, 6  # turns end before this many seconds, or after this many turns
 _RATIOS = {  # what is compared, with the bound that it should meet -> (numerator, denominator)
     "time of a naive loop / of the core (at least 1.70)": ("naive", "core"),
     "time of a round through TFF / in process (at most 1.20)": ("through TFF", "in process"),

@@ -142,9 +142,14 @@ def test_desk_and_paper_take_no_stand_in_for_auto(profile, tmp_path):
     assert not (tmp_path / "results").exists() and not list(tmp_path.rglob("*.npy"))
 
 
-def test_version_and_module():
+def test_python_m_tfmeta_prints_the_version():
     done = command("--version")
     assert done.returncode == 0 and done.stdout.split() == ["tfmeta,", "version", tfmeta.__version__]
+
+
+def test_the_console_script_is_the_same_command():
+    """Only this entry point sets how signals end a run."""
+    assert '"tfmeta = tfmeta.__main__:main"' in (ROOT / "setup.py").read_text()
 
 
 def test_help_lists_commands_experiments_and_figures_with_a_few_words():
