@@ -203,7 +203,8 @@ def test_colour_images_and_extra_meta_training(tmp_path):
     (run,) = (tmp_path / "results").glob("glyphs-color-smoke-*")
     document = results.read(results.path_of(run, "figA9", "c"))
     assert document["config"]["defence"]["extra_episodes"] == 5
-    assert document["changed"] == {"meta_learning.filters": 4} and "430 are used for benign training" in document["notes"][0]
+    assert document["changed"] == {"meta_learning.filters": 4}
+    assert "430 are used for benign training" in document["notes"][0]
     curves = document["curves"]
     assert {(curve["user"], curve["metric"]) for curve in curves} == {
         (user, metric) for user in (2, 3, 4) for metric in CURVES
