@@ -61,7 +61,7 @@ def draw_all(entries: Sequence[tuple[str, str]], hand: Hand) -> Iterator[np.ndar
     A character's drawings depend on the font, the character and the seed alone.
     """
     writers = draw_habits(DRAWINGS, hand, SEED)
-    with progress.bar(len(entries), "drawing glyphs", "characters") as bar:
+    with progress.bar(len(entries), "drawing glyphs", "character") as bar:
         for (font, character), skeleton in zip(entries, skeletons(entries), strict=True):
             random = np.random.default_rng([SEED, 1, *font.encode(), ord(character)])
             yield draw(distances(skeleton), EM, writers, hand, random)[..., None]

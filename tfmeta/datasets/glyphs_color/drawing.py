@@ -98,4 +98,4 @@ def draw_all(images: np.ndarray, characters: list[str], hand: Hand = HAND) -> No
         return last - first
 
     jobs = [(row, first) for row in range(len(characters)) for first in range(0, examples, _CHUNK)]
-    in_threads(work, jobs, len(characters) * examples, "drawing glyphs in colour", "images")
+    in_threads(work, jobs, len(characters) * examples, "drawing glyphs in colour", "image")

@@ -151,4 +151,4 @@ def _decode(images: np.ndarray, classes: list[Class], image: Callable[[str, str 
         return len(chosen)
 
     jobs = [(row, first) for row in range(len(classes)) for first in range(0, len(classes[row].images), _CHUNK)]
-    in_threads(work, jobs, len(classes) * images.shape[1], "decoding mini-ImageNet", "images")
+    in_threads(work, jobs, len(classes) * images.shape[1], "decoding mini-ImageNet", "image")

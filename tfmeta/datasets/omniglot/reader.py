@@ -46,7 +46,7 @@ def read_bank(found: dict[str, Path], cache_dir: Path, parts: tuple[Part, ...] =
 
 def _fill(images: np.ndarray, sources: list[tuple[Part, Path]]) -> cache.Description:
     names, splits, remarks = [], [], []
-    with progress.bar(len(images), "reading Omniglot", "characters") as bar:
+    with progress.bar(len(images), "reading Omniglot", "character") as bar:
         for part, path in sources:
             digest = Digest()
             for name, drawings in read_part(path, part):

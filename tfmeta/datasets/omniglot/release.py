@@ -101,7 +101,7 @@ def obtain(
 def _verify(part: Part, path: Path) -> None:
     """Raise `DataError` unless the images in a zip are those of the public release."""
     digest = Digest()
-    with progress.bar(len(part.characters), f"verifying {part.folder}", "characters") as bar:
+    with progress.bar(len(part.characters), f"verifying {part.folder}", "character") as bar:
         for name, drawings in read_part(path, part):
             digest.add(name, drawings)
             bar.update(1)
