@@ -1,6 +1,8 @@
 """Images in a zip or in a folder, read in the same way. Nothing is unpacked to disk."""
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -12,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tfmeta.errors import DataError
 
@@ -22,14 +24,10 @@ _AGAIN = "delete it and download it again"
 
 
 class Archive:
-    """The files in a zip or below a folder. Use it as a context manager.
+    """The files in the zip or below the folder `path`. Use it as a context manager.
 
-    Attributes:
-        path: The zip or the folder.
-        members: The files' paths from there, sorted, with forward slashes; hidden files are left out.
-
-    Raises:
-        DataError: `path` is missing or damaged, cannot be read, or is a zip that a malicious person made.
+    `members` are the files' paths from there, sorted, with forward slashes; hidden files are left out. Raises
+    `DataError` if `path` is missing or damaged, cannot be read, or is a zip that a malicious person made.
     """
 
     def __init__(self, path: Path):
@@ -45,11 +43,7 @@ class Archive:
             self._zip.close()
 
     def read(self, member: str, largest: int) -> bytes:
-        """Return a member's bytes; a zip's own checksum is verified.
-
-        Raises:
-            DataError: the member is damaged, cannot be read, or has more than `largest` bytes.
-        """
+        """Return a member's bytes, or raise `DataError` if it is damaged or has more than `largest` bytes."""
         file = self.path / member
         try:
             size = self._zip.getinfo(member).file_size if self._zip else file.stat().st_size
@@ -60,18 +54,26 @@ class Archive:
         if size > largest:
             raise DataError(f"{file}: {size} bytes are too many for an image of this data set; download it again")
         try:
-            return self._zip.read(member)
+            return self._zip.read(member)  # verifies the zip's checksum
         except Exception as error:  # encrypted, damaged, ...: each decompressor has errors of its own
             raise DataError(f"{file}: damaged ({error}); delete {self.path.name} and download it again") from error
 
+    @contextlib.contextmanager
+    def image(self, member: str, largest: int, *formats: str) -> Iterator[Image.Image]:
+        """Open a member as an image of one of Pillow's `formats`; if it does not decode, raise `DataError`."""
+        data = self.read(member, largest)
+        try:
+            with Image.open(io.BytesIO(data), formats=formats) as image:
+                yield image
+        except UNDECODABLE as error:
+            reason = f" ({error})"
+            if isinstance(error, UnidentifiedImageError):  # its text names only an object in memory
+                reason = f", since it is {'neither' if formats[1:] else 'not'} {' nor '.join(formats)}"
+            raise DataError(f"{self.path / member}: does not decode{reason}; get it again") from error
+
 
 def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
-    """Return names, sizes and times of a zip's or folder's files as JSON, which tells whether they changed.
-
-    Args:
-        path: A zip or a folder.
-        suffixes: In lower case; a folder's files with other suffixes do not count. None counts all.
-    """
+    """Return names, sizes and times of a zip or of a folder's files (with lower-case `suffixes`, if given) as JSON."""
     path = path.resolve()
     if not _is_folder(path):
         status = path.stat()

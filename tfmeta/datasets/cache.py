@@ -1,8 +1,7 @@
 """Image banks on disk: made once, then mapped into memory by every process that needs them.
 
-A bank is a .npy file with a .json file beside it. Both are named by a hash of what decides the content (the source
-files' names, sizes and times; fonts and settings). The .json is written last, so either both files are whole or the
-bank counts as missing.
+A bank is a .npy file with a .json file beside it. Both are named by a hash of what decides the content. The .json is
+written last, so either both files are whole or the bank counts as missing.
 """
 
 import contextlib
@@ -51,7 +50,7 @@ def fetch(
     Args:
         cache_dir: The cache folder.
         dataset: The data set's name.
-        identity: JSON that decides the bank's content.
+        identity: JSON that decides the bank's content: the source files' names, sizes and times; fonts and settings.
         shape: [class, example, H, W, C].
         fill: Writes the images into zeros, uint8 of `shape`, and describes them. These are a mapped file that has its
             space on the disk already, so a bank may be larger than memory. If `fill` raises, nothing is kept.
@@ -92,14 +91,12 @@ def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description])
 
 
 def _allocate(file: BinaryIO, shape: list[int]) -> np.ndarray:
-    """Write a .npy header, allocate disk space for uint8 of `shape` and map it into memory.
-
-    The space is allocated at once, since a process dies without a message if the disk fills up under a mapping.
-    """
+    """Write a .npy header, allocate disk space for uint8 of `shape` and map it into memory."""
     header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
     np.lib.format.write_array_header_2_0(file, header)
     file.flush()
     start = file.tell()
+    # all at once: a process dies without a message if the disk fills up under a mapping
     os.posix_fallocate(file.fileno(), 0, start + math.prod(shape))
     return np.memmap(file, np.uint8, "r+", start, tuple(shape))
 

@@ -24,10 +24,8 @@ class ImageBank:
 
     def __post_init__(self):
         if self.images.dtype != np.uint8 or self.images.ndim != 5:
-            raise DataError(
-                f"{self.dataset}: images must be uint8 [class, example, H, W, C], "
-                f"not {self.images.dtype} {list(self.images.shape)}"
-            )
+            found = f"{self.images.dtype} {list(self.images.shape)}"
+            raise DataError(f"{self.dataset}: images must be uint8 [class, example, H, W, C], not {found}")
         classes = len(self.images)
         if not len(self.names) == len(self.splits) == classes:
             raise DataError(f"{self.dataset}: {classes} classes, {len(self.names)} names, {len(self.splits)} splits")

@@ -17,14 +17,12 @@ log = logging.getLogger(__name__)
 
 def default_cache_dir() -> Path:
     """Return the folder for decoded images: the variable TFMETA_CACHE, otherwise the system's cache folder."""
-    named = os.environ.get("TFMETA_CACHE")
-    return _expanded(named) if named else Path(platformdirs.user_cache_dir("tfmeta"))
+    return _expanded(os.environ.get("TFMETA_CACHE")) or Path(platformdirs.user_cache_dir("tfmeta"))
 
 
 def default_data_dir() -> Path | None:
     """Return the folder with the user's own data: the variable TFMETA_DATA, or None if it is not set."""
-    named = os.environ.get("TFMETA_DATA")
-    return _expanded(named) if named else None
+    return _expanded(os.environ.get("TFMETA_DATA"))
 
 
 def check_name(name: str) -> None:
@@ -57,8 +55,8 @@ def open_dataset(
         StorageError: a folder cannot be written to.
     """
     check_name(name)
-    cache_dir = _expanded(cache_dir) if cache_dir else default_cache_dir()
-    data_dir = _expanded(data_dir) if data_dir else default_data_dir() or _data_in_cache(cache_dir)
+    cache_dir = _expanded(cache_dir) or default_cache_dir()
+    data_dir = _expanded(data_dir) or default_data_dir() or _data_in_cache(cache_dir)
     if name == AUTO:
         name = _available(paper_dataset, data_dir, download, stand_in)
     bank = registry.load("datasets", name).open_bank(data_dir, cache_dir, download)
@@ -84,10 +82,10 @@ def _available(name: str, data_dir: Path, download: bool, stand_in: bool) -> str
     return instead
 
 
-def _expanded(path: Path | str) -> Path:
-    """Expand ~ at the start of a path."""
+def _expanded(path: Path | str | None) -> Path | None:
+    """Expand ~ at the start of a path; return None if there is none."""
     try:
-        return Path(path).expanduser()
+        return Path(path).expanduser() if path else None
     except RuntimeError as error:  # ~name
         raise ConfigError(f"{path}: there is no such home folder; give the folder's whole path") from error
 

@@ -1,8 +1,7 @@
 """Who owns which image: users' classes, the attacker's share, validation, meta-test (ledger 11, 12, 14, 15, 19).
 
-A partition is a pure function of a seed and of the bank's shape, splits and class names. It names images, and `shards`
-fetches them. Each data set defines its own. Tests check that nothing is on both sides of training / validation,
-benign / attacker and meta-training / meta-test.
+Each data set defines its partition, a pure function of a seed and of the bank's shape, splits and class names. It names
+images, and `shards` fetches them.
 """
 
 import logging
@@ -21,8 +20,7 @@ _log = logging.getLogger(__name__)
 def make_partition(bank: ImageBank, split_seed: int) -> Partition:
     """Return who owns which images of a bank, and log where that is not the paper's partition.
 
-    Raises:
-        DataError: the bank's shape or classes do not fit the data set's partition.
+    Raises `DataError` if the bank's shape or classes do not fit the data set's partition.
     """
     partition = registry.load("datasets", bank.dataset).partition(bank, split_seed)
     for note in partition.notes:
@@ -31,11 +29,7 @@ def make_partition(bank: ImageBank, split_seed: int) -> Partition:
 
 
 def check_fits(config: Config, partition: Partition) -> None:
-    """Check that no episode or task needs more classes or images than there are.
-
-    Raises:
-        ConfigError: one does; the message names the field and how many there are.
-    """
+    """Raise `ConfigError`, which names the field, if an episode or task needs more classes or images than there are."""
     trained = (*partition.train.values(), *partition.target_benign.values(), *partition.backdoor_benign.values())
     classes = min(len(subset.classes) for subset in (*partition.train.values(), partition.meta_test))
     images = min(int(subset.counts.min()) for subset in trained)

@@ -1,12 +1,11 @@
-"""Shards: files of images that a client reads for itself.
+"""Shards: files of images that a client reads for itself, so that no client can read another's images.
 
-A client can read only what its shards hold, so one client's images are out of another's reach. A shard is raw uint8
-[class, capacity, H, W, C] without a header: TFF's worker reads it with two TensorFlow operations, ten times as fast as
-it receives the same images as an argument. This file both writes and reads the format.
+A shard is raw uint8 [class, capacity, H, W, C] without a header: TFF's worker reads it with two TensorFlow operations,
+ten times as fast as it receives the images as an argument.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,31 +38,23 @@ def write_shard(folder: Path, bank: ImageBank, subset: Subset) -> Path:
     """Write a subset's images to a shard in `folder` unless it is there; return its path.
 
     The name is a digest of what the shard holds (bank and subset), so runs, users and cases share shards, and a shard
-    is never out of date.
-
-    Raises:
-        StorageError: the shard cannot be written.
+    is never out of date. Raises `StorageError` if it cannot be written.
     """
     named = hashlib.sha256(bank.digest.encode())
     for part in (subset.classes, subset.turns, subset.examples):
         named.update(repr(part.shape).encode() + np.ascontiguousarray(part, "<i4").tobytes())
-    path = Path(folder) / f"{bank.dataset}-{named.hexdigest()[:20]}.u8"
-    if not (path.exists() and path.stat().st_size == subset.examples.size * np.prod(bank.images.shape[2:])):
-        _write(path, fetch(bank, subset))
-    return path
+    size = subset.examples.size * np.prod(bank.images.shape[2:])
+    return _write(Path(folder) / f"{bank.dataset}-{named.hexdigest()[:20]}.u8", size, lambda: fetch(bank, subset))
 
 
 def write_images(folder: Path, dataset: str, images: np.ndarray) -> Path:
     """Write images, uint8 [n, H, W, C], to a raw file named by a digest of them unless it is there; return its path.
 
-    Raises:
-        StorageError: the file cannot be written.
+    Raises `StorageError` if it cannot be written.
     """
     images = np.ascontiguousarray(images)
-    path = Path(folder) / f"{dataset}-images-{hashlib.sha256(images.tobytes()).hexdigest()[:20]}.u8"
-    if not (path.exists() and path.stat().st_size == images.nbytes):
-        _write(path, images)
-    return path
+    name = f"{dataset}-images-{hashlib.sha256(images.tobytes()).hexdigest()[:20]}.u8"
+    return _write(Path(folder) / name, images.nbytes, lambda: images)
 
 
 def read_shards(paths: "tf.Tensor", capacity: int, image_shape: Sequence[int]) -> "tf.Tensor":
@@ -81,6 +72,9 @@ def read_images(path: "tf.Tensor", image_shape: Sequence[int]) -> "tf.Tensor":
     return tf.reshape(tf.io.decode_raw(tf.io.read_file(path), tf.uint8), [-1, *image_shape])
 
 
-def _write(path: Path, array: np.ndarray) -> None:
-    with atomic.replacing(path) as file:
-        file.write(memoryview(np.ascontiguousarray(array)).cast("B"))  # no second copy of a large array
+def _write(path: Path, size: int, images: Callable[[], np.ndarray]) -> Path:
+    """Write `images()` to `path` unless a file of `size` bytes is there."""
+    if not (path.exists() and path.stat().st_size == size):
+        with atomic.replacing(path) as file:
+            file.write(memoryview(np.ascontiguousarray(images())).cast("B"))  # no second copy of a large array
+    return path

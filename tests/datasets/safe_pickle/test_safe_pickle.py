@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfmeta
+from tfmeta.datasets.mini_imagenet.pickles import read_split
 from tfmeta.datasets.safe_pickle import Array, Malformed, Text, read_pickle, reader
 from tfmeta.errors import DataError
 
@@ -170,6 +171,7 @@ OPERATIONS = {
     "give a state to a function": (proto(b"cnumpy\nndarray\n}b."), "it changes an object"),
     "a key of a megabyte": (proto(b"}X", struct.pack("<I", 1 << 20), b"a" * (1 << 20), b"K\x01s."), "a dict's key"),
     "a list as a key": (proto(b"}]K\x01s."), "a dict's key"),
+    "a number of 65 bits as a key": (proto(b"}", pickle.dumps(1 << 64, 2)[2:-1], b"K\x01s."), "a dict's key"),
     "deeply nested tuples as a key": (proto(b"}K\x01", b"\x85" * 300_000, b"K\x01s."), "a dict's key"),
     "deeply nested tuples as an encoding": (
         proto(b"c_codecs\nencode\n\x8c\x01aK\x01", b"\x85" * 300_000, b"\x86R."), "an encoding",
@@ -194,6 +196,29 @@ def test_too_many_operations_are_refused(tmp_path, monkeypatch):
         read(tmp_path, proto(b"]", b"]a" * 500, b"."))
 
 
+def test_too_many_names_are_refused(tmp_path, monkeypatch):
+    """In memory a name can take four times its bytes in the file."""
+    monkeypatch.setattr(reader, "MOST_NAMES", 1000)
+    read(tmp_path, proto(b"](", b"\x8c\x0a0123456789" * 100, b"e."))
+    with pytest.raises(DataError, match="more than 1000 bytes of names"):
+        read(tmp_path, proto(b"](", b"\x8c\x0a0123456789" * 101, b"e."))
+
+
+DATA_OPERATIONS = """APPEND APPENDS BINBYTES BINBYTES8 BINFLOAT BINGET BININT BININT1 BININT2 BINPUT BINSTRING
+    BINUNICODE BINUNICODE8 BUILD BYTEARRAY8 EMPTY_DICT EMPTY_LIST EMPTY_TUPLE FRAME GLOBAL LONG1 LONG_BINGET
+    LONG_BINPUT MARK MEMOIZE NEWFALSE NEWTRUE NONE PROTO REDUCE SETITEM SETITEMS SHORT_BINBYTES SHORT_BINSTRING
+    SHORT_BINUNICODE STACK_GLOBAL STOP TUPLE TUPLE1 TUPLE2 TUPLE3"""
+
+
+@pytest.mark.parametrize("operation", pickletools.opcodes, ids=lambda operation: operation.name)
+def test_every_operation_but_those_of_data_is_refused(tmp_path, operation):
+    """Also those that a later Python adds."""
+    with pytest.raises(DataError) as caught:  # those of data find nothing on the stack, or no end
+        read(tmp_path, proto(operation.code.encode("latin-1")))
+    refused = f"refused, since it holds more than images and their classes (the operation {operation.name},"
+    assert (refused in str(caught.value)) == (operation.name not in DATA_OPERATIONS.split())
+
+
 GOOD = pickle.dumps({"image_data": ARRAYS["images"], "class_dict": {"n1": [0, 1, 2, 3, 4]}}, 4)
 DAMAGED = {
     "an empty file": (b"", "is empty"),
@@ -208,6 +233,7 @@ DAMAGED = {
     "bytes of negative length": (proto(b"T", struct.pack("<i", -5), b"x."), "do not fit"),
     "nothing on the stack": (proto(b"."), "do not fit"),
     "two things on the stack": (proto(b"}}."), "do not fit"),
+    "a type's state of bytes": (proto(b"cnumpy\ndtype\n\x8c\x02u1\x85RC\x05aaaaab."), "a type has no state"),
     "no mark": (proto(b"}u."), "do not fit"),
     "a memo that is not there": (proto(b"h\x07."), "do not fit"),
     "a key without a value": (proto(b"}(K\x01u."), "do not fit"),
@@ -269,9 +295,25 @@ BOMBS = {
     "a name made again and again": proto(
         b"X\xe8\x03\0\0" + b"a" * 1000 + b"\x94](" + b"}h\x00K\x01s" * 150_000 + b"e."
     ),
+    "a type's state of bytes": proto(
+        b"cnumpy\ndtype\n\x8c\x02u1\x85R\x8e", struct.pack("<Q", 40 << 20), bytes(40 << 20), b"b.",
+    ),
     "an array's shape": with_shape((1 << 20, 1 << 20, 84, 3), 2),
     "depth": proto(b"]" * 300_000 + b"a" * 299_999 + b"."),
 }  # fmt: skip
+
+
+def test_labels_are_whole_numbers_not_endless_lists(tmp_path):
+    """Numpy would make an array of 2 ** 26 numbers of this one."""
+    label = b"".join(b"](" for _ in range(26)) + b"K\x00K\x00e\x94"
+    label += b"".join(b"h" + bytes([depth]) + b"e\x94" for depth in range(25))
+    data = proto(
+        b"}(\x8c\x04data", pickle.dumps(ARRAYS["images"], 2)[2:-1], b"\x8c\x06labels](K\x00e\x8c\x0dcatname2label",
+        b"}\x8c\x02n1", label, b"su.",
+    )  # fmt: skip
+    (tmp_path / "file.pkl").write_bytes(data)
+    with pytest.raises(DataError, match=r"file\.pkl: the label of n1 is not a whole number"):
+        read_split(tmp_path / "file.pkl")
 
 
 @pytest.mark.slow

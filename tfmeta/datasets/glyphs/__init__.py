@@ -12,11 +12,8 @@ STAND_IN_FOR = "omniglot"
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
     """Draw glyphs, or open an earlier drawing: images uint8 [1623, 20, 28, 28, 1].
 
-    Only `cache_dir`, the folder for drawn images, is used.
-
-    Raises:
-        DataError: matplotlib lacks a font.
-        StorageError: the cache cannot be written to.
+    Only `cache_dir`, the folder for drawn images, is used. Raises `DataError` if
+    matplotlib lacks a font, and `StorageError` if the cache cannot be written to.
     """
     from tfmeta.datasets.glyphs import drawing
 

@@ -28,10 +28,7 @@ def read_bank(cache_dir: Path, hand: Hand = Hand()) -> ImageBank:  # noqa: B008 
     """Draw the data set, or open the cache of an earlier drawing: images uint8 [1623, 20, 28, 28, 1].
 
     The images are the same on every machine with these fonts and this FreeType, both of which identify the cache.
-
-    Raises:
-        DataError: matplotlib lacks a font.
-        StorageError: the cache cannot be written to.
+    Raises `DataError` if matplotlib lacks a font, and `StorageError` if the cache cannot be written to.
     """
     classes = characters()
     fonts = sorted({character.font for character in classes})
@@ -56,10 +53,7 @@ def read_bank(cache_dir: Path, hand: Hand = Hand()) -> ImageBank:  # noqa: B008 
 
 
 def draw_all(entries: Sequence[tuple[str, str]], hand: Hand) -> Iterator[np.ndarray]:
-    """Draw each (font, character) and yield uint8 [DRAWINGS, side, side, 1].
-
-    A character's drawings depend on the font, the character and the seed alone.
-    """
+    """Draw each (font, character), independently of the others, and yield uint8 [DRAWINGS, side, side, 1]."""
     writers = draw_habits(DRAWINGS, hand, SEED)
     with progress.bar(len(entries), "drawing glyphs", "character") as bar:
         for (font, character), skeleton in zip(entries, skeletons(entries), strict=True):

@@ -1,8 +1,7 @@
 """Simulated writers: each draws every character, in a hand of its own, never twice alike.
 
-A drawing is the character's skeleton seen through a warp (slant, size, turn, wobble) and inked with a pen. Warp and pen
-are computed for each pixel of the image from the distance to the skeleton, so lines come out smooth. The numbers of
-`Hand` were tuned so that the nearest neighbour in pixels is right about as often as on Omniglot.
+A drawing is the character's skeleton seen through a warp (slant, size, turn, wobble) and inked with a pen. Both are
+computed for each pixel from the distance to the skeleton, so lines come out smooth.
 """
 
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Hand:
-    """How much writers differ from one another (`drawer_*`), and one writer's drawings do (`drawing_*`).
+    """How much writers differ from one another (`drawer_*`), and one writer's drawings do (`drawing_*`)."""
 
-    The field names identify cached banks, so renaming one would draw all banks again.
-    """
-
+    # Tuned so that the nearest neighbour in pixels is right about as often as on Omniglot. The field names identify
+    # cached banks: renaming one would draw all banks again.
     side: int = 28  # pixels of an image
     size: float = 20.0  # pixels of the image for the font's em
     drawer_size: float = 0.12  # standard deviation of the logarithm
@@ -95,11 +93,9 @@ def _wobble(count: int, hand: Hand, random: np.random.Generator) -> np.ndarray:
 
 
 def blend(field: np.ndarray, side: int) -> np.ndarray:
-    """Blend rows of values into `side` rows: float32 [..., knots, columns] -> [..., side, columns].
-
-    This is a matrix product, but summed in a fixed order: that of BLAS differs between machines, and so would the bank.
-    """
+    """Blend rows of values into `side` rows: float32 [..., knots, columns] -> [..., side, columns]."""
     weights = _smooth(field.shape[-2], side)
+    # a matrix product, but summed in a fixed order: that of BLAS differs between machines, and so would the bank
     return sum(weights[:, knot, None] * field[..., knot, None, :] for knot in range(field.shape[-2]))
 
 

@@ -1,7 +1,4 @@
-"""Characters of a font as lines one pixel wide, which the simulated writers start from.
-
-A font's strokes have the font's weight; thinned to a skeleton they can be drawn again with any pen.
-"""
+"""Characters of a font as lines one pixel wide (skeletons), which the simulated writers draw with their own pens."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,10 +23,7 @@ def font_file(name: str) -> Path:
 
 
 def rasterize(font: Path, characters: Sequence[str]) -> np.ndarray:
-    """Draw each character in the middle of its own canvas: uint8 [character, CANVAS, CANVAS], ink = 255.
-
-    The size stays the font's, so small characters are small. Ink that does not fit is cut off.
-    """
+    """Draw each character at its size in the middle of its own canvas: uint8 [character, CANVAS, CANVAS], ink = 255."""
     face = ImageFont.truetype(str(font), EM, layout_engine=ImageFont.Layout.BASIC)
     images = np.zeros((len(characters), CANVAS, CANVAS), np.uint8)
     for image, character in zip(images, characters, strict=True):
@@ -42,12 +36,9 @@ def rasterize(font: Path, characters: Sequence[str]) -> np.ndarray:
 
 
 def thin(ink: np.ndarray) -> np.ndarray:
-    """Thin strokes to lines of one pixel: bool [n, H, W] -> bool [n, H, W] (Zhang and Suen, CACM 27(3), 1984).
-
-    All images are thinned side by side; those that are finished leave the batch.
-    """
+    """Thin strokes to lines of one pixel: bool [n, H, W] -> bool [n, H, W] (Zhang and Suen, CACM 27(3), 1984)."""
     skeletons = ink.copy()
-    busy = np.arange(len(ink))
+    busy = np.arange(len(ink))  # images that are not finished
     while len(busy):
         before = skeletons[busy]
         after = _peel(_peel(before, first=True), first=False)

@@ -12,11 +12,8 @@ STAND_IN_FOR = "mini-imagenet"
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
     """Draw glyphs-color, or open an earlier drawing: images uint8 [100, 600, 84, 84, 3].
 
-    Only `cache_dir`, the folder for drawn images (1.27 GB), is used.
-
-    Raises:
-        DataError: matplotlib lacks the font.
-        StorageError: the cache cannot be written to.
+    Only `cache_dir`, the folder for drawn images (1.27 GB), is used. Raises `DataError` if
+    matplotlib lacks the font, and `StorageError` if the cache cannot be written to.
     """
     from tfmeta.datasets.glyphs_color import drawing
 

@@ -1,8 +1,7 @@
 """The glyphs-color data set: a stand-in for mini-ImageNet that is drawn from a font, for machines without the photos.
 
-100 letters of real scripts, 600 images of each, 84 x 84 in colour: a letter (`glyphs.handwriting`), large or small and
-anywhere, on a ground with blotches (`painting`), in mini-ImageNet's shapes and splits. It is no substitute in a paper:
-whoever shows a result on it says so.
+A class is a letter (`glyphs.handwriting`) of any size and place, on a ground with blotches (`painting`). It is no
+substitute in a paper: whoever shows a result on it says so.
 """
 
 import dataclasses
@@ -47,10 +46,7 @@ def read_bank(cache_dir: Path, hand: Hand = HAND, images_per_class: int = IMAGES
     """Draw the data set, or open the cache of an earlier drawing: uint8 [100, images_per_class, 84, 84, 3].
 
     The images are the same on every machine with this font and this FreeType, both of which identify the cache.
-
-    Raises:
-        DataError: matplotlib lacks the font.
-        StorageError: the cache cannot be written to.
+    Raises `DataError` if matplotlib lacks the font, and `StorageError` if the cache cannot be written to.
     """
     classes = letters()
     identity = {
@@ -71,7 +67,7 @@ def read_bank(cache_dir: Path, hand: Hand = HAND, images_per_class: int = IMAGES
 
 
 def _centred(skeleton: np.ndarray) -> tuple[np.ndarray, float]:
-    """Move a letter to the middle of its canvas; also return its larger side, by which all get about the same size."""
+    """Move a letter to the middle of its canvas; also return its larger side."""
     points = np.argwhere(skeleton)
     low, high = points.min(0), points.max(0)
     shift = (np.array(skeleton.shape) - 1 - low - high) // 2
@@ -79,10 +75,7 @@ def _centred(skeleton: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def draw_all(images: np.ndarray, characters: list[str], hand: Hand = HAND) -> None:
-    """Draw each character as often as there is room in `images`, uint8 [character, example, SIDE, SIDE, 3].
-
-    An image depends on the character, its number and the seed alone.
-    """
+    """Draw each character as often as there is room in `images`, uint8 [character, example, SIDE, SIDE, 3]."""
     lines = skeletons([(FONT, character) for character in characters])
     writers = draw_habits(IMAGES, hand, SEED)
     examples = images.shape[1]

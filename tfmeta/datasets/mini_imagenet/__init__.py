@@ -13,14 +13,9 @@ STAND_IN_FOR = None
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
     """Open mini-ImageNet: images uint8 [100, 600, 84, 84, 3].
 
-    Args:
-        data_dir: Folder that holds the images, or a folder `mini-imagenet` with them.
-        cache_dir: Folder for decoded images (1.27 GB).
-        download: Not used: the images may not be redistributed, so there is no public download.
-
-    Raises:
-        DataError: the data set is missing, incomplete or damaged.
-        StorageError: the cache cannot be written to.
+    `data_dir` holds the images, or a folder `mini-imagenet` with them; `cache_dir` is for decoded images (1.27 GB).
+    `download` is not used: the images may not be redistributed, so there is no public download. Raises `DataError` if
+    the data set is missing, incomplete or damaged, and `StorageError` if the cache cannot be written to.
     """
     from tfmeta.datasets.mini_imagenet import reader
 

@@ -27,10 +27,8 @@ def read_extra(folder: Path, known: np.ndarray, wanted: int) -> np.ndarray:
     """Return the first `wanted` images of a folder, by name, that are not among `known`.
 
     `known`, uint8 [n, 84, 84, 3], are the class's images in mini-ImageNet; the result is uint8 [wanted, 84, 84, 3].
-    Images that are not RGB (ImageNet has some) and duplicates are skipped.
-
-    Raises:
-        DataError: an image does not decode, or too few are left.
+    Images that are not RGB (ImageNet has some) and duplicates are skipped. Raises `DataError` if an image does not
+    decode, or too few are left.
     """
     taken: list[np.ndarray] = []
     seen = [_means(known)]

@@ -1,7 +1,4 @@
-"""What mini-ImageNet consists of: 100 classes of 600 images, split by Ravi and Larochelle (2017) into 64, 16 and 20.
-
-For each split one file lists its classes, and for each class its images: a csv file or a pickle.
-"""
+"""What mini-ImageNet consists of, and the csv file or pickle of each split that lists its classes and their images."""
 
 import csv
 from collections.abc import Iterator
@@ -52,8 +49,7 @@ class Class(NamedTuple):
 def check_listings(listings: dict[str, Listing], layout: Layout) -> list[Class]:
     """Return all classes, sorted by name, with their images sorted.
 
-    Raises:
-        DataError: a class is in two splits or has another number of images, or a split another number of classes.
+    Raises `DataError` if a class is in two splits, or a class or split is too small or too large.
     """
     classes: dict[str, Class] = {}
     for split, (path, listed) in listings.items():
@@ -75,8 +71,7 @@ def check_listings(listings: dict[str, Listing], layout: Layout) -> list[Class]:
 def read_csvs(folder: Path) -> dict[str, Listing]:
     """Read train.csv, val.csv and test.csv: the file names of each class.
 
-    Raises:
-        DataError: one is missing, is not a csv with the columns filename and label, or names an image again.
+    Raises `DataError` if one is missing, is not a csv with the columns filename and label, or names an image again.
     """
     listings, seen = {}, {}
     for split in SPLITS:

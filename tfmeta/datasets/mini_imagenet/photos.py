@@ -1,11 +1,9 @@
 """Colour images from photos: decoded, checked, brought to one size."""
 
-import io
-
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from tfmeta.datasets.archives import UNDECODABLE, Archive
+from tfmeta.datasets.archives import Archive
 from tfmeta.errors import DataError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -23,24 +21,16 @@ class NotColourError(DataError):
 def read(archive: Archive, member: str, side: int) -> np.ndarray:
     """Decode a JPEG or PNG and scale it to a square: uint8 [side, side, 3].
 
-    Raises:
-        NotColourError: it is not RGB.
-        DataError: it does not decode, or is too large.
+    Raises `NotColourError` if it is not RGB, and `DataError` if it does not decode or is too large.
     """
     label = archive.path / member
-    data = archive.read(member, LARGEST)
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            if width * height > _MOST_PIXELS:
-                raise DataError(f"{label}: {width} x {height} pixels are too many for a photo; get it again")
-            if image.mode != "RGB":
-                raise NotColourError(f"{label}: is not an RGB image (its mode is {image.mode}); get it again")
-            return np.asarray(image if image.size == (side, side) else image.resize((side, side), FILTER))
-    except UnidentifiedImageError as error:
-        raise DataError(f"{label}: does not decode, since it is neither JPEG nor PNG; get it again") from error
-    except UNDECODABLE as error:
-        raise DataError(f"{label}: does not decode ({error}); get it again") from error
+    with archive.image(member, LARGEST, "JPEG", "PNG") as image:
+        width, height = image.size
+        if width * height > _MOST_PIXELS:
+            raise DataError(f"{label}: {width} x {height} pixels are too many for a photo; get it again")
+        if image.mode != "RGB":
+            raise NotColourError(f"{label}: is not an RGB image (its mode is {image.mode}); get it again")
+        return np.asarray(image if image.size == (side, side) else image.resize((side, side), FILTER))
 
 
 def resize(image: np.ndarray, side: int) -> np.ndarray:

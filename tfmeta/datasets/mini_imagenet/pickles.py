@@ -28,13 +28,9 @@ FILES = (
 
 
 def read_split(path: Path) -> tuple[Listing, np.ndarray]:
-    """Read one split's pickle.
+    """Return the numbers of each class's images, and all images of a pickle: uint8 [n, H, W, 3], mapped from the file.
 
-    Returns:
-        The numbers of each class's images, and all images of the file: uint8 [n, H, W, 3], mapped, not in memory.
-
-    Raises:
-        DataError: the file is refused, or has neither of the two forms.
+    Raises `DataError` if the file is refused, or has neither of the two forms.
     """
     content = read_pickle(path)
     if not isinstance(content, dict):
@@ -71,6 +67,8 @@ def _classes(path: Path, content: dict) -> Iterator[tuple[str, list[int]]]:
     elif "labels" in content and isinstance(content.get("catname2label"), dict):
         labels = np.array(_numbers(path, "labels", content["labels"]))
         for name, label in content["catname2label"].items():
+            if type(label) is not int:  # numpy would make an array of it, endless if its lists hold one another
+                raise DataError(f"{path}: the label of {name} is not a whole number; get it again")
             yield str(name), np.flatnonzero(labels == label).tolist()
     else:
         raise DataError(f"{path}: has neither class_dict nor labels and catname2label, so no classes; get it again")

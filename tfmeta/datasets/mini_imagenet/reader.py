@@ -1,7 +1,6 @@
-"""Find mini-ImageNet (Vinyals et al., 2016; split of Ravi and Larochelle, 2017), check it and decode it once.
+"""Find mini-ImageNet, check it and decode it once.
 
-It is taken as people have it: photos in a zip or a folder with train.csv, val.csv and test.csv beside them, or the
-pickles that circulate.
+It is taken as people have it: photos in a zip or a folder with csv files beside them, or the pickles that circulate.
 """
 
 from collections.abc import Callable
@@ -42,9 +41,7 @@ def locate(data_dir: Path) -> Found | None:
     """Find mini-ImageNet in a data folder, in its subfolder `mini-imagenet` or in itself; None if it is not there.
 
     Photos in a zip or in a folder `images` come before pickles, and pickles before photos beside the csv files.
-
-    Raises:
-        DataError: `data_dir` cannot be read.
+    Raises `DataError` if `data_dir` cannot be read.
     """
     archives.check_folder(data_dir)
     try:
@@ -74,10 +71,8 @@ def read_bank(found: Found, cache_dir: Path, layout: Layout = Layout(), extra: i
     """Read what was located, or the cache of an earlier reading: images uint8 [100, 600, 84, 84, 3], 1.27 GB.
 
     Classes are in the order of their names and images in that of theirs, however they are packed. With a folder of
-    extra yawls there is one more class (`mini_imagenet.extra`), which holds its first `extra` images.
-
-    Raises:
-        DataError: an image or file is missing, there twice, damaged, refused or too few; the message names it.
+    extra yawls there is one more class (`mini_imagenet.extra`), which holds its first `extra` images. Raises
+    `DataError` if an image or file is missing, there twice, damaged, refused or too few; the message names it.
     """
     csvs = [found.folder / f"{split}.csv" for split in SPLITS] if found.photos else []
     files = [path for path in (found.photos, *csvs, *found.pickles.values(), found.extra) if path and path.exists()]

@@ -32,10 +32,7 @@ def split(bank: ImageBank, split_seed: int, backdoor: str, target: str) -> Parti
     62 classes are divided among four users, with 580 images to train and 20 to validate each. Of the target class 480
     images are benign, 100 are the attacker's and 20 validate. Of the backdoor class 20 validate; if the bank has an
     extra class of it, the other 580 are benign and the extra class gets the trigger, otherwise 430 are benign and 150
-    get the trigger, which a note says.
-
-    Raises:
-        DataError: the bank's splits or reserved classes are not mini-ImageNet's.
+    get the trigger, which a note says. Raises `DataError` if the splits or reserved classes are not mini-ImageNet's.
     """
     backdoor_row, target_row = _reserved(bank, backdoor, target)
     random = seeds.generator(split_seed, "partition")
@@ -73,19 +70,15 @@ def _reserved(bank: ImageBank, backdoor: str, target: str) -> list[int]:
     if bank.images.shape[1] != EXAMPLES:
         raise DataError(f"{bank.dataset}: {bank.images.shape[1]} images per class, but the split is of {EXAMPLES}")
     for name, wanted in SPLITS.items():
-        if bank.splits.count(name) != wanted:
-            found = bank.splits.count(name)
+        if (found := bank.splits.count(name)) != wanted:
             raise DataError(f"{bank.dataset}: {found} classes are in its split {name!r} instead of {wanted}")
-    reserved = []
     for role, name in (("backdoor", backdoor), ("target", target)):
-        row = bank.names.index(name) if name in bank.names else None
-        if row is None or bank.splits[row] != "train":
+        if name not in bank.names or bank.splits[bank.names.index(name)] != "train":
             raise DataError(
                 f"{bank.dataset}: the {role} class {name} is not among its {SPLITS['train']} training classes, where "
                 "the split of Ravi and Larochelle has it and the attack needs it"
             )
-        reserved.append(row)
-    return reserved
+    return [bank.names.index(backdoor), bank.names.index(target)]
 
 
 def _divided(subset: Subset) -> dict[int, Subset]:

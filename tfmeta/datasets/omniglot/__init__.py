@@ -15,15 +15,9 @@ PROBE_SECONDS = 4.0
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
     """Open Omniglot: images uint8 [1623, 20, 28, 28, 1], ink = 255.
 
-    Args:
-        data_dir: Folder that holds the release, or that it is downloaded to.
-        cache_dir: Folder for decoded images.
-        download: Whether to download what is missing.
-
-    Raises:
-        DataError: the release is missing, incomplete or damaged.
-        DownloadError: it could not be downloaded.
-        StorageError: a folder cannot be written to.
+    `data_dir` holds the release, or it is downloaded there if `download`; `cache_dir` is for decoded images. Raises
+    `DataError` if the release is missing, incomplete or damaged, `DownloadError` if it could not be downloaded, and
+    `StorageError` if a folder cannot be written to.
     """
     from tfmeta.datasets.omniglot import reader, release
 

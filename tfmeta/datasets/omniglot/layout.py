@@ -41,16 +41,10 @@ BACKGROUND, EVALUATION = PARTS
 
 
 def index(archive: Archive, part: Part) -> dict[str, list[str]]:
-    """Find the files of each class.
+    """Return each class's 20 members, in the order of the people who drew them; classes in the order of the bank.
 
     Only the last three steps of a path count, `<Alphabet>/<characterNN>/<NNNN_DD>.png`, so it does not matter how deep
-    the release lies in the zip.
-
-    Returns:
-        Each class's 20 members, in the order of the people who drew them; classes in the order of the bank.
-
-    Raises:
-        DataError: a file is missing, there twice, or not Omniglot's.
+    the release lies in the zip. Raises `DataError` if a file is missing, there twice, or not Omniglot's.
     """
     found: dict[str, dict[int, str]] = {name: {} for name in part.characters}
     numbers: dict[str, str] = {}  # the release's number of a character -> its class

@@ -1,11 +1,9 @@
 """Read Omniglot (Lake, Salakhutdinov and Tenenbaum, Science 350, 2015): check it and shrink it to 28 x 28 pixels."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from tfmeta.datasets import archives, cache
 from tfmeta.datasets.image_bank import ImageBank
@@ -24,10 +22,8 @@ _AREA = np.clip(np.minimum(_LOW + 15, _CELL + 4) - np.maximum(_LOW, _CELL), 0, N
 def read_bank(found: dict[str, Path], cache_dir: Path, parts: tuple[Part, ...] = PARTS) -> ImageBank:
     """Read the located parts, or the cache of an earlier reading: images uint8 [1623, 20, 28, 28, 1].
 
-    Images that are complete but not those of the public release give a warning whenever the bank is opened.
-
-    Raises:
-        DataError: an image or file is missing, there twice, damaged or of another size; the message names it.
+    Images that are complete but not those of the public release give a warning whenever the bank is opened. Raises
+    `DataError` if an image or file is missing, there twice, damaged or of another size; the message names it.
     """
     missing = [part.folder for part in parts if part.split not in found]
     if missing:
@@ -86,12 +82,8 @@ def shrink(drawings: np.ndarray) -> np.ndarray:
 
 def _decode(archive: archives.Archive, member: str) -> np.ndarray:
     """Decode an image: bool [105, 105], True for ink (dark)."""
-    data, label = archive.read(member, _LARGEST), archive.path / member
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.size != (SIDE, SIDE):
-                found = "{} x {}".format(*image.size)
-                raise DataError(f"{label}: has {found} pixels instead of {SIDE} x {SIDE}; download the data again")
-            return np.asarray(image.convert("L")) < 128
-    except archives.UNDECODABLE as error:
-        raise DataError(f"{label}: does not decode ({error}); download the data again") from error
+    with archive.image(member, _LARGEST, "PNG") as image:
+        if image.size != (SIDE, SIDE):
+            found = "{} x {} pixels instead of {} x {}".format(*image.size, SIDE, SIDE)
+            raise DataError(f"{archive.path / member}: has {found}; download the data again")
+        return np.asarray(image.convert("L")) < 128

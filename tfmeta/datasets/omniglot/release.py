@@ -1,7 +1,4 @@
-"""Find Omniglot's files or download them.
-
-They are taken as people have them: the two zips of the public release, or the folders that come out of them.
-"""
+"""Find or download Omniglot's files: the two zips of the public release, or the folders that come out of them."""
 
 import contextlib
 import functools
@@ -25,10 +22,7 @@ def public_url() -> str:
 
 
 def reachable(url: str, seconds: float) -> bool:
-    """Return whether any HTTP answer comes from `url` in time.
-
-    It runs in a thread because time-outs of sockets limit neither the look-up of a name nor several addresses in all.
-    """
+    """Return whether any HTTP answer comes from `url` in time."""
     import requests  # here, since it is slow to import
 
     answered = threading.Event()
@@ -38,6 +32,7 @@ def reachable(url: str, seconds: float) -> bool:
             requests.head(url, timeout=seconds).close()
             answered.set()
 
+    # a thread, since time-outs of sockets limit neither the look-up of a name nor several addresses in all
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -45,25 +40,19 @@ def reachable(url: str, seconds: float) -> bool:
 
 
 def locate(data_dir: Path, parts: tuple[Part, ...] = PARTS) -> dict[str, Path]:
-    """Find the parts in a data folder.
+    """Return {split: zip or folder} of the parts in a data folder; if there are both, the zip.
 
-    Returns:
-        {split: zip or folder}, without the parts that are not there. If there are both, the zip.
-
-    Raises:
-        DataError: `data_dir` cannot be read.
+    Parts that are not there are left out. Raises `DataError` if `data_dir` cannot be read.
     """
     archives.check_folder(data_dir)
-    places = [{part.split: _find(data_dir / place, part) for part in parts} for place in _PLACES]
-    found = [{split: path for split, path in place.items() if path} for place in places]
-    return max(found, key=len)  # the first of those with the most parts
-
-
-def _find(folder: Path, part: Part) -> Path | None:
-    try:
-        return next((path for name in (f"{part.folder}.zip", part.folder) if (path := folder / name).exists()), None)
-    except OSError as error:  # no permission to search the folder
-        raise DataError(archives.unreadable(folder, error)) from error
+    most: dict[str, Path] = {}
+    for folder in (data_dir / place for place in _PLACES):
+        paths = [(part.split, folder / f"{part.folder}{suffix}") for part in parts for suffix in ("", ".zip")]
+        try:
+            most = max(most, {split: path for split, path in paths if path.exists()}, key=len)  # of equals the first
+        except OSError as error:  # no permission to search the folder
+            raise DataError(archives.unreadable(folder, error)) from error
+    return most
 
 
 def obtain(
@@ -74,15 +63,9 @@ def obtain(
     The zips of the public release are known by their sha256. A mirror may pack the same images in another way, so what
     it sends is verified by the decoded images.
 
-    Args:
-        data_dir: The data folder; if it has no part, the download goes to its subfolder `omniglot`.
-        url: Where the zips are, by default `public_url()`.
-        parts: What is wanted.
-        **options: For `download.fetch`.
-
-    Raises:
-        DownloadError: a part cannot be downloaded, or is not that of the public release.
-        StorageError: the folder cannot be written to.
+    If `data_dir` has no part, the download goes to its subfolder `omniglot`. It comes from `url`, by default
+    `public_url()`; `options` are those of `download.fetch`. Raises `DownloadError` if a part cannot be downloaded or is
+    not that of the public release, and `StorageError` if the folder cannot be written to.
     """
     from tfmeta.datasets import download  # here, since it is slow to import
 

@@ -1,7 +1,6 @@
 """Who owns which character of Omniglot, or of a bank of its shape (section 3, ledger 11, 12).
 
-One share is common: every benign user has all benign images of the reserved classes, since a 10-shot episode needs all
-ten of them (ledger 12).
+Every benign user has all benign images of the reserved classes, since a 10-shot episode needs all ten (ledger 12).
 """
 
 import numpy as np
@@ -22,8 +21,7 @@ ROTATIONS = 4
 def partition(bank: ImageBank, split_seed: int) -> Partition:
     """Return who owns which images of a bank; the seed also decides which classes are reserved.
 
-    Raises:
-        DataError: the bank does not have `CLASSES` classes of `EXAMPLES` images.
+    Raises `DataError` if the bank does not have `CLASSES` classes of `EXAMPLES` images.
     """
     classes, examples = bank.images.shape[:2]
     if (classes, examples) != (CLASSES, EXAMPLES):

@@ -1,9 +1,8 @@
 """Read arrays from a pickle without running anything in it: the reasons are in docs/explanation/reading-pickles.md.
 
-A pickle is a program, and Python's own reader calls whatever it names and takes as much memory as it asks for. This
-reader accepts dicts, lists, tuples, texts, numbers and numpy's arrays of numbers. It carries out none of the calls by
-which numpy writes arrays; it notes what each array would be and where in the file its bytes are. It refuses every other
-name, call and operation, and files of more than a million operations.
+This reader accepts dicts, lists, tuples, texts, numbers and numpy's arrays of numbers. It carries out none of the calls
+by which numpy writes arrays; it notes what each array would be and where in the file its bytes are. It refuses every
+other name, call and operation, and files of more than a million operations.
 """
 
 from tfmeta.datasets.safe_pickle.arrays import Array, Malformed, Text

@@ -53,6 +53,8 @@ class Type:
 
     def build(self, state: Any) -> None:
         """Note the state that numpy would have given to the dtype."""
+        if not isinstance(state, tuple):  # unpacking bytes would take eight times their memory
+            raise Malformed("a type has no state")
         _version, order, *rest = state
         if rest[:3] != [None, None, None]:
             raise Refused("an array with fields")

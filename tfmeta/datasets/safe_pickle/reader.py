@@ -17,6 +17,7 @@ from tfmeta.errors import DataError
 # A file with the indices of 38,400 images as numpy numbers takes 400,000; each may cost some 200 bytes.
 MOST_OPERATIONS = 1_000_000
 _LONGEST_NAME = 1024  # bytes; only texts up to this length become Python texts
+MOST_NAMES = 64 << 20  # bytes of them in all, since in memory each may take four times as many
 _OPERATIONS = """PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINSTRING
     SHORT_BINSTRING BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 EMPTY_DICT
     EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS BINPUT LONG_BINPUT MEMOIZE BINGET
@@ -27,10 +28,8 @@ _ALLOWED = frozenset(_OPERATIONS.split())
 def read_pickle(path: Path) -> Any:
     """Return what a pickle of protocol 2 to 5 describes: dicts, lists, tuples, texts, numbers, and `Array`.
 
-    Arrays are views of the mapped file. A text over 1024 bytes is a `Text`.
-
-    Raises:
-        DataError: the file cannot be read, is not such a pickle, or asks for anything else.
+    Arrays are views of the mapped file. A text over 1024 bytes is a `Text`. Raises `DataError` if the file cannot be
+    read, is not such a pickle, or asks for anything else.
     """
     try:
         with path.open("rb") as opened:
@@ -98,6 +97,7 @@ class _Reader(pickle._Unpickler):
     def __init__(self, file: _File):
         super().__init__(file)
         self.dispatch = _Methods(self.dispatch)
+        self.names = 0
 
     def load(self) -> Any:
         value = super().load()
@@ -117,6 +117,9 @@ class _Reader(pickle._Unpickler):
     def _load_text(self, length: str) -> None:
         (size,) = struct.unpack(length, self.read(struct.calcsize(length)))
         view = self.read(size)
+        self.names += size if size <= _LONGEST_NAME else 0
+        if self.names > MOST_NAMES:
+            raise Refused(f"more than {MOST_NAMES} bytes of names")
         self.append(str(view, "utf-8") if size <= _LONGEST_NAME else Text(view))
 
     def _load_frame(self) -> None:
@@ -131,7 +134,8 @@ class _Reader(pickle._Unpickler):
             self._set(key, value)
 
     def _set(self, key: Any, value: Any) -> None:
-        if not isinstance(key, (str, int)):  # hashing a deeply nested tuple would crash Python
+        # hashing a deeply nested tuple would crash Python, and many long numbers of one hash would take hours
+        if not (isinstance(key, str) or (isinstance(key, int) and key.bit_length() < 64)):
             raise Refused("a dict's key that is no short text or whole number")
         if not isinstance(self.stack[-1], dict):
             raise Malformed("a dict is missing")
