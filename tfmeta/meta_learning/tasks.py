@@ -6,15 +6,18 @@ attacker's own, and others that the attacker never had. A meta-test task has cla
 """
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import Config
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.shards import fetch, images_of
 from tfmeta.datasets.shares import Partition, Subset
 from tfmeta.utils import seeds
+
+if TYPE_CHECKING:
+    from tfmeta.attacks.triggers.base import Trigger
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +46,9 @@ class Tasks:
         return dataclasses.replace(self, **arrays, counted={name: mask[rows] for name, mask in self.counted.items()})
 
 
-def user_tasks(bank: ImageBank, partition: Partition, trigger: Trigger, config: Config, user: int, case: str) -> Tasks:
+def user_tasks(
+    bank: ImageBank, partition: Partition, trigger: "Trigger", config: Config, user: int, case: str
+) -> Tasks:
     """Return the tasks of a benign user; cases (a) and (b) have the same ones.
 
     Args:

@@ -21,7 +21,7 @@ def in_threads(work: Callable[..., int], jobs: Iterable[tuple], total: int, desc
         jobs: The arguments of each call.
         total: How much there is to do in all.
         description: What the progress bar says.
-        unit: What it counts, such as "images".
+        unit: What it counts, such as "image".
     """
     executor = ThreadPoolExecutor(threads.cores())
     try:
