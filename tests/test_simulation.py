@@ -1,5 +1,6 @@
 """A simulation, and its variants: other evaluations of the same models."""
 
+import functools
 import math
 
 import numpy as np
@@ -37,6 +38,9 @@ def no_data(tmp_path):
         (("auto", "quick"), {"mixed_layers": "conv7"}, "conv7"),
         (("auto", "quick"), {"attack": "replacement"}, "attack"),
         (("auto", "quick"), {"defence": "matchin"}, "did you mean matching"),
+        (("auto", "quick"), {"trigger_size": 40}, "trigger.size = 40"),
+        (("auto", "quick"), {"trigger_color": "red-cyan"}, "red-cyan"),
+        (("auto", "quick"), {"attack": "model_replacement", "attack_name": "other"}, "attack"),
     ],
 )
 def test_wrong_names_and_values_are_refused_before_data_is_read(no_data, arguments, fields, named):
@@ -86,6 +90,8 @@ def test_measure_gives_a_tidy_table_of_the_accuracies(sim):
 def test_meta_test_tasks_and_a_function_as_defence_can_be_measured(sim):
     table = sim.measure(sim.weights("attacked"), user=None, defence=fine_tuning.adapt, points=(0,))
     assert set(table.metric) == {"meta_test"} and set(table.defence) == {"adapt"} and table.user.isna().all()
+    table = sim.measure(sim.weights("attacked"), defence=functools.partial(fine_tuning.adapt), points=(0,))
+    assert set(table.defence) == {"partial"}
 
 
 def test_a_variant_changes_its_own_fields_only(sim):
@@ -135,6 +141,24 @@ def test_a_variant_has_tasks_of_its_own(sim):
     other = sim.variant(task_seed=1).tasks("a", 2)
     assert (plain.seeds == same.seeds).all() and (plain.support == same.support).all()
     assert (plain.seeds != other.seeds).any() and (plain.support != other.support).any()
+
+
+def test_variants_share_the_tasks_that_are_the_same(sim):
+    assert sim.variant(delta=0.5).tasks("a", 2) is sim.tasks("a", 2) is sim.tasks("b", 2)
+    assert sim.tasks("c", None) is sim.tasks("a", None)
+    assert sim.tasks("c", 2) is not sim.tasks("a", 2)
+
+
+def test_a_tilde_is_the_home_folder(glyphs_bank, cache_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tfmeta.Simulation("glyphs", "smoke", results="~/r", cache_dir=cache_dir).results == tmp_path / "r"
+
+
+def test_the_number_of_workers_limits_the_tasks_at_once(sim, cache_dir, monkeypatch):
+    one = tfmeta.Simulation("glyphs", "smoke", cache_dir=cache_dir, workers=1, **CHANGED)
+    done = []
+    one.accuracies(sim.model.initial_weights(1), "a", 2, "fine_tuning", (0,), done.append)
+    assert done == [1, 1]
 
 
 def test_a_variant_measures_with_its_fields(sim):

@@ -8,6 +8,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,10 @@ from tfmeta.utils import progress, threads
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tfmeta.federated.client_data import ClientData
     from tfmeta.federated.clients import Setting
+    from tfmeta.federated.in_process import InProcessFederation
+    from tfmeta.federated.tff.federation import TffFederation
     from tfmeta.federated.timeline import Timeline
     from tfmeta.meta_learning.tasks import Tasks
     from tfmeta.models.conv4 import Conv4
@@ -50,7 +54,7 @@ class Simulation:
         data_dir: Folder with the data sets; by default the variable TFMETA_DATA.
         cache_dir: Folder for decoded images; by default TFMETA_CACHE, else the user's cache.
         paper_dataset: The data set of the paper that "auto" stands for.
-        workers: How many episodes run at once; by default one per core.
+        workers: How many episodes or tasks run at once; by default as many as cores and memory allow.
         **overrides: Fields in which the run differs from its profile, such as `delta=0.5` or `attack_episodes=100`.
 
     Raises:
@@ -64,17 +68,17 @@ class Simulation:
         paper_dataset: str = "omniglot", workers: int | None = None, **overrides: Any,
     ):  # fmt: skip
         progress.quiet_tensorflow()  # before anything here imports it
-        overrides = resolve_all(overrides) | ({} if attack is None else {"attack.name": attack})
+        overrides = resolve_all(overrides | ({} if attack is None else {"attack.name": attack}))
         check_name(dataset)
         _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
         check_known("defence", defence, registry.names("defences"))
-        cache = Path(cache_dir or default_cache_dir()).resolve()
+        results, cache = Path(results).expanduser(), Path(cache_dir or default_cache_dir()).expanduser().resolve()
         bank = open_dataset(
             dataset, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
         config = _checked(bank.dataset, profile, overrides)
         partition = make_partition(bank, config.data.split_seed)
-        run = _Run(bank, partition, profile, Path(results), cache, config, defence, workers)
+        run = _Run(bank, partition, profile, results, cache, config, defence, workers)
         self._set(run, config)
 
     def _set(self, run: "_Run", config: Config) -> None:
@@ -82,9 +86,7 @@ class Simulation:
         self._run, self.config = run, config
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
         self.results, self.cache, self.defence = run.results, run.cache, run.defence
-        # raises now, and not minutes later, where configuration and data do not fit together
-        check_fits(config, run.partition)
-        self.trigger.stamp(np.zeros(run.bank.images.shape[2:], np.uint8))
+        check_fits(config, run.partition)  # raises now, and not minutes later, where they do not fit together
 
     def __enter__(self) -> "Simulation":
         return self
@@ -152,7 +154,7 @@ class Simulation:
         return Conv4(self.bank.images.shape[2:], learning.ways, learning.filters, learning.downsample)
 
     @functools.cached_property
-    def client_data(self):
+    def client_data(self) -> "ClientData":
         """The clients' images, as shards."""
         from tfmeta.federated.client_data import ClientData
 
@@ -166,7 +168,7 @@ class Simulation:
 
         return Setting(model, self.client_data.capacity, self.config)
 
-    def federation(self):
+    def federation(self) -> "TffFederation | InProcessFederation":
         """Return the federation; start TFF's worker if it is needed and does not run yet."""
         if self._run.federation is None:
             setting = self.setting
@@ -200,17 +202,21 @@ class Simulation:
         """
         return self.timeline(case).weights(rounds.number_of(model, self.config))
 
-    @functools.cache  # noqa: B019 - a simulation lives as long as its process or notebook
     def tasks(self, case: str, user: int | None) -> "Tasks":
-        """Return a benign user's tasks in a case; `user` None: the meta-test tasks."""
+        """Return a benign user's tasks in a case; `user` None: the meta-test tasks. Variants share what is the same."""
         check_known("case", case, CASES)
+        if user not in (*BENIGN, None):
+            raise ConfigError(f"there is no benign user {user!r}: choose one of {', '.join(map(str, BENIGN))}")
         from tfmeta.meta_learning import tasks
 
-        if user is None:
-            return tasks.meta_test_tasks(self.bank, self.partition, self.config)
-        if user not in BENIGN:
-            raise ConfigError(f"there is no benign user {user!r}: choose one of {', '.join(map(str, BENIGN))}")
-        return tasks.user_tasks(self.bank, self.partition, self.trigger, self.config, user, case)
+        key = (self.config.evaluation, user, user is not None and case == "c")  # cases (a) and (b) have the same tasks
+        if key not in self._run.tasks:
+            of_user = (self.trigger, self.config, user, case)
+            self._run.tasks[key] = (
+                tasks.meta_test_tasks(self.bank, self.partition, self.config) if user is None
+                else tasks.user_tasks(self.bank, self.partition, *of_user)
+            )  # fmt: skip
+        return self._run.tasks[key]
 
     def accuracies(
         self, weights: list[np.ndarray] | np.ndarray, case: str, user: int | None,
@@ -232,7 +238,8 @@ class Simulation:
 
         adapt = defence if callable(defence) else registry.load("defences", defence or self.defence).adapt
         tasks = self.tasks(case, user)
-        return evaluation.measure(model, self.config, weights, tasks, points or self._points(), adapt, report)
+        points = points or self._points()
+        return evaluation.measure(model, self.config, weights, tasks, points, adapt, report, self._run.workers)
 
     def measure(
         self, weights: list[np.ndarray], *, case: str = "a", user: int | None = 2,
@@ -244,10 +251,10 @@ class Simulation:
         """
         from tfmeta.meta_learning.evaluation import table
 
-        points = points or self._points()
+        points, name = points or self._points(), defence or self.defence
+        name = getattr(name, "__name__", type(name).__name__) if callable(name) else name
         found = self.accuracies(weights, case, user, defence, points)
         found = {"meta_test": found["main"]} if user is None else found
-        name = defence.__name__ if callable(defence) else defence or self.defence
         return table(found, points, case=case, user=user, defence=name)
 
     def _points(self):
@@ -255,7 +262,7 @@ class Simulation:
 
         return points_upto(self.config.evaluation.fine_tuning_steps)
 
-    def bar(self, total: int, description: str, unit: str = "task", initial: int = 0):
+    def bar(self, total: int, description: str, unit: str = "task", initial: int = 0) -> AbstractContextManager:
         """Return a progress bar; see `progress.bar`."""
         return progress.bar(total, description, unit, initial=initial)
 
@@ -274,10 +281,12 @@ class _Run:
     workers: int | None
     federation: Any = None
     timelines: dict = dataclasses.field(default_factory=dict)
+    tasks: dict = dataclasses.field(default_factory=dict)
 
 
 def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
     """Return the configuration; raise `ConfigError` for everything that can be known without data."""
     config = make_config(dataset, profile, **overrides)
     layer_names.chosen(config.defence.mixed_layers)
+    Trigger.of(config).stamp(np.zeros(registry.load("datasets", dataset).IMAGE_SHAPE, np.uint8))
     return config

@@ -45,6 +45,17 @@ def test_a_name_of_no_field_or_of_several_is_refused(name):
         resolve(name)
 
 
+def test_a_group_is_no_field_but_its_fields_are_named():
+    with pytest.raises(ConfigError, match=r"group of fields.*trigger\.pattern"):
+        resolve("trigger")
+
+
+def test_a_field_given_twice_with_different_values_is_refused():
+    with pytest.raises(ConfigError, match=r"defence\.delta is given twice"):
+        make_config("omniglot", "quick", delta=0.1, **{"defence.delta": 0.2})
+    assert make_config("omniglot", "quick", delta=0.1, **{"defence.delta": 0.1}).defence.delta == 0.1
+
+
 @pytest.mark.parametrize("full", list(fields()))
 def test_the_short_name_of_a_field_finds_it(full):
     from tfmeta.config.tags import short_name
@@ -148,6 +159,8 @@ def test_a_long_or_wild_tag_keeps_its_first_words_and_ends_in_a_digest():
     assert re.fullmatch(r"seed=7\+inner_learning_rate=0\.01\+alpha=0\.123456789\+and-1-more-[0-9a-f]{8}", tag(many))
     wild = [tag(make_config("omniglot", "quick", mixed_layers=layers)) for layers in ("conv*", "conv?", "norm*")]
     assert re.fullmatch(r"mixed_layers=conv_-[0-9a-f]{8}", wild[0]) and len(set(wild)) == 3
+    long = tag(make_config("omniglot", "quick", mixed_layers="conv0,norm0,conv1,norm1,conv2,norm2,conv3,norm3"))
+    assert re.fullmatch(r"mixed_layers=[a-z0-9_]+-[0-9a-f]{8}", long)
 
 
 def test_changed_fields_are_those_that_differ():

@@ -52,7 +52,7 @@ def refused(*words):
         (("run", "fine_tuning", "--set", "gamma=1", "--dataset", "glyphs"), "gamma"),
         (("run", "fine_tuning", "--set", "delta", "--dataset", "glyphs"), "field=value"),
         (("run", "fine_tuning", "--set", "meta_step_size_initial=0"), "meta_step_size_initial"),
-        (("run", "fine_tuning", "--set", "meta_step_size_initial=2"), "to 1"),
+        (("run", "fine_tuning", "--set", "meta_step_size_initial=2"), "at most 1"),
         (("run", "fine_tuning", "--set", "tasks=ten", "--dataset", "glyphs"), "whole number"),
         (("run", "fine_tuning", "--set", "inner_steps=3"), "attack.inner_steps"),
         (("config", "--set", "lambda=-1"), "boost"),

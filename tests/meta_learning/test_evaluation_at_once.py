@@ -85,3 +85,13 @@ def test_measuring_uses_what_cores_and_memory_allow(monkeypatch):
         with_memory(monkeypatch, memory)
         evaluation.measure(MODEL, config(), MODEL.initial_weights(0), tasks, (0,), told, done.append)
     assert done == [7, 6] + 13 * [1]  # 13 tasks, at most 12 at once, in equal parts
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("max\n", 65), (str(8 * 10**9), 4), (str(10**9), 1)])
+def test_the_memory_of_a_container_counts_where_it_is_less(monkeypatch, tmp_path, limit, expected):
+    monkeypatch.setattr(threads, "cores", lambda: 64)
+    with_memory(monkeypatch, 2**40)
+    monkeypatch.setattr(evaluation, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text(limit)
+    (tmp_path / "memory.current").write_text(str(10**9))
+    assert evaluation.side_by_side((84, 84, 3), 64, 25, 155) == expected

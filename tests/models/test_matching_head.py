@@ -118,7 +118,7 @@ def test_gates_are_between_0_and_1_after_any_step(gates):
 
 @pytest.mark.parametrize(("field", "value"), [("gates", "open"), ("gates", None), ("score", "sum")])
 def test_unknown_forms_are_refused_by_name(field, value):
-    with pytest.raises(ConfigError, match=f"^{field} = {value!r}: choose one of"):
+    with pytest.raises(ConfigError, match=f"^{field} = {value!r} "):
         MatchingHead(WAYS, SIZE, **{field: value})
 
 

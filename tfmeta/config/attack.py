@@ -39,7 +39,7 @@ class AttackConfig(Group):
     )
     target_shots: int = _number(6, "target images in the target class of a poisoned episode", 0, source="ledger 13")
     target_label: str = _word(
-        "last", "which of the N outputs a poisoned episode gives to the target class", ("last", "random"),
+        "last", "the output that stands for the target class in a poisoned episode", ("last", "random"),
         source="section 2, ledger 35",
     )  # fmt: skip
     triggered_target: bool = _word(

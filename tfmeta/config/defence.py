@@ -21,7 +21,7 @@ class DefenceConfig(Group):
     )  # fmt: skip
     mixed_layers: str = _word("*", "which layers are mixed (names or wildcards: conv*,norm0)", source="ledger 28")
     attention_steps: int = _number(
-        10, "steps of phase 1, which trains only alpha and beta; counted within evaluation.fine_tuning_steps", 0,
+        10, "steps of phase 1, which trains only alpha and beta; counted within fine_tuning_steps", 0,
         source="ledger 27",
     )  # fmt: skip
     score: str = _word(
@@ -30,7 +30,7 @@ class DefenceConfig(Group):
     )  # fmt: skip
     gates: str = _word(
         "projected", "how the gates alpha stay in [0, 1]: projected after each step, sigmoid, or fixed at 1",
-        ("projected", "sigmoid", "fixed"), symbol="alpha", source="ledger 24",
+        ("projected", "sigmoid", "fixed"), source="ledger 24",
     )  # fmt: skip
     beta_initial: float = _number(10.0, "initial value of the scales beta", 0, 1e6, symbol="beta", source="ledger 25")
     alpha_learning_rate: float = _number(0.001, "learning rate of the gates alpha", 0, 1, source="ledger 24")

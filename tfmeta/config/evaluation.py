@@ -19,7 +19,7 @@ class EvaluationConfig(Group):
     task_seed: int = _number(0, "which set of tasks", 0, LARGEST_SEED, source="appendix A5")
     task_shots: int = _number(5, "support examples per class of a task", 1, source="ledger 33")
     task_label: str = _word(
-        "last", "which of the N outputs a benign user's task gives to the target class", ("last", "random"),
+        "last", "the output that stands for the target class in a user's task", ("last", "random"),
         source="section 2, ledger 35",
     )  # fmt: skip
     task_steps: int = _number(50, "fine-tuning steps per round measured in figures 3 and 4", 1, source="ledger 33")

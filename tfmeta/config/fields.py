@@ -37,7 +37,7 @@ class Group:
     """One group of fields; immutable, and checked when it is made.
 
     Raises:
-      ConfigError: a value has the wrong type, range or choice; the message names the field.
+        ConfigError: a value has the wrong type, range or choice; the message names the field.
     """
 
     GROUP: ClassVar[str]  # the group's name, as in `--set defence.delta=0.5`
@@ -58,7 +58,7 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
     """Return `value` in the field's type.
 
     Raises:
-      ConfigError: the value does not fit type, range or choices.
+        ConfigError: the value does not fit type, range or choices.
     """
     meta, wanted = field.metadata, field.type
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
@@ -91,7 +91,7 @@ def allowed(field: dataclasses.Field) -> str:
     kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[field.type]
     if meta["low"] is None:
         return kind
-    low = f"{'above' if meta['above'] else 'from'} {meta['low']}"
-    if meta["high"] is None:
-        return f"{kind} {low}" + ("" if meta["above"] else " up")
-    return f"{kind} {low} to {meta['high']}"
+    low, high = (f"{bound:g}" if isinstance(bound, float) else bound for bound in (meta["low"], meta["high"]))
+    if meta["above"]:
+        return f"{kind} above {low}" + ("" if high is None else f" and at most {high}")
+    return f"{kind}, at least {low}" if high is None else f"{kind} from {low} to {high}"

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfmeta.config.config import Config, fields
+from tfmeta.config.config import GROUPS, Config, fields
 from tfmeta.config.fields import checked
 from tfmeta.config.profiles import PROFILE_NAMES, profile_settings
 from tfmeta.errors import ConfigError, check_known
@@ -47,14 +47,27 @@ def resolve(name: str) -> str:
             return found[0]
         if found:
             raise ConfigError(f"field {name!r} is ambiguous: write {' or '.join(found)}")
+    if name in GROUPS:
+        inside = ", ".join(full for full in fields() if full.startswith(f"{name}."))
+        raise ConfigError(f"{name!r} is a group of fields, not a field: name one of {inside}")
     near = difflib.get_close_matches(name, [*fields(), *(full.partition(".")[2] for full in fields())], n=1)
     meant = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(f"unknown field {name!r}: {meant}`tfmeta config` lists all fields")
 
 
 def resolve_all(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with every name resolved to its full name."""
-    return {resolve(name): value for name, value in settings.items()}
+    """Return settings with every name resolved to its full name.
+
+    Raises:
+        ConfigError: a name is unknown or ambiguous, or two names mean one field and have different values.
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        full = resolve(name)
+        if full in found and found[full] != value:
+            raise ConfigError(f"{full} is given twice, as {found[full]!r} and as {value!r}: give it once")
+        found[full] = value
+    return found
 
 
 def parse_settings(words: Iterable[str]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def tag_of(changed: Mapping[str, Any]) -> str | None:
     for number, word in enumerate(words):
         longer = f"{kept}+{word}" if kept else word
         if len(longer) > _LONGEST:
-            kept = f"{kept or longer[:_LONGEST]}+and-{len(words) - max(number, 1)}-more"
+            more = len(words) - max(number, 1)
+            kept = (kept or longer[:_LONGEST]) + (f"+and-{more}-more" if more else "")
             break
         kept = longer
     digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]

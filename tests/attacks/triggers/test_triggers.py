@@ -18,8 +18,8 @@ PATTERNS = registry.names("triggers")
 
 CORNERS = ("lower-right", "lower-left", "upper-right", "upper-left")
 triggers = st.builds(
-    Trigger, st.sampled_from(PATTERNS), st.integers(1, 6), st.integers(0, 3), st.sampled_from(CORNERS),
-    st.integers(1, 4), st.sampled_from(["white-black", "black-white"]),
+    Trigger, pattern=st.sampled_from(PATTERNS), size=st.integers(1, 6), margin=st.integers(0, 3),
+    corner=st.sampled_from(CORNERS), cell=st.integers(1, 4), color=st.sampled_from(["white-black", "black-white"]),
 )  # fmt: skip
 sizes = st.tuples(st.integers(9, 14), st.integers(9, 14), st.sampled_from([1, 3]))
 

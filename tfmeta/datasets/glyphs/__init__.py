@@ -7,6 +7,7 @@ from tfmeta.datasets.omniglot.split import partition as partition
 
 DISPLAY_NAME = "glyphs"
 STAND_IN_FOR = "omniglot"
+IMAGE_SHAPE = (28, 28, 1)
 
 
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:

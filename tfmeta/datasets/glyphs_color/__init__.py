@@ -7,6 +7,7 @@ from tfmeta.datasets.shares import Partition
 
 DISPLAY_NAME = "glyphs-color"
 STAND_IN_FOR = "mini-imagenet"
+IMAGE_SHAPE = (84, 84, 3)
 
 
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:

@@ -8,6 +8,7 @@ from tfmeta.errors import DataError
 
 DISPLAY_NAME = "mini-ImageNet"
 STAND_IN_FOR = None
+IMAGE_SHAPE = (84, 84, 3)
 
 
 def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:

@@ -8,6 +8,7 @@ from tfmeta.errors import DataError, DownloadError, StorageError
 
 DISPLAY_NAME = "Omniglot"
 STAND_IN_FOR = None
+IMAGE_SHAPE = (28, 28, 1)
 # How long `missing` waits for an answer, so that a machine without a network falls back to the stand-in within seconds.
 PROBE_SECONDS = 4.0
 
