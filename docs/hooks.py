@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = "<!-- configuration table -->"
 # mkdocs-jupyter adds scripts for diagrams and formulas, which the tutorial does not have, from another server
-_REMOTE = re.compile(r"<script[^>]*>(?:(?!</script>).)*?https://cdnjs\.cloudflare\.com.*?</script>", re.S)
+_REMOTE = re.compile(r"<script(?:(?!</script>).)*?https://cdnjs\.cloudflare\.com.*?</script>", re.S)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
@@ -17,7 +17,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 def on_page_content(html: str, **_: object) -> str:
     """Remove scripts that load others from another server, so that the site needs none."""
-    return re.sub(_REMOTE, "", html)
+    return _REMOTE.sub("", html)
 
 
 def configuration_table() -> str:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK, TUTORIAL = ROOT / "experiments" / "federated_backdoor.ipynb", ROOT / "docs" / "tutorial.ipynb"
 NOTE = """\
 > The outputs on this page are of the profile `smoke` on `glyphs`, a stand-in for Omniglot drawn from fonts. They show
-> only that everything runs. [What is reproduced](explanation/reproduction.md) has results on real data."""
+> only that everything runs. The page *What is reproduced* has results on real data."""
 
 
 def main() -> None:

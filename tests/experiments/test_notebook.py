@@ -1,4 +1,4 @@
-"""The notebook: it is stored without outputs, and runs from start to end in a kernel. The tutorial shows its outputs."""
+"""The notebook: stored without outputs, it runs from start to end in a kernel. The tutorial is it with outputs."""
 
 import ast
 import base64
