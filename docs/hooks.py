@@ -1,15 +1,23 @@
 """Hooks of the documentation site: the table of configuration fields is made from the code."""
 
+import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = "<!-- configuration table -->"
+# mkdocs-jupyter adds scripts for diagrams and formulas, which the tutorial does not have, from another server
+_REMOTE = re.compile(r"<script(?:(?!</script>).)*?https://cdnjs\.cloudflare\.com.*?</script>", re.S)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Put the table where a page has the marker."""
     return markdown.replace(MARKER, configuration_table()) if MARKER in markdown else markdown
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Remove scripts that load others from another server, so that the site needs none."""
+    return _REMOTE.sub("", html)
 
 
 def configuration_table() -> str:

@@ -74,7 +74,7 @@ def _plan_make(words):
 
 
 def _plan_python(words):
-    assert words[0] == "-m" and importlib.util.find_spec(words[1])
+    assert importlib.util.find_spec(words[1]) if words[0] == "-m" else (ROOT / words[0]).is_file(), words
 
 
 def _check_values(dataset, profile, settings):

@@ -1,6 +1,9 @@
 """The pages keep their promises: short README, known languages, how-to pages that end in something that runs."""
 
+import importlib.util
 import re
+import shutil
+import subprocess
 
 import click
 import pytest
@@ -9,6 +12,7 @@ from doc_blocks import PAGES, ROOT, blocks, name
 from experiments.cli import main
 from tfmeta.config import GROUPS, fields
 
+TESTS = list((ROOT / "tests").rglob("test_*.py"))
 HOW_TO = [page for page in PAGES if page.parent.name == "how-to"]
 
 
@@ -49,6 +53,29 @@ def test_files_of_the_project_that_a_page_names_exist(page):
         if path.startswith("figures/out/") or path.endswith("stripes.py"):  # made by a run; made by the reader
             continue
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tests_that_a_page_names_exist(page):
+    known = {found for path in TESTS for found in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.M)}
+    assert set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))) <= known
+
+
+def test_site_loads_no_script_from_another_server():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    ours, remote = "<script>alert(1)</script>", '"https://cdnjs.cloudflare.com/ajax/libs/a.js"'
+    html = f"{ours}<p>a</p><script src={remote}> </script>{ours}<script>\nimport({remote})\n</script>{ours}"
+    assert hooks.on_page_content(html) == f"{ours}<p>a</p>{ours}{ours}"
+
+
+def test_no_ignored_file_is_tracked():
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("not a checkout, or no git")
+    git = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    done = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == ""
 
 
 def test_command_page_names_every_command_and_option():

@@ -1,4 +1,4 @@
-"""The notebook: it is stored without outputs, and runs from start to end in a kernel, as a reader runs it."""
+"""The notebook: stored without outputs, it runs from start to end in a kernel. The tutorial is it with outputs."""
 
 import ast
 import base64
@@ -21,6 +21,7 @@ from tfmeta.federated.rounds import ATTACKED
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "experiments" / "federated_backdoor.ipynb"
+TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
 CURVES = ("undefended", "matching", "variant")
 FIGURES = ("owners", "rounds-plot", "poison", "poisoned-episode", "norms-plot", *CURVES, "mix", "network")
 # What tfmeta says on machines whose kernel cannot seal the worker off from the network.
@@ -41,6 +42,25 @@ def test_notebook_is_valid_and_stored_without_outputs():
         assert not cell.get("attachments") and not cell.metadata
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
+
+
+def test_tutorial_is_the_notebook_with_outputs_of_glyphs_at_smoke():
+    note, *cells = nbformat.read(TUTORIAL, as_version=nbformat.NO_CONVERT).cells
+    assert "profile `smoke`" in note.source and "only that everything runs" in note.source
+    # if this fails, run docs/tutorial.py
+    assert [(cell.id, cell.source) for cell in cells] == [(cell.id, cell.source) for cell in read().cells]
+    outputs = {cell.id: cell.outputs for cell in cells if cell.cell_type == "code"}
+    drawn = {name for name, found in outputs.items() if any("image/png" in output.get("data", {}) for output in found)}
+    assert drawn == set(FIGURES)
+    for name in CURVES:
+        assert any(re.search(r"main task +0\.\d\d \[", output.get("text", "")) for output in outputs[name])
+    printed = outputs["open"][0].text
+    assert "glyphs (drawn from fonts" in printed and "profile smoke" in printed
+
+
+def test_tutorial_is_small_and_names_no_folder_of_a_machine():
+    assert not TUTORIAL.is_symlink() and TUTORIAL.stat().st_size < 2_000_000
+    assert not re.search(r"/(tmp|home|root|work)/", TUTORIAL.read_text(encoding="utf-8"))
 
 
 # --- a whole run ---
