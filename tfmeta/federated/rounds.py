@@ -4,6 +4,9 @@ On the timeline round 0 is the pre-trained model, round 1 the model after one be
 the attacked model, and later rounds are benign.
 """
 
+import operator
+from typing import SupportsIndex
+
 from tfmeta.config import Config
 from tfmeta.datasets.shares import ATTACKER, BENIGN
 from tfmeta.errors import ConfigError, unknown
@@ -23,11 +26,16 @@ def last_round(config: Config) -> int:
     return ATTACKED + config.federation.rounds_after
 
 
-def number_of(name: str | int, config: Config) -> int:
+def number_of(name: str | SupportsIndex, config: Config) -> int:
     """Return the round that a name (one of `NAMED`) or a number stands for; raises `ConfigError` for any other."""
     if isinstance(name, str) and name not in NAMED:
         raise ConfigError(f"{unknown('model', name, NAMED)}, or a round's number")
-    number = NAMED.get(name, name)
+    try:
+        number = NAMED[name] if isinstance(name, str) else operator.index(name)
+    except TypeError:
+        number = None
+    if number is None or isinstance(name, bool):
+        raise ConfigError(f"{name!r} is not a round: give a whole number or one of {', '.join(NAMED)}")
     check_number("round", number, PRETRAINED, last_round(config))
     return number
 

@@ -14,6 +14,7 @@ from tfmeta import registry
 from tfmeta.federated import clients
 from tfmeta.federated.jobs import JOB_TYPES, Job
 from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory, UnweightedFactory
+from tfmeta.federated.tff.runtime import use_our_worker
 from tfmeta.models.flat import layout_of
 
 JOB_TYPE = tff.to_type(collections.OrderedDict((name, tff.TensorType(*kind)) for name, kind in JOB_TYPES.items()))
@@ -35,6 +36,7 @@ def build_process(
         initial_weights: theta_G of the first round, float32 arrays.
         aggregation: The factory for the boosted aggregation to wrap; by default the one that the configuration names.
     """
+    use_our_worker()
     theta_type, config = weights_type(setting), setting.config
     if aggregation is None:
         aggregation = registry.load("aggregations", config.federation.aggregation).tff_factory(config)
@@ -96,6 +98,7 @@ def _finalizer(theta_type):
 
 def build_attack_chunk(setting: clients.Setting) -> tff.Computation:
     """Return a computation that runs `clients.attack_chunk` at one client, the attacker."""
+    use_our_worker()
     theta, moments = weights_type(setting).trainable, tff.TensorType(np.float32, [layout_of(setting.model).size])
     work_type = tff.to_type(collections.OrderedDict(weights=theta, moments=moments, steps=np.float32, job=JOB_TYPE))
 

@@ -36,4 +36,5 @@ class WorkerLog:
         except OSError as error:
             return f"Its log, {self.path}, cannot be read: {error.strerror}"
         what = "the last lines:" if lines else "this worker wrote nothing"
-        return "\n  | ".join([f"Its log is {self.path}; {what}", *lines])
+        where = "kept in memory" if self.path.is_relative_to("/proc/self/fd") else self.path
+        return "\n  | ".join([f"Its log is {where}; {what}", *lines])
