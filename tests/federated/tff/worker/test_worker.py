@@ -234,6 +234,43 @@ def test_a_launcher_whose_parent_is_gone_starts_nothing():
     assert (ended.returncode, ended.stdout) == (1, b"")
 
 
+@pytest.mark.parametrize(
+    ("end", "words"), [("sys.exit('no ctypes here')", "exit code 1"), ("time.sleep(60)", "did not listen in time")]
+)
+def test_a_launcher_that_ends_or_hangs_is_an_error_and_never_opens_the_network(tmp_path, monkeypatch, caplog, end, words):
+    pids = tmp_path / "pids"
+    launcher = stand_in(tmp_path, f"import os, sys, time; print(os.getpid(), file=open({str(pids)!r}, 'a')); {end}")
+    monkeypatch.setattr(sys, "executable", str(launcher))
+    message = failing_start(tmp_path, binary=launcher, timeout=2)
+    assert words in message and str(tmp_path / "worker.log") in message
+    assert ("no ctypes here" in message) == (words == "exit code 1")
+    assert not caplog.records
+    (pid,) = pids.read_text().split()  # it was started once: no second attempt, on the network
+    assert gone(int(pid))
+
+
+@needs_seccomp
+def test_a_worker_killed_while_its_listen_is_answered_is_an_error(tmp_path, monkeypatch, caplog):
+    answer = workers.listen.answer_listen
+
+    def killed_before(*arguments):
+        (worker,) = (each for each in psutil.Process().children() if str(tmp_path) in " ".join(each.cmdline()))
+        worker.kill()
+        assert gone(worker.pid)
+        answer(*arguments)
+
+    monkeypatch.setattr(workers.listen, "answer_listen", killed_before)
+    assert "signal 9 (SIGKILL)" in failing_start(tmp_path, SERVER)
+    assert not caplog.records
+
+
+def test_a_log_in_memory_is_quoted_without_a_path():
+    log = workers.WorkerLog(Path(f"/proc/self/fd/{os.memfd_create('log')}"))
+    with log.open() as stream:
+        stream.write(b"no such instruction\n")
+    assert log.tail() == "Its log is kept in memory; the last lines:\n  | no such instruction"
+
+
 def test_a_missing_binary_is_named(tmp_path):
     assert str(tmp_path / "none") in failing_start(tmp_path, binary=tmp_path / "none")
 
