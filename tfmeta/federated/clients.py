@@ -87,20 +87,15 @@ def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, jo
     return _train_on(sampler, setting, setting.attack_reptile, weights, AdamState(*adam), job)
 
 
-def refusal(error: Exception) -> ClientUpdateError | None:
-    """Return the `ClientUpdateError` that an error from inside a client's graph stands for, or None."""
-    found = re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error))
-    return found and ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged")
-
-
 def call(function: Callable, *arguments: Any) -> Any:
     """Call a function; raise `ClientUpdateError` in place of an error that stands for a refused update."""
     try:
         return function(*arguments)
     except Exception as error:
-        if refused := refusal(error):
-            raise refused from error
-        raise
+        if not (found := re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error))):
+            raise
+        message = f"{found.group().strip()}; the round failed and the state is unchanged"
+        raise ClientUpdateError(message) from error
 
 
 def _train(setting, weights, job):

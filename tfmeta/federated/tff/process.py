@@ -36,7 +36,6 @@ def build_process(
         initial_weights: theta_G of the first round, float32 arrays.
         aggregation: The factory for the boosted aggregation to wrap; by default the one that the configuration names.
     """
-    use_our_worker()
     theta_type, config = weights_type(setting), setting.config
     if aggregation is None:
         aggregation = registry.load("aggregations", config.federation.aggregation).tff_factory(config)

@@ -69,8 +69,7 @@ class TffRuntime(contextlib.AbstractContextManager):
     @property
     def worker(self) -> lifecycle.Worker | None:
         """The worker that runs now, if any."""
-        context = self._context
-        return context.worker if context else None
+        return getattr(self._context, "worker", None)
 
     def start(self) -> "_WorkerContext":
         """Start the worker unless one runs, and return TFF's context for it; raises what `lifecycle.start` does."""
@@ -109,12 +108,11 @@ class TffRuntime(contextlib.AbstractContextManager):
             return future.result()
         with contextlib.suppress(subprocess.TimeoutExpired):
             context.worker.process.wait(GRACE)
-        if context.stopped:
-            raise WorkerError(f"{STOPPED}\n{RESUME}") from error
         died = not context.worker.alive()
+        cause = STOPPED if context.stopped else died and context.worker.death("in the middle of a call")
         self._close(context)
-        if died:
-            raise WorkerError(f"{context.worker.death('in the middle of a call')}\n{RESUME}") from error
+        if cause:
+            raise WorkerError(f"{cause}\n{RESUME}") from error
         raise error
 
     def close(self) -> None:

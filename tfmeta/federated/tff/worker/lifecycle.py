@@ -5,7 +5,6 @@ kernel kills it when this process ends (`launch`, `spawn`), and it listens on a 
 (`listen`), which is removed once we are connected, so that nobody else can connect.
 """
 
-import errno
 import functools
 import importlib.util
 import logging
@@ -122,13 +121,12 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
 
 
 def _run(command, environment, log, deadline, folder):
-    """Return the worker, and with `folder` the descriptor at which its `listen` waits in a list."""
+    """Return the worker, and with `folder` what `notification` returns."""
     ours, theirs = socket.socketpair()
     with ours, theirs, log.open() as stream:
         worker = Worker(launch(command, theirs if folder else None, environment, stream), log, folder)
         theirs.close()  # so that the end of the launcher is the end of the stream
-        timeout = max(deadline - time.monotonic(), POLL)
-        return worker, worker.wait(lambda: notification(ours, timeout), deadline) if folder else []
+        return worker, worker.wait(lambda: notification(ours, deadline), deadline) if folder else []
 
 
 def _isolated(run, deadline):
@@ -148,7 +146,7 @@ def _isolated(run, deadline):
                 listen.answer_listen(waiting, listener)
             except OSError as error:
                 worker.stop()
-                if error.errno == errno.ENOENT:  # nobody waits any more: the worker died
+                if isinstance(error, FileNotFoundError):  # nobody waits any more: the worker died
                     raise worker.death("while it started") from error
                 raise IsolationError(f"seccomp user notification: {error}") from error
             finally:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future
 from pathlib import Path
 from subprocess import Popen
@@ -37,18 +38,18 @@ def launch(command: list[str], control: socket.socket | None, environment: dict[
     )  # fmt: skip
 
 
-def notification(ours: socket.socket, timeout: float) -> list[int]:
-    """Return the descriptor at which the worker's `listen` waits, or nothing if the launcher ends or stays silent.
+def notification(ours: socket.socket, deadline: float) -> list[int]:
+    """Return the descriptor at which the worker's `listen` waits, or nothing if it ends or stays silent.
 
     Raises `IsolationError` only where the launcher says that `listen` cannot be intercepted on this machine.
     """
-    ours.settimeout(timeout)
     try:
+        ours.settimeout(max(deadline - time.monotonic(), 0.01))
         message, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
     except (TimeoutError, ConnectionError):
         return []
-    if message.startswith(b"unavailable: "):
-        raise IsolationError(f"seccomp filter: {message.decode().removeprefix('unavailable: ')}")
+    if message.startswith(b"unavailable"):
+        raise IsolationError(f"seccomp filter {message.decode()}")
     return descriptors
 
 
