@@ -55,6 +55,7 @@ class ClientData:
         paths = []
         for subset in subsets:  # each gets room for as many images per class as the others have
             room = self.capacity - subset.examples.shape[1]
-            padded = dataclasses.replace(subset, examples=np.pad(subset.examples, [(0, 0), (0, room)], constant_values=-1))
+            padded = np.pad(subset.examples, ((0, 0), (0, room)), constant_values=-1)
+            padded = dataclasses.replace(subset, examples=padded)
             paths.append(str(shards.write_shard(self._folder, self._bank, padded)))
         return np.array(paths), np.concatenate([subset.counts for subset in subsets])

@@ -101,8 +101,7 @@ def call(function: Callable, *arguments: Any) -> Any:
 def _train(setting, weights, job):
     learning = setting.config.meta_learning
     images = read_shards(job.shards, setting.capacity, setting.model.image_shape)
-    sample = functools.partial(episodes.sample_episode, ways=learning.ways, shots=learning.shots)
-    sampler = functools.partial(sample, images, job.counts)
+    sampler = functools.partial(episodes.sample_episode, images, job.counts, ways=learning.ways, shots=learning.shots)
     trained = _train_on(sampler, setting, setting.reptile, weights, fresh_adam(layout_of(setting.model).size), job)
     return trained.weights, trained.loss
 

@@ -96,11 +96,10 @@ class TffRuntime(contextlib.AbstractContextManager):
         try:
             while not concurrent.futures.wait([future], WATCH).done and context.worker.alive():
                 pass
-            concurrent.futures.wait([future], GRACE)
+            done = concurrent.futures.wait([future], GRACE).done
         except BaseException:
-            self._close(context)
+            self.close(context)
             raise
-        done = future.done()
         error = future.exception() if done else None
         # another thread may have closed the connection, and gRPC has several errors for that
         lost = context is not self._context or (isinstance(error, grpc.RpcError) and error.code() in LOST)
@@ -110,20 +109,16 @@ class TffRuntime(contextlib.AbstractContextManager):
             context.worker.process.wait(GRACE)
         died = not context.worker.alive()
         cause = STOPPED if context.stopped else died and context.worker.death("in the middle of a call")
-        self._close(context)
+        self.close(context)
         if cause:
             raise WorkerError(f"{cause}\n{RESUME}") from error
         raise error
 
-    def close(self) -> None:
-        """End the worker. May be called twice; the next call starts another."""
+    def close(self, only: "_WorkerContext | None" = None) -> None:
+        """End the worker, or do nothing if it is not that of `only`. The next call starts another."""
         with self._changing:
-            self._close(self._context)
-
-    def _close(self, context):
-        """Close a context, unless that is done already and another may have taken its place."""
-        with self._changing:
-            if context is not None and context is self._context:
+            context = self._context
+            if context is not None and only in (None, context):
                 context.stopped, self._context = context.worker.alive(), None
                 context.close()
 

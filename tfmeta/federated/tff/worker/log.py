@@ -13,8 +13,7 @@ class WorkerLog:
     """One worker's part of the log file at `path`."""
 
     def __init__(self, path: Path):
-        self.path = Path(path)
-        self._start = 0
+        self.path, self._start = Path(path), 0
 
     def open(self) -> BinaryIO:
         """Open the file for appending, with a line that says when; raises `StorageError`."""

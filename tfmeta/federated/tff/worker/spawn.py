@@ -8,13 +8,12 @@ import functools
 import os
 import queue
 import socket
-import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
-from subprocess import Popen
+from subprocess import DEVNULL, Popen
 from typing import BinaryIO
 
 from tfmeta.errors import WorkerError
@@ -33,7 +32,7 @@ def launch(command: list[str], control: socket.socket | None, environment: dict[
     launcher = [sys.executable, "-I", "-S", Path(__file__).with_name("launch.py"), str(os.getpid()), str(number)]
     return _popen(
         args=[*launcher, *command], env=environment, pass_fds=[number] if control else [],
-        stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        stdin=DEVNULL, stdout=output, stderr=output,
         start_new_session=True,  # Ctrl-C in the terminal is ours to handle, not the worker's
     )  # fmt: skip
 
