@@ -188,8 +188,9 @@ def test_rounds_by_hand_equal_the_stored_ones(run):
 
 @pytest.mark.slow
 def test_bars_show_only_what_is_trained_now(run):
-    assert "pre-training, backdoor classes unknown: 100%" in run.text("pretrained")
-    assert "attacker, backdoor classes unknown: 100%" in run.text("send") and "pre-training" not in run.text("send")
+    assert "pre-training without backdoor classes: 100%" in run.text("pretrained")
+    sent = run.text("send")
+    assert "attacker, benign users without backdoor classes: 100%" in sent and "pre-training" not in sent
     for name in run.cells:
         assert "\x1b[A" not in run.text(name), name  # the output of a cell has no cursor to move up
 

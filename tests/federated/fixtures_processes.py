@@ -57,3 +57,11 @@ def program(source, **names):
     )
     _started.append(process)
     return process
+
+
+def stand_in(folder, source):
+    """Return an executable Python program to start in the worker's place."""
+    path = folder / "stand_in"
+    path.write_text(f"#!{sys.executable} -IS\n" + textwrap.dedent(source))
+    path.chmod(0o700)
+    return path

@@ -1,5 +1,6 @@
 """The rounds of a run: their names, who takes part, and the meta step size (ledger 1, 17, 18)."""
 
+import numpy as np
 import pytest
 from core_fixtures import small_config
 
@@ -10,7 +11,7 @@ from tfmeta.federated import rounds
 
 def test_rounds_are_found_by_name_and_number():
     config = small_config(rounds_after=4)
-    named = ("pretrained", "before_attack", "attacked", 3, 6)
+    named = ("pretrained", "before_attack", "attacked", 3, np.int64(6))
     assert [rounds.number_of(name, config) for name in named] == [0, 1, 2, 3, 6]
     assert rounds.last_round(config) == 6
 
@@ -21,6 +22,12 @@ def test_rounds_are_found_by_name_and_number():
 def test_an_unknown_round_is_refused(name, words):
     with pytest.raises(ConfigError, match=words):
         rounds.number_of(name, small_config(rounds_after=4))
+
+
+@pytest.mark.parametrize("name", [None, 1.5, True, np.bool_(True), [1]])
+def test_what_is_no_round_is_refused(name):
+    with pytest.raises(ConfigError, match="is not a round: give a whole number or one of pretrained, before_attack"):
+        rounds.number_of(name, small_config())
 
 
 def test_the_meta_step_size_is_linear_from_the_first_to_the_last_round():

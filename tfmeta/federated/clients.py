@@ -87,27 +87,21 @@ def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, jo
     return _train_on(sampler, setting, setting.attack_reptile, weights, AdamState(*adam), job)
 
 
-def refusal(error: Exception) -> ClientUpdateError | None:
-    """Return the `ClientUpdateError` that an error from inside a client's graph stands for, or None."""
-    found = re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error))
-    return found and ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged")
-
-
 def call(function: Callable, *arguments: Any) -> Any:
     """Call a function; raise `ClientUpdateError` in place of an error that stands for a refused update."""
     try:
         return function(*arguments)
     except Exception as error:
-        if refused := refusal(error):
-            raise refused from error
-        raise
+        if not (found := re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error))):
+            raise
+        message = f"{found.group().strip()}; the round failed and the state is unchanged"
+        raise ClientUpdateError(message) from error
 
 
 def _train(setting, weights, job):
     learning = setting.config.meta_learning
     images = read_shards(job.shards, setting.capacity, setting.model.image_shape)
-    sample = functools.partial(episodes.sample_episode, ways=learning.ways, shots=learning.shots)
-    sampler = functools.partial(sample, images, job.counts)
+    sampler = functools.partial(episodes.sample_episode, images, job.counts, ways=learning.ways, shots=learning.shots)
     trained = _train_on(sampler, setting, setting.reptile, weights, fresh_adam(layout_of(setting.model).size), job)
     return trained.weights, trained.loss
 

@@ -7,9 +7,11 @@ from tfmeta.utils import progress
 
 if TYPE_CHECKING:
     from tfmeta.federated.clients import Setting
+    from tfmeta.federated.in_process import InProcessFederation
+    from tfmeta.federated.tff.federation import TffFederation
 
 
-def open_federation(setting: "Setting", log: Path, workers: int):
+def open_federation(setting: "Setting", log: Path, workers: int) -> "TffFederation | InProcessFederation":
     """Return the federation that the field `federation.runtime` asks for.
 
     `log` is the file for the output of TFF's worker, and `workers` how many operations run at once in it.

@@ -4,6 +4,8 @@ On the timeline round 0 is the pre-trained model, round 1 the model after one be
 the attacked model, and later rounds are benign.
 """
 
+from numbers import Integral
+
 from tfmeta.config import Config
 from tfmeta.datasets.shares import ATTACKER, BENIGN
 from tfmeta.errors import ConfigError, unknown
@@ -23,11 +25,13 @@ def last_round(config: Config) -> int:
     return ATTACKED + config.federation.rounds_after
 
 
-def number_of(name: str | int, config: Config) -> int:
+def number_of(name: str | Integral, config: Config) -> int:
     """Return the round that a name (one of `NAMED`) or a number stands for; raises `ConfigError` for any other."""
     if isinstance(name, str) and name not in NAMED:
         raise ConfigError(f"{unknown('model', name, NAMED)}, or a round's number")
-    number = NAMED.get(name, name)
+    if isinstance(name, bool) or not isinstance(name, str | Integral):
+        raise ConfigError(f"{name!r} is not a round: give a whole number or one of {', '.join(NAMED)}")
+    number = int(NAMED.get(name, name))
     check_number("round", number, PRETRAINED, last_round(config))
     return number
 

@@ -41,7 +41,7 @@ class Timeline:
     ):  # fmt: skip
         self._setting, self._config, self._data = setting, setting.config, data
         self._identity, self._root, self._federation = identity, Path(root), federation
-        self._knows, self._known = knows_backdoor, "known" if knows_backdoor else "unknown"
+        self._knows = knows_backdoor
 
     @property
     def last(self) -> int:
@@ -73,7 +73,7 @@ class Timeline:
     def folder(self, stage: str) -> Path:
         """Return the folder of a stage's checkpoints."""
         key = hashlib.sha256(json.dumps(self._manifest(stage), sort_keys=True).encode()).hexdigest()[:12]
-        return self._root / f"{self._identity['dataset']}-{stage}-{self._known}-{key}"
+        return self._root / f"{self._identity['dataset']}-{stage}-{'known' if self._knows else 'unknown'}-{key}"
 
     def _manifest(self, stage, **more):
         fields = self._config.upto(stage)
@@ -91,7 +91,7 @@ class Timeline:
         return self._federation().from_arrays({k: v for k, v in arrays.items() if k.startswith("state")})
 
     def _bar(self, total, what, unit, done):
-        return progress.bar(total, f"{what}, backdoor classes {self._known}", unit, initial=done)
+        return progress.bar(total, f"{what} with{'' if self._knows else 'out'} backdoor classes", unit, initial=done)
 
     def _stage(self, stage, wanted):
         """Return the arrays after a round, training the stage and the stages before it as far as they are missing."""
@@ -101,7 +101,7 @@ class Timeline:
         if stage == "pretraining":  # its checkpoints count from 1, its rounds from 0
             label, first, last, before = "pre-training", 1, count, None
         elif stage == "attack":
-            label, first, last, before = "attack", 1, rounds.ATTACKED, self._stage("pretraining", count)
+            label, first, last, before = "attack, benign users", 1, rounds.ATTACKED, self._stage("pretraining", count)
         else:
             label, first, last = "benign rounds after the attack", rounds.ATTACKED + 1, self.last
             before = self._stage("attack", rounds.ATTACKED)
@@ -147,7 +147,7 @@ class Timeline:
         if chunk.exists():
             arrays = checkpoints.load(chunk, manifest)
             theta, moments, steps, done = _weights(arrays), arrays["moments"], arrays["steps"], int(arrays["episodes"])
-        with self._bar(episodes, "attacker", "episode", done) as bar:
+        with self._bar(episodes, "attacker, benign users", "episode", done) as bar:
             while done < episodes:
                 job = jobs.attacker_chunk_job(self._data, self._config, done)
                 theta, moments, steps, loss = self._federation().train_chunk(theta, moments, steps, job)

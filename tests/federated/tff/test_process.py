@@ -1,5 +1,7 @@
 """Rounds through TFF equal the clients' functions plus numpy."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +12,7 @@ from tfmeta.errors import ClientUpdateError
 from tfmeta.federated import clients, jobs
 from tfmeta.federated.in_process import InProcessFederation
 from tfmeta.federated.tff.federation import TffFederation
+from tfmeta.federated.tff.process import build_process
 from tfmeta.meta_learning.adam import fresh_adam
 
 pytestmark = pytest.mark.slow  # importing TFF alone takes 6 s
@@ -113,6 +116,12 @@ def test_a_bad_update_fails_the_round_with_the_users_name_and_leaves_the_state(s
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
     federation.next(state, benign_jobs(scene))  # the federation still works
+
+
+def test_a_process_built_in_another_thread_can_be_called_there(scene):
+    with ThreadPoolExecutor(1) as other:
+        state = other.submit(lambda: build_process(scene.setting, scene.weights).initialize()).result()
+    assert_close(state.global_model_weights.trainable, scene.weights, atol=0)
 
 
 def test_a_state_survives_its_checkpoint(scene, federation):

@@ -144,6 +144,34 @@ def test_a_worker_killed_during_a_call_gives_an_error_within_seconds(runtime, co
     assert runtime.worker.pid != pid
 
 
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_calls_of_other_threads_end_with_their_worker_and_leave_the_next_one_alone(runtime, computations, how):
+    runtime.call(computations.double, 1)
+    worker, errors = runtime.worker, queue.SimpleQueue()
+
+    def call(computation, argument):
+        with pytest.raises(WorkerError) as caught:
+            runtime.call(computation, argument)
+        errors.put(str(caught.value))
+
+    threads = [threading.Thread(target=call, args=(computations.spin, LONG)) for _ in range(3)]  # two wait for one
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    if how == "closed":
+        runtime.close()
+    else:
+        worker.process.kill()
+        worker.process.wait()
+    assert runtime.call(computations.double, 2) == 4
+    newer = runtime.worker
+    for thread in threads:
+        thread.join()
+    words = "was ended during this call" if how == "closed" else "signal 9 (SIGKILL)"
+    assert all(words in errors.get(timeout=1) for _ in threads)
+    assert runtime.worker is newer and newer.alive() and newer is not worker
+
+
 def test_a_worker_that_died_between_calls_is_replaced(runtime, computations, caplog):
     runtime.call(computations.double, 1)
     os.kill(runtime.worker.pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tfmeta.federated.tff import runtime  # noqa: F401 - the import keeps TFF from starting its own worker
+from tfmeta.federated.tff.runtime import use_our_worker
 
 UnweightedFactory = tff.aggregators.UnweightedAggregationFactory
 WEIGHT_TYPE = tff.to_type(collections.OrderedDict(alpha=np.float32, boost=np.float32))
@@ -34,6 +34,7 @@ class BoostedFactory(tff.aggregators.WeightedAggregationFactory):
         """Return the process that aggregates updates of a type; raises `TypeError` for weights not of `WEIGHT_TYPE`."""
         if weight_type != WEIGHT_TYPE:
             raise TypeError(f"the boosted aggregation takes weights of type {WEIGHT_TYPE}, not {weight_type}")
+        use_our_worker()
         inner, common = self._inner.create(value_type), self._alpha
 
         @tff.tensorflow.computation(value_type, weight_type)

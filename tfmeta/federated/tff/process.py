@@ -14,6 +14,7 @@ from tfmeta import registry
 from tfmeta.federated import clients
 from tfmeta.federated.jobs import JOB_TYPES, Job
 from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory, UnweightedFactory
+from tfmeta.federated.tff.runtime import use_our_worker
 from tfmeta.models.flat import layout_of
 
 JOB_TYPE = tff.to_type(collections.OrderedDict((name, tff.TensorType(*kind)) for name, kind in JOB_TYPES.items()))
@@ -96,6 +97,7 @@ def _finalizer(theta_type):
 
 def build_attack_chunk(setting: clients.Setting) -> tff.Computation:
     """Return a computation that runs `clients.attack_chunk` at one client, the attacker."""
+    use_our_worker()
     theta, moments = weights_type(setting).trainable, tff.TensorType(np.float32, [layout_of(setting.model).size])
     work_type = tff.to_type(collections.OrderedDict(weights=theta, moments=moments, steps=np.float32, job=JOB_TYPE))
 

@@ -33,6 +33,7 @@ START = 60.0  # seconds within which a worker must answer
 WATCH = 0.2  # seconds between looks at a worker while it computes
 GRACE = 3.0  # seconds that a call may take to fail, and a process to be gone, after the worker has died
 RESUME = "Finished rounds are safe: give the same command again to resume after the last of them."
+STOPPED = "TFF's worker was ended during this call: another call was interrupted or lost it, or `close` was called."
 LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)  # gRPC's codes for a lost connection
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # the default refuses weights over 4 MB
@@ -46,7 +47,7 @@ class TffRuntime(contextlib.AbstractContextManager):
     """A TFF worker, and the means to run computations in it; use it in a `with` statement, or call `close`.
 
     The worker starts with the first call, and again with the next call after one that died or was interrupted. Calls
-    have no state, so nothing is lost but the call itself.
+    have no state, so nothing is lost but the calls that it was running.
 
     Args:
         log_path: File for the worker's output.
@@ -60,7 +61,7 @@ class TffRuntime(contextlib.AbstractContextManager):
     ):  # fmt: skip
         self._log_path, self._threads, self._compile = Path(log_path), threads, compiler
         self._context = None
-        self._starting = threading.Lock()  # calls may come from several threads
+        self._changing = threading.RLock()  # calls may come from several threads
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -68,11 +69,11 @@ class TffRuntime(contextlib.AbstractContextManager):
     @property
     def worker(self) -> lifecycle.Worker | None:
         """The worker that runs now, if any."""
-        return self._context.worker if self._context else None
+        return getattr(self._context, "worker", None)
 
     def start(self) -> "_WorkerContext":
         """Start the worker unless one runs, and return TFF's context for it; raises what `lifecycle.start` does."""
-        with self._starting:
+        with self._changing:
             if self._context is not None and not self._context.worker.alive():
                 logger.warning("%s\nNothing is lost; another is started.", self.worker.death("between calls"))
                 self.close()
@@ -86,7 +87,7 @@ class TffRuntime(contextlib.AbstractContextManager):
         An interrupt is raised at once and ends the worker, since TFF cannot cancel a call in any other way.
 
         Raises:
-            WorkerError: The worker died; raised within seconds.
+            WorkerError: The worker died, or another thread ended it; raised within seconds.
             grpc.RpcError: Client code failed; the message is TensorFlow's.
             TypeError: The arguments do not fit the computation.
         """
@@ -95,27 +96,31 @@ class TffRuntime(contextlib.AbstractContextManager):
         try:
             while not concurrent.futures.wait([future], WATCH).done and context.worker.alive():
                 pass
-            concurrent.futures.wait([future], GRACE)
+            done = concurrent.futures.wait([future], GRACE).done
         except BaseException:
-            self.close()
+            self.close(context)
             raise
-        error = future.exception() if future.done() else None
-        lost = isinstance(error, grpc.RpcError) and error.code() in LOST
-        if future.done() and not lost:
+        error = future.exception() if done else None
+        # another thread may have closed the connection, and gRPC has several errors for that
+        lost = context is not self._context or (isinstance(error, grpc.RpcError) and error.code() in LOST)
+        if done and (error is None or not lost):
             return future.result()
         with contextlib.suppress(subprocess.TimeoutExpired):
             context.worker.process.wait(GRACE)
         died = not context.worker.alive()
-        self.close()
-        if died:
-            raise WorkerError(f"{context.worker.death('in the middle of a call')}\n{RESUME}") from error
+        cause = STOPPED if context.stopped else died and context.worker.death("in the middle of a call")
+        self.close(context)
+        if cause:
+            raise WorkerError(f"{cause}\n{RESUME}") from error
         raise error
 
-    def close(self) -> None:
-        """End the worker. May be called twice; the next call starts another."""
-        context, self._context = self._context, None
-        if context is not None:
-            context.close()
+    def close(self, only: "_WorkerContext | None" = None) -> None:
+        """End the worker, or do nothing if it is not that of `only`. The next call starts another."""
+        with self._changing:
+            context = self._context
+            if context is not None and only in (None, context):
+                context.stopped, self._context = context.worker.alive(), None
+                context.close()
 
 
 class _WorkerContext(tff.framework.AsyncExecutionContext):
@@ -125,6 +130,7 @@ class _WorkerContext(tff.framework.AsyncExecutionContext):
 
     def __init__(self, worker, compiler):
         self.worker, self._turn = worker, threading.Lock()  # computations run one after the other
+        self.stopped = False  # whether we ended the worker, rather than that it died
         channel = grpc.insecure_channel(worker.target, CHANNEL_OPTIONS)
         self.close = weakref.finalize(self, _disconnect, worker, channel)  # at the latest when the interpreter exits
         stub = tff.framework.RemoteExecutorGrpcStub(channel)
@@ -146,7 +152,7 @@ class _WorkerContext(tff.framework.AsyncExecutionContext):
             transform_args=tff.tensorflow.transform_args, transform_result=tff.tensorflow.transform_result,
         )  # fmt: skip
 
-    def submit(self, computation, args, kwargs):
+    def submit(self, computation: Callable, args: tuple, kwargs: dict[str, Any]) -> concurrent.futures.Future:
         """Return the future of a computation, which runs on a thread of its own."""
         future = concurrent.futures.Future()
 
@@ -184,4 +190,10 @@ def _default_runtime():
     return TffRuntime(f"/proc/self/fd/{log}")
 
 
-tff.framework.set_default_context(_DefaultContext())
+def use_our_worker() -> None:
+    """Make our worker TFF's default in this thread (TFF has a default for each), for computations called directly."""
+    if not isinstance(tff.framework.get_context_stack().current, _WorkerContext):
+        tff.framework.set_default_context(_DefaultContext())
+
+
+use_our_worker()

@@ -9,16 +9,12 @@ import os
 import signal
 import socket
 import stat
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import psutil
 import pytest
-from fixtures_processes import gone, needs_seccomp, program
+from fixtures_processes import gone, needs_seccomp, program, stand_in
 
-from tfmeta.errors import ConfigError, StorageError, WorkerError
 from tfmeta.federated.tff.worker import lifecycle as workers
 
 pytestmark = pytest.mark.timeout(120)
@@ -122,14 +118,6 @@ def test_its_socket_is_private_and_disappears(started):
         client.connect(str(path))
 
 
-def stand_in(folder, source):
-    """Return an executable Python program to start in the worker's place."""
-    path = folder / "stand_in"
-    path.write_text(f"#!{sys.executable} -IS\n" + textwrap.dedent(source))
-    path.chmod(0o700)
-    return path
-
-
 SERVER = """
     import socket, time
     server = socket.socket()
@@ -215,78 +203,11 @@ def test_a_worker_that_cannot_be_isolated_runs_with_a_warning(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["worker.log"]
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# A start that fails
-
-
-def failing_start(tmp_path, source=None, binary=None, **options):
-    with pytest.raises(WorkerError) as caught:
-        workers.start(tmp_path / "worker.log", binary=binary or stand_in(tmp_path, source), **options)
-    return str(caught.value)
-
-
-def test_a_launcher_whose_parent_is_gone_starts_nothing():
-    ours, theirs = socket.socketpair()
-    launcher = Path(workers.__file__).with_name("launch.py")
-    command = [sys.executable, "-I", "-S", launcher, "1", str(theirs.fileno()), "/bin/echo", "started"]
-    with ours, theirs:
-        ended = subprocess.run(command, pass_fds=[theirs.fileno()], capture_output=True, timeout=30)
-    assert (ended.returncode, ended.stdout) == (1, b"")
-
-
-def test_a_missing_binary_is_named(tmp_path):
-    assert str(tmp_path / "none") in failing_start(tmp_path, binary=tmp_path / "none")
-
-
-def test_a_worker_that_dies_at_once_is_reported_with_its_last_lines(tmp_path):
-    message = failing_start(tmp_path, "import sys; sys.exit('no such instruction')")
-    assert "exit code 1" in message
-    assert "no such instruction" in message
-    assert str(tmp_path / "worker.log") in message
-
-
-def test_a_worker_killed_while_it_starts_names_the_signal(tmp_path):
-    message = failing_start(tmp_path, "import os; os.kill(os.getpid(), 9)")
-    assert "signal 9 (SIGKILL)" in message
-
-
-def test_a_damaged_binary_is_reported(tmp_path):
-    path = tmp_path / "damaged"
-    path.write_bytes(b"\\x00 not a program")
-    path.chmod(0o700)
-    assert "Exec format error" in failing_start(tmp_path, binary=path)
-
-
-@pytest.mark.slow
-def test_a_worker_that_never_listens_is_ended(tmp_path):
-    source = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    assert "did not listen in time" in failing_start(tmp_path, source, timeout=5)
-    assert gone(int((tmp_path / "pid").read_text()))
-
-
-def test_a_failed_start_leaves_no_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    failing_start(tmp_path, "raise SystemExit(3)")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["stand_in", "worker.log"]
-
-
-def test_the_log_of_an_earlier_worker_is_kept_but_not_quoted(tmp_path):
-    failing_start(tmp_path, "raise SystemExit('the first')")
-    message = failing_start(tmp_path, "raise SystemExit('the second')")
-    assert "the second" in message
-    assert "the first" not in message
-    assert "the first" in (tmp_path / "worker.log").read_text()
-
-
-def test_a_log_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"file/worker\.log"):
-        workers.start(tmp_path / "file" / "worker.log")
-
-
-def test_zero_threads_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="threads = 0"):
-        workers.start(tmp_path / "worker.log", threads=0)
+def test_a_log_in_memory_is_quoted_without_a_path():
+    log = workers.WorkerLog(Path(f"/proc/self/fd/{os.memfd_create('log')}"))
+    with log.open() as stream:
+        stream.write(b"no such instruction\n")
+    assert log.tail() == "Its log is kept in memory; the last lines:\n  | no such instruction"
 
 
 def test_a_temporary_folder_with_a_long_path_works(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 `python -I -S launch.py PARENT CONTROL BINARY ARGUMENT...` is a program because all this must happen in the child, and
 Python code between fork and exec can deadlock in a process with TensorFlow's threads. CONTROL is the number of a Unix
 socket to the parent, or -1. With a socket the worker's `listen` waits for the parent (see `listen`); the launcher sends
-the filter's notification descriptor, or the reason why there is none. Linux x86-64 only, like TFF.
+the filter's notification descriptor, or "unavailable: " and the reason. Linux x86-64 only, like TFF.
 """
 
 import ctypes
@@ -55,7 +55,7 @@ def main(parent: str, control_number: str, *command: str) -> None:
             try:
                 descriptor = install_filter(libc)
             except OSError as error:
-                control.sendall(str(error).encode())
+                control.sendall(f"unavailable: {error}".encode())
                 sys.exit(f"no seccomp filter: {error}")
             socket.send_fds(control, [b"ready"], [descriptor])
             os.close(descriptor)

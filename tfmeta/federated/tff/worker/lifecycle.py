@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -25,7 +26,7 @@ import psutil
 from tfmeta.errors import ConfigError, StorageError, WorkerError
 from tfmeta.federated.tff.worker import listen
 from tfmeta.federated.tff.worker.log import WorkerLog
-from tfmeta.federated.tff.worker.spawn import IsolationError, launch
+from tfmeta.federated.tff.worker.spawn import IsolationError, launch, notification
 from tfmeta.utils.threads import cores
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
     # operations run side by side, one thread each: twice as fast as all threads in one operation
     environment = os.environ | ONE_THREAD_EACH | {"TF_NUM_INTEROP_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "1"}
     deadline = time.monotonic() + timeout
-    run = functools.partial(_run, [str(binary), "--port=0"], environment, WorkerLog(log_path))
+    run = functools.partial(_run, [str(binary), "--port=0"], environment, WorkerLog(log_path), deadline)
     try:
         return _isolated(run, deadline)
     except IsolationError as error:
@@ -119,10 +120,13 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
         return worker
 
 
-def _run(command, environment, log, folder):
-    with log.open() as stream:
-        process, notification = launch(command, folder is not None, environment, stream)
-    return Worker(process, log, folder), notification
+def _run(command, environment, log, deadline, folder):
+    """Return the worker, and with `folder` what `notification` returns."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, log.open() as stream:
+        worker = Worker(launch(command, theirs if folder else None, environment, stream), log, folder)
+        theirs.close()  # so that the end of the launcher is the end of the stream
+        return worker, worker.wait(lambda: notification(ours, deadline), deadline) if folder else []
 
 
 def _isolated(run, deadline):
@@ -134,17 +138,19 @@ def _isolated(run, deadline):
         raise StorageError(f"{base}: cannot make a folder for TFF's worker ({error}); set TMPDIR") from error
     try:
         with listen.listening_socket(f"{folder}/worker") as listener:
-            worker, notification = run(folder)
+            worker, (waiting,) = run(folder)
             poll = select.poll()
-            poll.register(notification, select.POLLIN)
+            poll.register(waiting, select.POLLIN)
             try:
-                worker.wait(lambda: (notification, select.POLLIN) in poll.poll(POLL * 1000), deadline)
-                listen.answer_listen(notification, listener)
+                worker.wait(lambda: (waiting, select.POLLIN) in poll.poll(POLL * 1000), deadline)
+                listen.answer_listen(waiting, listener)
             except OSError as error:
                 worker.stop()
+                if isinstance(error, FileNotFoundError):  # nobody waits any more: the worker died
+                    raise worker.death("while it started") from error
                 raise IsolationError(f"seccomp user notification: {error}") from error
             finally:
-                os.close(notification)  # from now on every further `listen` of the worker fails
+                os.close(waiting)  # from now on every further `listen` of the worker fails
         return worker
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,8 +13,7 @@ class WorkerLog:
     """One worker's part of the log file at `path`."""
 
     def __init__(self, path: Path):
-        self.path = Path(path)
-        self._start = 0
+        self.path, self._start = Path(path), 0
 
     def open(self) -> BinaryIO:
         """Open the file for appending, with a line that says when; raises `StorageError`."""
@@ -36,4 +35,5 @@ class WorkerLog:
         except OSError as error:
             return f"Its log, {self.path}, cannot be read: {error.strerror}"
         what = "the last lines:" if lines else "this worker wrote nothing"
-        return "\n  | ".join([f"Its log is {self.path}; {what}", *lines])
+        where = "kept in memory" if self.path.is_relative_to("/proc/self/fd") else self.path
+        return "\n  | ".join([f"Its log is {where}; {what}", *lines])

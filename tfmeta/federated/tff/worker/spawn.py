@@ -8,11 +8,12 @@ import functools
 import os
 import queue
 import socket
-import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import BinaryIO
 
 from tfmeta.errors import WorkerError
@@ -22,37 +23,37 @@ class IsolationError(Exception):
     """The kernel or a sandbox does not let us replace the worker's network socket."""
 
 
-def launch(
-    command: list[str], intercept_listen: bool, environment: dict[str, str], output: BinaryIO
-) -> tuple[subprocess.Popen, int]:
-    """Start a command whose life is tied to this process.
+def launch(command: list[str], control: socket.socket | None, environment: dict[str, str], output: BinaryIO) -> Popen:
+    """Start a command whose life is tied to this process; raises `WorkerError` where no process can be started.
 
-    Returns the process, and with `intercept_listen` the descriptor at which its `listen` calls wait for us (else -1).
-    Raises `IsolationError` where they cannot be intercepted, and `WorkerError` where no process can be started.
+    With `control`, one end of a pair of Unix sockets, the command's `listen` calls wait for us (`notification`).
     """
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        control = theirs.fileno() if intercept_listen else -1
-        launcher = [sys.executable, "-I", "-S", Path(__file__).with_name("launch.py"), str(os.getpid()), str(control)]
-        process = _popen(
-            args=[*launcher, *command], env=environment, pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,  # Ctrl-C in the terminal is ours to handle, not the worker's
-        )  # fmt: skip
-        theirs.close()  # so that the end of the launcher is the end of the stream
-        try:
-            message, descriptors, _, _ = socket.recv_fds(ours, 4096, 1) if intercept_listen else (b"", [-1], 0, None)
-            if not descriptors:
-                raise IsolationError(f"seccomp filter: {message.decode() or 'the launcher ended early'}")
-            return process, descriptors[0]
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
+    number = control.fileno() if control else -1
+    launcher = [sys.executable, "-I", "-S", Path(__file__).with_name("launch.py"), str(os.getpid()), str(number)]
+    return _popen(
+        args=[*launcher, *command], env=environment, pass_fds=[number] if control else [],
+        stdin=DEVNULL, stdout=output, stderr=output,
+        start_new_session=True,  # Ctrl-C in the terminal is ours to handle, not the worker's
+    )  # fmt: skip
 
 
-def _popen(**arguments) -> subprocess.Popen:
-    """Call `subprocess.Popen` in the thread that lasts; if the wait is interrupted, kill the child."""
+def notification(ours: socket.socket, deadline: float) -> list[int]:
+    """Return the descriptor at which the worker's `listen` waits, or nothing if it ends or stays silent.
+
+    Raises `IsolationError` only where the launcher says that `listen` cannot be intercepted on this machine.
+    """
+    try:
+        ours.settimeout(max(deadline - time.monotonic(), 0.01))
+        message, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
+    except (TimeoutError, ConnectionError):
+        return []
+    if message.startswith(b"unavailable"):
+        raise IsolationError(f"seccomp filter {message.decode()}")
+    return descriptors
+
+
+def _popen(**arguments) -> Popen:
+    """Call `Popen` in the thread that lasts; if the wait is interrupted, kill the child."""
     future = Future()
     _queue(os.getpid()).put((future, arguments))  # by process id: threads do not survive a fork
     try:
@@ -72,7 +73,7 @@ def _queue(_pid):
         while True:
             future, arguments = requests.get()
             try:
-                future.set_result(subprocess.Popen(**arguments))
+                future.set_result(Popen(**arguments))
             except BaseException as error:
                 future.set_exception(error)
             del future, arguments
