@@ -1,12 +1,14 @@
 """`tfmeta config`: the fields of a configuration as a table."""
 
+import functools
 import itertools
 import textwrap
 
 from tfmeta.config import GROUPS, Config, changed_fields, fields
 from tfmeta.config.fields import allowed
 
-_WIDTHS = {"name": 24, "value": 19, "allowed": 17, "meaning": 24, "source": 12}  # 100 columns with the gaps
+_WIDTHS = {"name": 24, "value": 17, "allowed": 17, "meaning": 28, "source": 10}  # the longest words fit; 100 in all
+_SYMBOLS = {"defence.gates": "the gates alpha"}  # where the paper has one symbol for two things
 
 
 def table(config: Config, paper: Config, changed: bool = False) -> str:
@@ -15,6 +17,8 @@ def table(config: Config, paper: Config, changed: bool = False) -> str:
     `paper` is the configuration of the profile `paper`; with `changed`, only the fields that differ are listed.
     """
     differing = changed_fields(paper, config)
+    if changed and not differing:
+        return "nothing differs from the paper's setting"
     lines = [_row(*_WIDTHS)]
     for group, kind in GROUPS.items():
         names = [name for name in (differing if changed else fields()) if name.startswith(f"{group}.")]
@@ -26,9 +30,10 @@ def table(config: Config, paper: Config, changed: bool = False) -> str:
 def _field(name, config, paper):
     field, value = fields()[name], _word(config[name])
     if config[name] != paper[name]:
-        value += f" (paper: {_word(paper[name])})"
-    symbol = f"; {field.metadata['symbol']} in the paper" if field.metadata["symbol"] else ""
-    return _row(name.partition(".")[2], value, allowed(field), field.metadata["doc"] + symbol, field.metadata["source"])
+        value += f" (paper:\N{NO-BREAK SPACE}{_word(paper[name])})"
+    symbol = _SYMBOLS.get(name, field.metadata["symbol"])
+    meaning = field.metadata["doc"] + (f"; {symbol} in the paper" if symbol else "")
+    return _row(name.partition(".")[2], value, allowed(field), meaning, field.metadata["source"])
 
 
 def _word(value):
@@ -37,5 +42,7 @@ def _word(value):
 
 def _row(*cells):
     """Return cells side by side, each wrapped to its column's width."""
-    lines = itertools.zip_longest(*map(textwrap.wrap, cells, _WIDTHS.values()), fillvalue="")
-    return "\n".join(" ".join(map(str.ljust, line, _WIDTHS.values())).rstrip() for line in lines)
+    wrap = functools.partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
+    lines = itertools.zip_longest(*map(wrap, cells, _WIDTHS.values()), fillvalue="")
+    rows = "\n".join(" ".join(map(str.ljust, line, _WIDTHS.values())).rstrip() for line in lines)
+    return rows.replace("\N{NO-BREAK SPACE}", " ")

@@ -42,8 +42,8 @@ class FigureSpec:
     def draw(self, folder: Path | str, out: Path | str) -> list[Path]:
         """Draw the results of a run's folder; return the paths of the files, which go to the folder `out`.
 
-        They are `<name>.pdf` and `.png`, or `.md` and `.csv` for a table. A run with changed fields gets its own files,
-        such as `fig5-delta=0.5.pdf`.
+        They are `<name>.pdf` and `.png`, or `.md` and `.csv` for a table. The name of another run's files says what is
+        not the default (the paper's data set, profile quick): `fig5-smoke.pdf`, `fig5-glyphs-smoke-delta=0.5.pdf`.
 
         Raises:
             ResultError: a result is missing (the message names the command that computes it), damaged, of another data
@@ -130,6 +130,6 @@ def chosen(names: Iterable[str], dataset: str) -> list[FigureSpec]:
             if wanted == "auto" or wanted in spec.datasets or wanted not in registry.names("datasets"):
                 specs.append(spec)
             elif name in FIGURES:
-                known = " or ".join(spec.datasets)
-                raise ConfigError(f"{name} is about {known}, not {dataset}: choose another --dataset")
+                known = " or its stand-in ".join(spec.datasets)
+                raise ConfigError(f"{name} shows {known}: leave out --dataset or choose one of these")
     return specs

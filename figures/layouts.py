@@ -10,10 +10,9 @@ from matplotlib.patches import Patch
 
 from figures import style
 from figures.source import Run, interval_words
-from tfmeta.config.cases import CASES
+from tfmeta.config.cases import AFTER_PRETRAINING, CASES
 from tfmeta.errors import ResultError
 
-AFTER_PRETRAINING = {**CASES, "b": "backdoor classes used in benign pre-training"}
 _LABELS = {metric: look.label.removeprefix("backdoor, ") for metric, look in style.LOOKS.items()}
 
 
