@@ -32,11 +32,7 @@ def titles() -> dict[str, str]:
 
 
 def cases_of(name: str) -> tuple[str, ...]:
-    """Return the cases that an experiment has.
-
-    Raises:
-        ConfigError: the experiment is unknown.
-    """
+    """Return the cases that an experiment has; `ConfigError` if it is unknown."""
     check_known("experiment", name, modules())
     return _imported(modules()[name]).NAMES[name]
 
@@ -55,11 +51,7 @@ def check(name: str, cases: Sequence[str] = ()) -> None:
 
 
 def run(name: str, sim: "tfmeta.Simulation", case: str) -> Path:
-    """Run an experiment in one case unless its result is there; return the path of its document.
-
-    Raises:
-        ConfigError: the experiment or case is unknown.
-    """
+    """Run an experiment in one case unless its result is there; return its document's path. Errors as in `check`."""
     check(name, (case,))
     return _imported(modules()[name]).run(name, sim, case)
 

@@ -48,9 +48,8 @@ class Tfmeta(click.Group):
         except TfmetaError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
-            resumes = ctx.invoked_subcommand in ("run", "figure")
-            more = ": the same command continues from the last checkpoint" if resumes else ""
-            click.echo(f"interrupted{more}", err=True)
+            resumes = ": the same command continues from the last checkpoint"
+            click.echo(f"interrupted{resumes if ctx.invoked_subcommand in ('run', 'figure') else ''}", err=True)
             ctx.exit(130)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -93,9 +92,8 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
 
     dataset, by_dataset = given["dataset"], {}
     check_name(dataset)
-    for name in names:
-        if name in experiments.modules() and name not in (*figures.FIGURES, *figures.GROUPS):
-            raise ConfigError(f"{name} is an experiment: run it with `tfmeta run {name}`")
+    for name in experiments.modules().keys() & (set(names) - {*figures.FIGURES, *figures.GROUPS}):
+        raise ConfigError(f"{name} is an experiment: run it with `tfmeta run {name}`")
     for spec in figures.chosen(names, dataset):  # with "auto" there may be figures of both data sets of the paper
         by_dataset.setdefault(spec.about[0] if dataset == "auto" else dataset, []).append(spec)
     for name in by_dataset:
@@ -127,9 +125,8 @@ def data_command(dataset: str, data_dir: Path | None) -> None:
 def config_command(changed: bool, **given) -> None:
     """Print every field: value, allowed values, meaning, source."""
     paper = _config({**given, "profile": "paper", "seed": None, "settings": ()})
-    dataset = "omniglot" if given["dataset"] == "auto" else given["dataset"]
-    click.echo(f"{registry.display_name(dataset)}, profile {given['profile']}\n")
-    click.echo(explain.table(_config(given), paper, changed))
+    name = registry.display_name("omniglot" if given["dataset"] == "auto" else given["dataset"])
+    click.echo(f"{name}, profile {given['profile']}\n\n{explain.table(_config(given), paper, changed)}")
 
 
 @main.command("bench")

@@ -8,7 +8,6 @@ from tfmeta.config import GROUPS, Config, changed_fields, fields
 from tfmeta.config.fields import allowed
 
 _WIDTHS = {"name": 24, "value": 17, "allowed": 17, "meaning": 28, "source": 10}  # the longest words fit; 100 in all
-_SYMBOLS = {"defence.gates": "the gates alpha"}  # where the paper has one symbol for two things
 
 
 def table(config: Config, paper: Config, changed: bool = False) -> str:
@@ -17,21 +16,19 @@ def table(config: Config, paper: Config, changed: bool = False) -> str:
     `paper` is the configuration of the profile `paper`; with `changed`, only the fields that differ are listed.
     """
     differing = changed_fields(paper, config)
-    if changed and not differing:
-        return "nothing differs from the paper's setting"
     lines = [_row(*_WIDTHS)]
     for group, kind in GROUPS.items():
         names = [name for name in (differing if changed else fields()) if name.startswith(f"{group}.")]
         rows = [_field(name, config, paper) for name in names]
         lines += ["", f"{group}: {kind.__doc__.splitlines()[0]}", *rows] if rows else []
-    return "\n".join(lines)
+    return "\n".join(lines) if differing or not changed else "nothing differs from the paper's setting"
 
 
 def _field(name, config, paper):
     field, value = fields()[name], _word(config[name])
     if config[name] != paper[name]:
         value += f" (paper:\N{NO-BREAK SPACE}{_word(paper[name])})"
-    symbol = _SYMBOLS.get(name, field.metadata["symbol"])
+    symbol = "the gates alpha" if name == "defence.gates" else field.metadata["symbol"]  # federation.alpha is another
     meaning = field.metadata["doc"] + (f"; {symbol} in the paper" if symbol else "")
     return _row(name.partition(".")[2], value, allowed(field), meaning, field.metadata["source"])
 
@@ -44,5 +41,5 @@ def _row(*cells):
     """Return cells side by side, each wrapped to its column's width."""
     wrap = functools.partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
     lines = itertools.zip_longest(*map(wrap, cells, _WIDTHS.values()), fillvalue="")
-    rows = "\n".join(" ".join(map(str.ljust, line, _WIDTHS.values())).rstrip() for line in lines)
-    return rows.replace("\N{NO-BREAK SPACE}", " ")
+    text = "\n".join(" ".join(map(str.ljust, line, _WIDTHS.values())).rstrip() for line in lines)
+    return text.replace("\N{NO-BREAK SPACE}", " ")

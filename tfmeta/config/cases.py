@@ -6,4 +6,4 @@ CASES = {
     "c": "backdoor classes used also in benign fine-tuning",
 }
 # where only fine-tuning follows the attack, as in figures 5 to 8: all benign meta-training came before it
-AFTER_PRETRAINING = {**CASES, "b": "backdoor classes used in benign pre-training"}
+IN_FINE_TUNING = {**CASES, "b": "backdoor classes used in benign pre-training"}
