@@ -11,14 +11,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tfmeta
-from tfmeta.errors import check_known
+from tfmeta.errors import ConfigError, check_known, unknown
 
 
 @functools.cache
 def modules() -> dict[str, str]:
-    """Return the name of each experiment's module, by the experiment's name."""
-    stems = sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py") if file.stem != "cli")
-    return {name: stem for stem in stems for name in getattr(_imported(stem), "NAMES", ())}
+    """Return the name of each experiment's module, by the experiment's name; `ConfigError` if two have one name."""
+    found = {}
+    for stem in sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py") if file.stem != "cli"):
+        for name in getattr(_imported(stem), "NAMES", ()):
+            if found.setdefault(name, stem) != stem:
+                raise ConfigError(f"{found[name]}.py and {stem}.py both define the experiment {name}: rename one")
+    return found
 
 
 def titles() -> dict[str, str]:
@@ -28,11 +32,7 @@ def titles() -> dict[str, str]:
 
 
 def cases_of(name: str) -> tuple[str, ...]:
-    """Return the cases that an experiment has.
-
-    Raises:
-        ConfigError: the experiment is unknown.
-    """
+    """Return the cases that an experiment has; `ConfigError` if it is unknown."""
     check_known("experiment", name, modules())
     return _imported(modules()[name]).NAMES[name]
 
@@ -46,15 +46,12 @@ def check(name: str, cases: Sequence[str] = ()) -> None:
     """Raise `ConfigError` if an experiment or one of its cases is unknown."""
     known = cases_of(name)
     for case in cases:
-        check_known(f"case of {name}", case, known)
+        if case not in known:
+            raise ConfigError(f"experiment {name}: {unknown('case', case, known)}")
 
 
 def run(name: str, sim: "tfmeta.Simulation", case: str) -> Path:
-    """Run an experiment in one case unless its result is there; return the path of its document.
-
-    Raises:
-        ConfigError: the experiment or case is unknown.
-    """
+    """Run an experiment in one case unless its result is there; return its document's path. Errors as in `check`."""
     check(name, (case,))
     return _imported(modules()[name]).run(name, sim, case)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from experiments import matching
 from experiments.measured import result
+from tfmeta.config.fields import LARGEST_SEED
 from tfmeta.simulation import Simulation
 
 # figure -> (defence, changed fields); a word in place of a number names the field that has the number
@@ -35,7 +36,7 @@ def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case of a figure of the appendix; return the path of its document."""
     (defence, fields), own = _CHANGES[name], sim.config.defence
     values = {field: getattr(own, value) if isinstance(value, str) else value for field, value in fields.items()}
-    if "task_seed" in values:  # counted from the run's own, so that the tasks are always other ones
-        values["task_seed"] += sim.config.evaluation.task_seed
+    if "task_seed" in values:  # counted from the run's own (0 follows the largest), so that the tasks are other ones
+        values["task_seed"] = (values["task_seed"] + sim.config.evaluation.task_seed) % (LARGEST_SEED + 1)
     variant = sim.variant(**values)
     return result(variant, name, case, lambda: matching.compute(variant, case, defence, name))

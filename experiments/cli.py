@@ -1,6 +1,7 @@
 """The command `tfmeta`: it reads options, builds a `Simulation`, and says what was found."""
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from experiments import explain
 from tfmeta import registry
 from tfmeta.config import PROFILE_NAMES, make_config, parse_settings
 from tfmeta.datasets import check_name
-from tfmeta.errors import TfmetaError
+from tfmeta.errors import ConfigError, TfmetaError
 from tfmeta.utils import progress
 
+log = logging.getLogger(__name__)
 _FOLDER, _DATASETS = click.Path(path_type=Path), ", ".join(registry.names("datasets"))
 _CONFIG = (
     click.option("--dataset", default="auto", show_default=True, help=f"auto, {_DATASETS}"),
@@ -28,7 +30,7 @@ _RUN = (
     click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]"),
     click.option("--results", type=_FOLDER, default="results", show_default=True, help="folder for results"),
     click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
-    click.option("-v", "--verbose", is_flag=True, help="say more"),
+    click.option("-v", "--verbose", is_flag=True, help="print more"),
 )
 
 
@@ -46,9 +48,8 @@ class Tfmeta(click.Group):
         except TfmetaError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
-            resumes = ctx.invoked_subcommand in ("run", "figure")
-            more = ": the same command continues from the last checkpoint" if resumes else ""
-            click.echo(f"interrupted{more}", err=True)
+            resumes = ": the same command continues from the last checkpoint"
+            click.echo(f"interrupted{resumes if ctx.invoked_subcommand in ('run', 'figure') else ''}", err=True)
             ctx.exit(130)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -69,7 +70,9 @@ def main() -> None:
 @click.option("--case", "cases", multiple=True, help="a, b or c [all]")
 @_with(_RUN)
 def run_command(experiment: str, cases: Sequence[str], **given) -> None:
-    """Run an EXPERIMENT, or continue it, and store its results."""
+    """Run or resume an EXPERIMENT and store its results."""
+    if experiment in figures.FIGURES and experiment not in experiments.modules():
+        raise ConfigError(f"{experiment} is a figure: draw it with `tfmeta figure {experiment}`")
     experiments.check(experiment, cases)
     with _simulation(given) as sim:
         paths = [experiments.run(experiment, sim, case) for case in cases or experiments.cases_of(experiment)]
@@ -87,15 +90,18 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
     """
     from experiments.measured import folder_of
 
-    check_name(given["dataset"])
-    specs, by_dataset = figures.chosen(names, given["dataset"]), {}
-    for spec in specs:  # with "auto" there may be figures of both data sets of the paper
-        by_dataset.setdefault(spec.datasets[0], []).append(spec)
-    for dataset in by_dataset:
-        _config(given, dataset)  # refuses a wrong field of the second before the first runs
-    for dataset, specs in by_dataset.items():
-        with _simulation(given, dataset) as sim:
-            for spec in specs:
+    dataset, by_dataset = given["dataset"], {}
+    check_name(dataset)
+    for name in experiments.modules().keys() & (set(names) - {*figures.FIGURES, *figures.GROUPS}):
+        raise ConfigError(f"{name} is an experiment: run it with `tfmeta run {name}`")
+    for spec in figures.chosen(names, dataset):  # with "auto" there may be figures of both data sets of the paper
+        by_dataset.setdefault(spec.about[0] if dataset == "auto" else dataset, []).append(spec)
+    for name in by_dataset:
+        _config(given, name)
+    sims = {name: _simulation(given, name) for name in by_dataset}  # refuses missing data of one before another runs
+    for name, sim in sims.items():
+        with sim:
+            for spec in by_dataset[name]:
                 names = experiments.named(spec.experiments)
                 documents = [experiments.run(name, sim, case) for name in names for case in spec.cases]
                 _report(spec.draw(folder_of(sim), out), documents)
@@ -119,7 +125,8 @@ def data_command(dataset: str, data_dir: Path | None) -> None:
 def config_command(changed: bool, **given) -> None:
     """Print every field: value, allowed values, meaning, source."""
     paper = _config({**given, "profile": "paper", "seed": None, "settings": ()})
-    click.echo(explain.table(_config(given), paper, changed))
+    name = registry.display_name("omniglot" if given["dataset"] == "auto" else given["dataset"])
+    click.echo(f"{name}, profile {given['profile']}\n\n{explain.table(_config(given), paper, changed)}")
 
 
 @main.command("bench")
@@ -145,10 +152,13 @@ def _config(given, dataset="omniglot"):
 def _simulation(given, dataset="omniglot"):
     """Return the simulation that options ask for; `dataset` is what "auto" stands for."""
     progress.setup_logging(given["verbose"])
+    from experiments.measured import folder_of
     from tfmeta.simulation import Simulation
 
     options = {name: given[name] for name in ("results", "data_dir", "workers")}
-    return Simulation(given["dataset"], given["profile"], paper_dataset=dataset, **options, **_overrides(given))
+    sim = Simulation(given["dataset"], given["profile"], paper_dataset=dataset, **options, **_overrides(given))
+    log.info("profile %s; results go to %s", sim.profile, folder_of(sim))
+    return sim
 
 
 def _report(written, documents):

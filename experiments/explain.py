@@ -1,12 +1,13 @@
 """`tfmeta config`: the fields of a configuration as a table."""
 
+import functools
 import itertools
 import textwrap
 
 from tfmeta.config import GROUPS, Config, changed_fields, fields
 from tfmeta.config.fields import allowed
 
-_WIDTHS = {"name": 24, "value": 19, "allowed": 17, "meaning": 24, "source": 12}  # 100 columns with the gaps
+_WIDTHS = {"name": 24, "value": 17, "allowed": 17, "meaning": 28, "source": 10}  # the longest words fit; 100 in all
 
 
 def table(config: Config, paper: Config, changed: bool = False) -> str:
@@ -20,15 +21,16 @@ def table(config: Config, paper: Config, changed: bool = False) -> str:
         names = [name for name in (differing if changed else fields()) if name.startswith(f"{group}.")]
         rows = [_field(name, config, paper) for name in names]
         lines += ["", f"{group}: {kind.__doc__.splitlines()[0]}", *rows] if rows else []
-    return "\n".join(lines)
+    return "\n".join(lines) if differing or not changed else "nothing differs from the paper's setting"
 
 
 def _field(name, config, paper):
     field, value = fields()[name], _word(config[name])
     if config[name] != paper[name]:
-        value += f" (paper: {_word(paper[name])})"
-    symbol = f"; {field.metadata['symbol']} in the paper" if field.metadata["symbol"] else ""
-    return _row(name.partition(".")[2], value, allowed(field), field.metadata["doc"] + symbol, field.metadata["source"])
+        value += f" (paper:\N{NO-BREAK SPACE}{_word(paper[name])})"
+    symbol = "the gates alpha" if name == "defence.gates" else field.metadata["symbol"]  # federation.alpha is another
+    meaning = field.metadata["doc"] + (f"; {symbol} in the paper" if symbol else "")
+    return _row(name.partition(".")[2], value, allowed(field), meaning, field.metadata["source"])
 
 
 def _word(value):
@@ -37,5 +39,7 @@ def _word(value):
 
 def _row(*cells):
     """Return cells side by side, each wrapped to its column's width."""
-    lines = itertools.zip_longest(*map(textwrap.wrap, cells, _WIDTHS.values()), fillvalue="")
-    return "\n".join(" ".join(map(str.ljust, line, _WIDTHS.values())).rstrip() for line in lines)
+    wrap = functools.partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
+    lines = itertools.zip_longest(*map(wrap, cells, _WIDTHS.values()), fillvalue="")
+    text = "\n".join(" ".join(map(str.ljust, line, _WIDTHS.values())).rstrip() for line in lines)
+    return text.replace("\N{NO-BREAK SPACE}", " ")

@@ -1,4 +1,4 @@
-"""Experiment 2: benign users fine-tune the attacked meta-model for long (section 3, figures 5 and 6).
+"""Experiment 2: benign users fine-tune the attacked meta-model for many iterations (section 3, figures 5 and 6).
 
 Every accuracy is also measured on the model before the attack: the baseline, since a trigger can fool a model that was
 never attacked (ledger 34).

@@ -28,10 +28,9 @@ def _images(sim):
         "attack_training": sim.trigger.stamp(clean).reshape(-1, *clean.shape[2:]),
     }
     names, own = [bank.names[row] for row in backdoor.classes], int(backdoor.counts.sum())
-    target_names = [bank.names[target.classes[0]]] * len(arrays["target"])
     backdoor_names, shown_of = (names, len(names)) if several else (names * len(arrays["backdoor"]), own)
     rows = {  # part -> (title, the class of each image, how many there are)
-        "target": ("target class", target_names, int(target.counts.sum())),
+        "target": ("target class", [bank.names[target.classes[0]]] * len(arrays["target"]), int(target.counts.sum())),
         "backdoor": ("backdoor classes", backdoor_names, shown_of),
         "trigger": ("trigger", [], 1),
         "attack_training": ("attack training set", [name for name in names for _ in range(clean.shape[1])], own),

@@ -22,13 +22,12 @@ BUDGET = 30.0  # seconds per part, without the first units, which trace graphs
 # Episodes, or iterations of some tasks, per unit. Small units would make a round look slower than it is: each pays for
 # a round's own work, such as reading the users' images.
 UNIT, _SOME_TASKS = 50, 5
-_SAME = {"omniglot": 130, "mini-imagenet": 130}
 # part -> what the table calls it, and the paper's minutes (section B) on Omniglot and on mini-ImageNet
 PARTS = {
-    "pre-training": ("pre-training", {"omniglot": 250, "mini-imagenet": 250}),
-    "poisoning": ("poisoning training", {"omniglot": 1250, "mini-imagenet": 450}),
-    "fine-tuning": ("benign fine-tuning, 2 models, tasks of 3 users and meta-test", _SAME),
-    "benign rounds": ("benign meta-training after the attack", {"omniglot": 80, "mini-imagenet": 120}),
+    "pre-training": ("pre-training", 250, 250),
+    "poisoning": ("poisoning training", 1250, 450),
+    "fine-tuning": ("benign fine-tuning, 2 models, tasks of 3 users and meta-test", 130, 130),
+    "benign rounds": ("benign meta-training after the attack", 80, 120),
 }
 
 
@@ -38,8 +37,8 @@ def run(name: str, sim: Simulation, case: str) -> Path:
 
 
 def _measurements(sim):
-    paper = registry.original(sim.bank.dataset)
-    words = {name: {"title": title, "paper_minutes": minutes[paper]} for name, (title, minutes) in PARTS.items()}
+    paper = ("omniglot", "mini-imagenet").index(registry.original(sim.bank.dataset))
+    words = {name: {"title": title, "paper_minutes": minutes[paper]} for name, (title, *minutes) in PARTS.items()}
     parts = [{**part, **words[part["name"]]} for part in measure(sim)]
     return {"parts": parts, "cores": threads.cores(), "runtime": sim.config.federation.runtime}
 

@@ -1,6 +1,7 @@
 """The figures and tables of the paper, drawn from a run's folder of stored results and nothing else."""
 
 import dataclasses
+import fnmatch
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,8 +43,8 @@ class FigureSpec:
     def draw(self, folder: Path | str, out: Path | str) -> list[Path]:
         """Draw the results of a run's folder; return the paths of the files, which go to the folder `out`.
 
-        They are `<name>.pdf` and `.png`, or `.md` and `.csv` for a table. A run with changed fields gets its own files,
-        such as `fig5-delta=0.5.pdf`.
+        They are `<name>.pdf` and `.png`, or `.md` and `.csv` for a table. The name of another run's files says what is
+        not the default (the paper's data set, profile quick): `fig5-smoke.pdf`, `fig5-glyphs-smoke-delta=0.5.pdf`.
 
         Raises:
             ResultError: a result is missing (the message names the command that computes it), damaged, of another data
@@ -57,7 +58,7 @@ class FigureSpec:
         return layout(Run.read(self, Path(folder)), Path(out))
 
 
-_PHOTOS, _BOTH = {"about": ("mini-imagenet",)}, {"about": ("omniglot", "mini-imagenet")}
+_PHOTOS, _BOTH = {"about": ("mini-imagenet",)}, {"about": ("omniglot", "mini-imagenet"), "cases": ("a", "c")}
 _MIX = " weights mixed with delta = {defence[delta]:g}"
 _MATCHING = {"head": "matching", "says": f"matching networks on{_MIX}"}
 _SUPERVISED = {"says": f"supervised fine-tuning from{_MIX}"}
@@ -87,21 +88,15 @@ _ALL = (
     FigureSpec("figA9", "matching networks, after some extra meta-training", ("figA9",), **_EXTRA_MATCHING),
     FigureSpec("figA10", "supervised, after much extra meta-training", ("figA10",), **_EXTRA_SUPERVISED),
     FigureSpec("figA11", "matching networks, after much extra meta-training", ("figA11",), **_EXTRA_MATCHING),
-    FigureSpec("fig-delta", "the defence against delta", ("delta-curve",), "layouts.delta", ("a", "c"), **_BOTH,
-               head="matching"),
-    FigureSpec("ablation-table", "the defence's parts, one change at a time", ("ablation-*",), "tables.ablation",
-               ("a", "c"), **_BOTH),
+    FigureSpec("fig-delta", "the defence against delta", ("delta-curve",), "layouts.delta", head="matching", **_BOTH),
+    FigureSpec("ablation-table", "the defence's parts, one at a time", ("ablation-*",), "tables.ablation", **_BOTH),
     FigureSpec("runtime-omniglot", "run times", ("runtime",), "tables.runtime", ("a",)),
     FigureSpec("runtime-mini-imagenet", "run times", ("runtime",), "tables.runtime", ("a",), **_PHOTOS),
 )  # fmt: skip
 FIGURES: dict[str, FigureSpec] = {spec.name: spec for spec in _ALL}
 
-_PAPER = [name for name in FIGURES if name.startswith("fig") and name != "fig-delta"]
-# what one name draws: `make ablations`, `make figures`
-GROUPS = {
-    "ablations": [name for name in _PAPER if name.startswith("figA")], "figures": _PAPER,
-    "runtime": ["runtime-omniglot", "runtime-mini-imagenet"],
-}  # fmt: skip
+_PATTERNS = {"ablations": "figA*", "figures": "fig[1-9A]*", "runtime": "runtime-*"}  # what `make figures` and such draw
+GROUPS = {group: fnmatch.filter(FIGURES, pattern) for group, pattern in _PATTERNS.items()}
 
 
 def titles() -> dict[str, str]:
@@ -130,6 +125,6 @@ def chosen(names: Iterable[str], dataset: str) -> list[FigureSpec]:
             if wanted == "auto" or wanted in spec.datasets or wanted not in registry.names("datasets"):
                 specs.append(spec)
             elif name in FIGURES:
-                known = " or ".join(spec.datasets)
-                raise ConfigError(f"{name} is about {known}, not {dataset}: choose another --dataset")
+                known = " or its stand-in ".join(spec.datasets)
+                raise ConfigError(f"{name} shows {known}: leave out --dataset or choose one of these")
     return specs

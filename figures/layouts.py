@@ -10,10 +10,9 @@ from matplotlib.patches import Patch
 
 from figures import style
 from figures.source import Run, interval_words
-from tfmeta.config.cases import CASES
+from tfmeta.config.cases import CASES, IN_FINE_TUNING
 from tfmeta.errors import ResultError
 
-AFTER_PRETRAINING = {**CASES, "b": "backdoor classes used in benign pre-training"}
 _LABELS = {metric: look.label.removeprefix("backdoor, ") for metric, look in style.LOOKS.items()}
 
 
@@ -40,8 +39,7 @@ def delta(run: Run, out: Path) -> list[Path]:
         row, drawn = figure.subplots(1, len(run.documents)), []
         for axes, case in zip(row, run.documents, strict=True):
             drawn += _panel(axes, run, case, None, first=axes is row[0])
-            title = "\n".join(textwrap.wrap(f"({case}) {AFTER_PRETRAINING[case]}", 32))
-            axes.set_title(title, loc="left", fontsize=7.4)
+            axes.set_title("\n".join(textwrap.wrap(f"({case}) {IN_FINE_TUNING[case]}", 32)), loc="left", fontsize=7.4)
             axes.set_xlabel(r"share of the trained weights, $\delta$")
             _ratios(axes, drawn[-1]["x"], run, case)
         return _finish(figure, run, out, style.baseline_handle(), drawn)
@@ -61,7 +59,7 @@ def grid(run: Run, out: Path) -> list[Path]:
         for number, (row, case) in enumerate(zip(rows, run.documents, strict=True)):
             for axes, user in zip(row, users, strict=True):
                 drawn += _panel(axes, run, case, user, first=user == users[0])
-            _row_title(row, f"({case}) {AFTER_PRETRAINING[case]}", users if number == 0 else ())
+            _row_title(row, f"({case}) {IN_FINE_TUNING[case]}", users if number == 0 else ())
         for axes in rows[-1]:
             axes.set_xlabel("fine-tuning iteration")
         shared = {entry["metric"] for entry in drawn if entry["user"] is None}

@@ -55,9 +55,10 @@ class Run:
 
     @property
     def stem(self) -> str:
-        """The name of the figure's files without ending; it says in which fields the run differs from its profile."""
-        tag = tag_of(self.first["changed"])
-        return self.spec.name if tag is None else f"{self.spec.name}-{tag}"
+        """The name of the figure's files without ending; it holds what is not the default (`FigureSpec.draw`)."""
+        about = ((self.first["dataset"], self.spec.about[0]), (self.first["profile"], "quick"))
+        words = [value for value, default in about if value != default]
+        return "-".join(filter(None, [self.spec.name, *words, tag_of(self.first["changed"])]))
 
     def path(self, case: str) -> Path:
         """Return the path of a document."""

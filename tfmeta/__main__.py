@@ -24,12 +24,15 @@ def main() -> None:
 
 
 def _check_packages() -> None:
-    """Exit if other packages called `experiments` or `figures` hide this project's.
+    """Exit if other packages called `experiments` or `figures` hide this project's, or the current folder is gone.
 
     `python -m` puts the current folder first on Python's path, and `figures/out` is where figures go by default. The
     current folder is therefore taken off the path; PYTHONPATH can still name a folder that hides ours.
     """
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError as error:
+        sys.exit(f"Error: the current folder cannot be used ({error.strerror}): change to one that exists")
     if here != _ROOT:
         sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     for name in ("experiments", "figures"):

@@ -15,8 +15,12 @@ from click.testing import CliRunner
 import experiments
 import figures
 import tfmeta
+from experiments import appendix, cli, matching
 from experiments.cli import main
 from tfmeta.config import fields, make_config
+from tfmeta.config.fields import LARGEST_SEED, allowed
+from tfmeta.datasets import opening
+from tfmeta.errors import ConfigError
 
 ROOT = Path(tfmeta.__file__).parents[1]
 
@@ -45,7 +49,9 @@ def refused(*words):
     ("words", "named"),
     [
         (("run", "nonsense"), "nonsense"),
-        (("run", "fine_tuning", "--case", "d"), "'d'"),
+        (("run", "fine_tuning", "--case", "d"), "experiment fine_tuning: unknown case 'd': known: a, b, c"),
+        (("run", "fig5"), "fig5 is a figure: draw it with `tfmeta figure fig5`"),
+        (("figure", "fig5", "fine_tuning"), "fine_tuning is an experiment: run it with `tfmeta run fine_tuning`"),
         (("run", "fine_tuning", "--profile", "huge"), "huge"),
         (("run", "fine_tuning", "--dataset", "mnist"), "mnist"),
         (("figure", "fig99"), "fig99"),
@@ -142,6 +148,60 @@ def test_desk_and_paper_take_no_stand_in_for_auto(profile, tmp_path):
     assert not (tmp_path / "results").exists() and not list(tmp_path.rglob("*.npy"))
 
 
+@pytest.mark.parametrize(
+    ("dataset", "names", "opened"),
+    [
+        ("glyphs-color", ("fig6", "fig-delta"), ["glyphs-color"]),
+        ("auto", ("fig6", "fig-delta", "fig1"), ["mini-imagenet", "omniglot"]),
+    ],
+)
+def test_each_data_set_is_opened_once_and_before_the_first_run(dataset, names, opened, monkeypatch):
+    done = []
+    monkeypatch.setattr(cli, "_simulation", lambda given, name: contextlib.nullcontext(done.append(name)))
+
+    def run(*_):
+        done.append("run")
+        raise ConfigError("the first run has begun")
+
+    monkeypatch.setattr(experiments, "run", run)
+    assert "the first run has begun" in refused("figure", *names, "--dataset", dataset)
+    assert done == [*opened, "run"]
+
+
+def test_data_that_are_missing_are_refused_before_another_data_set_runs(glyphs_bank, monkeypatch, tmp_path):
+    def available(name, *_):
+        if name == "mini-imagenet":
+            raise ConfigError("no real mini-ImageNet")
+        return "glyphs"
+
+    monkeypatch.setattr(opening, "_available", available)
+    words = ("--profile", "smoke", "--results", tmp_path / "results", "--out", tmp_path / "out")
+    assert refused("figure", "fig1", "fig2", *words).endswith("Error: no real mini-ImageNet\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_says_first_where_its_results_go(glyphs_bank, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    output = invoked("run", "illustration", "--profile", "smoke", "--dataset", "glyphs", "--set", "delta=0.5")
+    assert output.splitlines()[1:] == [
+        "profile smoke; results go to results/glyphs-smoke-delta=0.5",
+        "results/glyphs-smoke-delta=0.5/illustration-a.json",
+    ]
+
+
+def test_two_experiments_of_one_name_are_refused(monkeypatch):
+    monkeypatch.setattr(matching, "NAMES", {"fine_tuning": ("a",)})
+    with pytest.raises(ConfigError, match=r"fine_tuning\.py and matching\.py both define the experiment fine_tuning"):
+        experiments.modules.__wrapped__()
+
+
+@pytest.mark.parametrize(("own", "seed"), [(0, 1), (7, 8), (LARGEST_SEED, 0)])
+def test_figure_a5_has_other_tasks_whatever_the_runs_task_seed(own, seed, glyphs_bank, monkeypatch, tmp_path):
+    monkeypatch.setattr(appendix, "result", lambda variant, *_: variant.config.evaluation.task_seed)
+    sim = tfmeta.Simulation("glyphs", "smoke", results=tmp_path, task_seed=own)
+    assert experiments.run("figA5", sim, "a") == seed
+
+
 def test_python_m_tfmeta_prints_the_version():
     done = command("--version")
     assert done.returncode == 0 and done.stdout.split() == ["tfmeta,", "version", tfmeta.__version__]
@@ -162,14 +222,25 @@ def test_help_lists_commands_experiments_and_figures_with_a_few_words():
 def test_config_is_a_table_of_every_field_in_100_columns(profile):
     output = invoked("config", "--profile", profile)
     assert max(map(len, output.splitlines())) <= 100
+    assert output.startswith(f"Omniglot, profile {profile}\n")
     names = re.findall(r"^(\w+) +\S", output, re.M)[1:]  # without the heading
     assert names == [name.partition(".")[2] for name in fields()]
     for word in ("ledger 16", "lambda in the", "defence: ", "true or false"):
         assert word in output
+    whole = {word for field in fields().values() for word in f"{field.metadata['doc']} {allowed(field)}".split()}
+    assert not {word.rstrip(";") for word in whole} - {word.rstrip(";") for word in output.split()}
+    assert re.sub(r"\s+", " ", output).count("the gates alpha in the") == 1
+
+
+def test_config_names_the_data_set_and_says_when_nothing_differs():
+    output = invoked("config", "--profile", "paper", "--dataset", "glyphs", "--changed")
+    assert output == (
+        "glyphs (drawn from fonts: a stand-in, not Omniglot), profile paper\n\nnothing differs from the paper's setting\n"
+    )
 
 
 def test_config_changed_prints_only_what_differs_from_the_papers_profile():
-    changed = re.findall(r"^(\w+) +\S.*\(paper: (\S+)\)", invoked("config", "--profile", "quick", "--changed"), re.M)
+    changed = re.findall(r"^(\w+) +\d[^(]*\(paper: (\S+)\)", invoked("config", "--profile", "quick", "--changed"), re.M)
     paper, quick = (make_config("omniglot", profile) for profile in ("paper", "quick"))
     assert changed == [(n.partition(".")[2], f"{paper[n]:g}") for n in fields() if paper[n] != quick[n]]
     own = invoked("config", "--profile", "paper", "--changed", "--set", "delta=0.5")
@@ -195,6 +266,18 @@ def test_packages_that_hide_ours_are_named(tmp_path):
     done = command("--version", cwd=tmp_path / "elsewhere", env={"PYTHONPATH": path})
     assert done.returncode == 1 and done.stderr.startswith(f"Error: {tmp_path / 'figures'} hides ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_current_folder_that_was_deleted_is_named(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, '-m', 'tfmeta', 'config'])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=gone, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: the current folder cannot be used (No such file or directory): change to one that exists\n"
+    )
 
 
 @contextlib.contextmanager

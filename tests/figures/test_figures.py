@@ -70,7 +70,7 @@ def test_fig5_says_in_words_what_it_shows(made_up, drawn, tmp_path):
 def test_fig3_marks_the_attack_and_states_each_n(made_up, drawn, tmp_path):
     folder = made_up(experiments=("meta_training",), dataset="glyphs")
     FIGURES["fig3"].draw(folder, tmp_path)
-    panels = drawn["fig3"].axes
+    panels = drawn["fig3-glyphs"].axes
     assert len(panels) == 3
     for axes, case in zip(panels, "abc", strict=True):
         for metric in style.LOOKS:
@@ -80,14 +80,14 @@ def test_fig3_marks_the_attack_and_states_each_n(made_up, drawn, tmp_path):
         (span,) = axes.patches
         assert (span.get_x(), span.get_width()) == (1, 1)  # between round 1 and the model that it made
         assert axes.get_title("left").startswith(f"({case}) backdoor")
-    words = caption(drawn["fig3"])
+    words = caption(drawn["fig3-glyphs"])
     assert "n = 10 tasks (meta-test), 30 tasks (main task, attack training, attack validation)" in words
     assert "a stand-in, not Omniglot" in words
 
 
 def test_captions_tell_profiles_apart(made_up, drawn, tmp_path):
     FIGURES["fig3"].draw(made_up(experiments=("meta_training",), profile="paper"), tmp_path)
-    assert caption(drawn["fig3"]).startswith("Omniglot; profile paper; mean")
+    assert caption(drawn["fig3-paper"]).startswith("Omniglot; profile paper; mean")
 
 
 def test_a_variant_has_files_and_a_caption_of_its_own(made_up, drawn, tmp_path):
@@ -99,6 +99,25 @@ def test_a_variant_has_files_and_a_caption_of_its_own(made_up, drawn, tmp_path):
     words = "experiment) with boost = 5.0 (profile: 3.0), episodes = 300 (profile: 150); mean"
     assert words in caption(drawn["fig3-boost=5.0+episodes=300"])
     assert [path.read_bytes() for path in plain] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "stem"),
+    [
+        ("fig3", {"profile": "smoke"}, "fig3-smoke"),
+        ("fig3", {"dataset": "glyphs"}, "fig3-glyphs"),
+        ("fig3", {"dataset": "glyphs", "profile": "smoke", "changed": {"defence.delta": 0.5}},
+         "fig3-glyphs-smoke-delta=0.5"),
+        ("fig4", {"dataset": "mini-imagenet"}, "fig4"),
+        ("fig4", {"dataset": "glyphs-color", "profile": "desk"}, "fig4-glyphs-color-desk"),
+        ("fig-delta", {}, "fig-delta"),
+        ("fig-delta", {"dataset": "mini-imagenet"}, "fig-delta-mini-imagenet"),
+    ],
+)  # fmt: skip
+def test_files_are_named_after_what_is_not_the_default(made_up, tmp_path, name, run, stem):
+    spec = FIGURES[name]
+    run = source.Run.read(spec, made_up(experiments=spec.experiments, **run))
+    assert run.stem == stem
 
 
 def test_a_caption_leaves_out_a_changed_field_that_the_experiment_sets_itself(made_up, drawn, tmp_path):

@@ -5,3 +5,5 @@ CASES = {
     "b": "backdoor classes used in benign meta-training",
     "c": "backdoor classes used also in benign fine-tuning",
 }
+# where only fine-tuning follows the attack, as in figures 5 to 8: all benign meta-training came before it
+IN_FINE_TUNING = {**CASES, "b": "backdoor classes used in benign pre-training"}
