@@ -7,15 +7,6 @@ from tfmeta.config.settings import make_config, parse_settings, resolve, resolve
 from tfmeta.config.tags import changed_fields, tag_of
 
 __all__ = [
-    "GROUPS",
-    "PROFILE_NAMES",
-    "STAGES",
-    "Config",
-    "changed_fields",
-    "fields",
-    "make_config",
-    "parse_settings",
-    "resolve",
-    "resolve_all",
-    "tag_of",
-]
+    "GROUPS", "PROFILE_NAMES", "STAGES", "Config", "changed_fields", "fields", "make_config", "parse_settings",
+    "resolve", "resolve_all", "tag_of",
+]  # fmt: skip
