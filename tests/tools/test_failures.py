@@ -73,9 +73,7 @@ def test_full_disk_is_explained(number, before):
 @pytest.mark.parametrize(
     ("name", "value", "told"), [("libc_ver", ("glibc", "2.28"), r"glibc 2\.31"), ("machine", "arm64", "Linux x86_64")]
 )
-def test_machine_on_which_tff_does_not_run_is_refused(monkeypatch, name, value, told):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    bootstrap = runpy.run_path(str(ROOT / "tools" / "bootstrap.py"))
+def test_machine_on_which_tff_does_not_run_is_refused(bootstrap, monkeypatch, name, value, told):
     monkeypatch.setattr(platform, name, lambda: value)
     with pytest.raises(SystemExit, match=told):
         bootstrap["main"]("/nowhere", "requirements.txt")

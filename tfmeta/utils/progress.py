@@ -57,7 +57,7 @@ def bar(total: int, desc: str, unit: str, initial: int = 0, every: float = 30) -
     if notebook:  # a bar cannot be above another in a cell's output
         return Bar(**given, file=sys.stdout, position=0)
     width = {"ncols": 80}  # of 0 columns, unknown, tqdm would draw no bar
-    with suppress(AttributeError, OSError, ValueError):  # a user's own stream has no file descriptor
+    with suppress(OSError, ValueError):  # a user's own stream has no file descriptor
         width = {"dynamic_ncols": True} if os.get_terminal_size(sys.stderr.fileno()).columns else width
     return tqdm_logging_redirect(tqdm_class=Bar, **given, **width)
 
