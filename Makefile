@@ -52,7 +52,7 @@ help: ## this list
 	@echo '     DATA_DIR=folder SEED=number WORKERS=number'
 	@echo '     SET="field=value …" GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
 
-env: ## set up the environment, as all others do by themselves; GPU=1 for a GPU
+env: ## set up the environment (other targets do this themselves); GPU=1 for a GPU
 	@sh tools/python.sh bootstrap.py "$$VENV" $(LOCK)
 
 # fig1, fig3, … : the command knows which figures there are
@@ -62,7 +62,7 @@ fig%: env
 figures: env ## draw every figure of the paper (or those of DATASET)
 	@$(figure)
 
-ablations: env ## draw the figures of the appendix that are of Omniglot (or of DATASET)
+ablations: env ## draw the appendix figures of Omniglot (or of DATASET)
 	@$(figure)
 
 runtime: env ## write section B's table of run times for this machine, beside the paper's
@@ -96,7 +96,7 @@ docs: ## build the documentation to site/; a warning is an error
 	@sh tools/python.sh bootstrap.py "$$VENV-docs" requirements-docs.txt without-package
 	@NO_MKDOCS_2_WARNING=1 "$$VENV-docs/bin/mkdocs" build --strict --clean --site-dir site
 
-lock: ## compile requirements*.txt anew; UPGRADE=1 for the newest versions
+lock: ## recompile requirements*.txt; UPGRADE=1 for the newest versions
 	@sh tools/python.sh lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove environments, figures, site and caches of code, not results or data

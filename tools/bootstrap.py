@@ -12,19 +12,12 @@ from pathlib import Path
 from installer import ROOT, Installer, explain
 
 
-def say(sentence: str) -> None:
-    """Tell the user something on standard error."""
-    print(f"tfmeta: {sentence}.", file=sys.stderr, flush=True)
-
-
 class Environment:
-    """The environment in `folder`, with what `lock` lists and, if wanted, the package of this checkout.
-
-    Its stamp lists checkout, folder and, once installed, digests of lock and package. No other folder is emptied.
-    """
+    """The environment in `folder`, with what `lock` lists and, if wanted, the package of this checkout."""
 
     def __init__(self, folder: Path, lock: str, package: bool):
         self.folder, self.lock, self.package = folder, lock, package
+        # lists checkout, folder and, once installed, digests of lock and package; no folder without it is emptied
         self.stamp, self.installer = folder / ".tfmeta-env", Installer(folder)
         sources = ([lock, "tools/uv.txt"], ["setup.py", "tfmeta/__init__.py"] if package else [])
         contents = [b"\0".join((ROOT / name).read_bytes() for name in names) for names in sources]
@@ -32,10 +25,10 @@ class Environment:
 
     def update(self) -> None:
         """Bring the environment to what the lock and setup.py say now; at once if it is there already."""
-        made = self.stamp.read_text().splitlines() if self.stamp.exists() else []
-        if not made and self.folder.exists() and any(self.folder.iterdir()):
+        made = self.stamp.read_text(errors="replace").splitlines() if self.stamp.exists() else []
+        if not any(self.folder.glob(f"{self.stamp.name}*")) and self.folder.exists() and any(self.folder.iterdir()):
             sys.exit(f"tfmeta: {self.folder} was not made by make: use another folder with VENV=/path.")
-        if made and made[1] == str(self.folder) and made[0] != str(ROOT) and Path(made[0]).is_dir():
+        if made[1:] and made[1] == str(self.folder) and made[0] != str(ROOT) and Path(made[0]).is_dir():
             sys.exit(f"tfmeta: {self.folder} runs the code of {made[0]}: use another folder with VENV=/path.")
         works = os.access(self.installer.python, os.X_OK)
         if works and made == self.wanted:
@@ -44,14 +37,14 @@ class Environment:
             self.install_lock()
         if self.package:
             self.installer.uv("install", "--offline", "--no-deps", "--no-build-isolation", "--reinstall", "-e", ".")
-        self.stamp.write_text("\n".join(self.wanted))
-        say(f"{self.folder} is ready")
+        self._write_stamp(lines=4)
+        print(f"tfmeta: {self.folder} is ready.", file=sys.stderr)
 
     def install_lock(self) -> None:
         """Make the environment anew, with what the lock lists and nothing else."""
-        say(f"setting up {self.folder}, which takes a minute or more")
+        print(f"tfmeta: setting up {self.folder}, which takes a minute or more.", file=sys.stderr)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.stamp.write_text("\n".join(self.wanted[:2]))
+        self._write_stamp(lines=2)
         self.empty()
         try:
             self.installer.create()
@@ -63,15 +56,17 @@ class Environment:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # this gives back the space, and must not stay half done
             self.empty()
             raise
-        self.stamp.write_text("\n".join(self.wanted[:3]))
+        self._write_stamp(lines=3)
+
+    def _write_stamp(self, lines: int) -> None:
+        (new := self.stamp.with_suffix(".new")).write_text("\n".join(self.wanted[:lines]))
+        new.replace(self.stamp)  # in one step: a kill or a full disk leaves the old stamp
 
     def empty(self) -> None:
         """Remove what is in the folder, but for the stamp and the log."""
-        for entry in self.folder.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            elif entry not in (self.stamp, self.installer.log):
-                entry.unlink()
+        for entry in {*self.folder.iterdir()} - {self.stamp, self.installer.log}:
+            remove = shutil.rmtree if entry.is_dir() and not entry.is_symlink() else Path.unlink
+            remove(entry)
 
 
 def main(folder: str, lock: str, *options: str) -> None:
@@ -85,8 +80,10 @@ def main(folder: str, lock: str, *options: str) -> None:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say("another make is installing here: waiting for it")
+                print("tfmeta: another make is installing here: waiting for it.", file=sys.stderr)
                 fcntl.flock(held, fcntl.LOCK_EX)
+            except OSError:
+                pass  # this file system has no locks: go on without
             Environment(Path(folder).absolute(), lock, "without-package" not in options).update()
     except OSError as error:
         sys.exit(f"tfmeta: {explain(str(error))}.")

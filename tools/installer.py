@@ -58,8 +58,7 @@ class Installer:
                 self.variables[variable] = (" " if variable == "UV_INDEX" else ",").join(settings[name])
         # Like pip, uv then takes a file from whichever index has it. This is safe, since its hash must be the lock's.
         options = ["--no-config", "--index-strategy=unsafe-best-match", f"--python={self.python}"]
-        if settings.get("no-index") in (["1"], ["true"], ["yes"], ["on"]):
-            options.append("--no-index")
+        options += ["--no-index"] if settings.get("no-index") in (["1"], ["true"], ["yes"], ["on"]) else []
         self.run(str(Path(self.python).with_name("uv")), "pip", *arguments, *options)
 
     def run(self, *command: str) -> None:

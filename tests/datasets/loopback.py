@@ -1,5 +1,6 @@
 """A real HTTP server on the loopback address, for downloads that fail in every possible way."""
 
+import contextlib
 import http.server
 import threading
 
@@ -8,12 +9,13 @@ class Loopback:
     """Serves `files` ({path: bytes}). Each request takes the next of `manners`; the last one is used again and again.
 
     A manner is "good", ("short", n) (claims the whole length, closes after n bytes), ("stall", n) (sends n bytes and
-    then nothing), ("status", code), or ("page", text) (200 with HTML).
+    then nothing), ("status", code), ("page", text) (200 with HTML), ("claim", n) (claims n bytes), "unstated" (no
+    length is stated), or "endless" (nor is one, and the body is sent until the other end hangs up).
     """
 
     def __init__(self):
         self.files, self.manners, self.requests = {}, ["good"], []
-        self.leave = threading.Event()
+        self.leave, self.hung_up = threading.Event(), threading.Event()
         loopback = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,14 +54,25 @@ class Loopback:
             self.send(handler, value or 404, {}, b"")
         elif kind == "page":
             self.send(handler, 200, {"Content-Type": "text/html"}, value.encode())
+        elif kind in ("endless", "unstated"):
+            self.send_without_length(handler, body, kind == "endless")
         else:
             self.send(handler, 200, {}, body, kind, value)
+
+    def send_without_length(self, handler, body, endless):
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(ConnectionError):
+            handler.wfile.write(body)
+            while endless and not self.leave.is_set():
+                handler.wfile.write(body)
+        self.hung_up.set()
 
     def send(self, handler, status, headers, body, kind="good", value=None):
         handler.send_response(status)
         for name, text in headers.items():
             handler.send_header(name, text)
-        handler.send_header("Content-Length", str(len(body)))
+        handler.send_header("Content-Length", str(value if kind == "claim" else len(body)))
         handler.end_headers()
         if handler.command == "HEAD":
             return

@@ -1,5 +1,5 @@
-import dataclasses
 import hashlib
+import os
 import resource
 import socket
 import threading
@@ -8,11 +8,9 @@ import time
 import numpy as np
 import pytest
 
+from tfmeta.datasets import download
 from tfmeta.datasets.download import fetch
-from tfmeta.datasets.omniglot import release as omniglot
-from tfmeta.datasets.omniglot.layout import PARTS
-from tfmeta.datasets.omniglot.reader import read_bank
-from tfmeta.datasets.omniglot.release import locate, obtain, reachable
+from tfmeta.datasets.omniglot.release import reachable
 from tfmeta.errors import DataError, DownloadError, StorageError
 
 QUICK = {"retries": 2, "timeout": (20, 20)}  # requests are counted, so a busy machine must not cause a time-out
@@ -38,10 +36,15 @@ def left(target):
     return sorted(path.name for path in target.parent.iterdir() if path != target and path.suffix != ".lock")
 
 
-def test_a_file_is_downloaded_whole_and_readable_by_others(loopback, target, capfd):
-    get(loopback, target)
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_a_file_is_downloaded_whole_and_readable_by_those_the_umask_allows(loopback, target, capfd, umask, mode):
+    before = os.umask(umask)
+    try:
+        get(loopback, target)
+    finally:
+        os.umask(before)
     assert loopback.requests == [("GET", "/x.zip")]
-    assert target.stat().st_mode & 0o777 == 0o644
+    assert target.stat().st_mode & 0o777 == mode
     assert capfd.readouterr().err == ""  # no progress bar without a terminal
 
 
@@ -122,6 +125,41 @@ def test_a_file_with_other_content_is_not_kept(loopback, target):
     assert not target.exists() and left(target) == []
 
 
+def test_an_endless_file_is_stopped_and_not_kept(loopback, target, monkeypatch):
+    monkeypatch.setattr(download, "LARGEST", 4 << 20)
+    loopback.manners = ["endless"]
+    with pytest.raises(DownloadError, match=r"/x\.zip: .*the file is larger than 4 MB.*nothing was kept"):
+        get(loopback, target)
+    assert len(loopback.requests) == 1 and loopback.hung_up.wait(20)
+    assert not target.exists() and left(target) == []
+
+
+def test_a_file_said_to_be_too_large_is_refused_at_once(loopback, target):
+    loopback.manners = [("claim", (256 << 20) + 1)]
+    with pytest.raises(DownloadError, match=r"/x\.zip: .*the file is larger than 256 MB.*nothing was kept"):
+        get(loopback, target)
+    assert len(loopback.requests) == 1
+    assert not target.exists() and left(target) == []
+
+
+def test_a_file_of_no_stated_length_is_downloaded(loopback, target):
+    loopback.manners = ["unstated"]
+    get(loopback, target)
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(loopback, target, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def record(descriptor):
+        assert not target.exists()
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    get(loopback, target)
+    assert target.stat().st_ino in synced
+
+
 def test_what_a_killed_process_left_does_no_harm(loopback, target):
     remains = target.with_name(".x.zip.download")
     remains.mkdir(parents=True)
@@ -189,74 +227,3 @@ def test_whether_an_address_answers_is_known_in_time(loopback):
         start = time.monotonic()
         assert not reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/", 0.5)
         assert time.monotonic() - start < 2
-
-
-def serve(loopback, release, folder):
-    for path in release.write_zips(folder).glob("*.zip"):
-        loopback.files[f"/{path.name}"] = path.read_bytes()
-
-
-def test_a_mirrors_release_is_verified_by_content(loopback, release, tmp_path):
-    serve(loopback, release, tmp_path / "server")
-    (tmp_path / "data").mkdir()
-    loopback.manners = [("short", 500), "good"]
-    found = obtain(tmp_path / "data", loopback.url + "/", release.parts, **QUICK)
-    assert found == {
-        split: tmp_path / "data" / "omniglot" / f"images_{split}.zip" for split in ("background", "evaluation")
-    }
-    bank = read_bank(found, tmp_path / "cache", release.parts)
-    assert bank.images.shape[:2] == (5, 20)
-    before = len(loopback.requests)
-    assert obtain(tmp_path / "data", loopback.url, release.parts, **QUICK) == found
-    assert len(loopback.requests) == before  # what is there is not downloaded again
-
-
-def test_the_public_release_is_verified_by_its_sha256(loopback, release, tmp_path, monkeypatch):
-    """A zip with the right images but another hash is not the public file."""
-    serve(loopback, release, tmp_path / "server")
-    (tmp_path / "data").mkdir()
-    monkeypatch.setattr(omniglot, "PUBLIC", loopback.url)
-    monkeypatch.delenv("TFMETA_OMNIGLOT_URL", raising=False)
-    with pytest.raises(DownloadError, match="its sha256 is not that of the public release"):
-        obtain(tmp_path / "data", parts=[dataclasses.replace(release.parts[0], sha256="0" * 64)], retries=0)
-    hashes = [hashlib.sha256(loopback.files[f"/{part.folder}.zip"]).hexdigest() for part in release.parts]
-    parts = [dataclasses.replace(part, sha256=known) for part, known in zip(release.parts, hashes, strict=True)]
-    assert len(obtain(tmp_path / "data", parts=parts, **QUICK)) == 2
-
-
-def test_the_hashes_of_the_public_release_are_known():
-    assert [len(bytes.fromhex(part.sha256)) for part in PARTS] == [32, 32]
-
-
-def test_only_the_missing_part_is_downloaded_beside_the_other(loopback, release, tmp_path):
-    serve(loopback, release, tmp_path / "server")
-    folder = release.write_zips(tmp_path / "data" / "python")
-    (folder / "images_background.zip").unlink()
-    obtain(tmp_path / "data", loopback.url, release.parts, **QUICK)
-    assert [path for _, path in loopback.requests] == ["/images_background.zip"]
-    assert locate(tmp_path / "data", release.parts) == {
-        split: folder / f"images_{split}.zip" for split in ("background", "evaluation")
-    }
-
-
-@pytest.mark.parametrize("damage", ["another image", "a missing class"])
-def test_a_mirrors_release_with_other_images_is_not_kept(loopback, release, tmp_path, damage):
-    name = "images_evaluation/Gamma/character02/0005_03.png"
-    if damage == "another image":
-        release.files[name] = release.files[name.replace("_03", "_04")]
-    else:
-        release.files = {k: v for k, v in release.files.items() if "Gamma/character02" not in k}
-    serve(loopback, release, tmp_path / "server")
-    (tmp_path / "data").mkdir()
-    with pytest.raises(DownloadError, match=r"images_evaluation\.zip: .*nothing was kept"):
-        obtain(tmp_path / "data", loopback.url, release.parts, **QUICK)
-    assert [path.name for path in (tmp_path / "data" / "omniglot").glob("images*")] == ["images_background.zip"]
-
-
-def test_the_address_can_be_set_by_a_variable(loopback, release, tmp_path, monkeypatch):
-    serve(loopback, release, tmp_path / "server" / "mirror")
-    loopback.files = {f"/mirror{path}": data for path, data in loopback.files.items()}
-    monkeypatch.setenv("TFMETA_OMNIGLOT_URL", f"{loopback.url}/mirror")
-    (tmp_path / "data").mkdir()
-    assert len(obtain(tmp_path / "data", parts=release.parts, **QUICK)) == 2
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["omniglot"]

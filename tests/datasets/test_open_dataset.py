@@ -46,23 +46,23 @@ def test_an_unknown_name_lists_the_known_ones(name, tmp_path):
 class TestDataDir:
     """A bad folder that the user named is an error, for `auto` too."""
 
-    def test_missing(self, name, tmp_path, nowhere):
-        with pytest.raises(DataError, match=r"typo: this data folder does not exist; .*DATA_DIR"):
+    def test_a_missing_folder_is_named(self, name, tmp_path, nowhere):
+        with pytest.raises(DataError, match=r"typo: this data folder does not exist; .*DATA_DIR .*--data-dir"):
             open_dataset(name, tmp_path / "typo", tmp_path / "cache")
         assert not (tmp_path / "typo").exists()
 
-    def test_missing_by_the_variable(self, name, tmp_path, nowhere, monkeypatch):
+    def test_a_missing_folder_that_the_variable_names_is_named(self, name, tmp_path, nowhere, monkeypatch):
         monkeypatch.setenv("TFMETA_DATA", str(tmp_path / "typo"))
         with pytest.raises(DataError, match="typo: this data folder does not exist"):
             open_dataset(name, cache_dir=tmp_path / "cache")
 
-    def test_a_file(self, name, tmp_path, nowhere):
+    def test_a_file_instead_of_a_folder_is_named(self, name, tmp_path, nowhere):
         (tmp_path / "file").write_text("")
         with pytest.raises(DataError, match=r"file: is a file; DATA_DIR"):
             open_dataset(name, tmp_path / "file", tmp_path / "cache")
 
     @pytest.mark.parametrize("locked", [".", "omniglot"])
-    def test_unreadable(self, name, tmp_path, nowhere, locked):
+    def test_an_unreadable_folder_is_named(self, name, tmp_path, nowhere, locked):
         reachable_by_all(tmp_path)
         folder = tmp_path / "data" / locked
         folder.mkdir(parents=True)
@@ -81,7 +81,7 @@ class TestDataDir:
             (b"", "images_background.zip: is not a zip"),
         ],
     )
-    def test_damaged(self, name, tmp_path, nowhere, content, message):
+    def test_a_damaged_zip_is_named(self, name, tmp_path, nowhere, content, message):
         for part in ("background", "evaluation"):
             (tmp_path / f"images_{part}.zip").write_bytes(content)
         with pytest.raises(DataError, match=message):

@@ -1,9 +1,10 @@
 """Fixtures of the tests of tools/ and the Makefile."""
 
+import runpy
 from pathlib import Path
 
 import pytest
-from small_checkout import EVERYTHING, Checkout, pack_uv
+from small_checkout import EVERYTHING, ROOT, Checkout, pack_uv
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,13 @@ def uv(tmp_path_factory):
 def checkout(tmp_path, uv):
     """A checkout whose path holds blanks and a quote."""
     return Checkout(tmp_path / "a user's checkout", uv)
+
+
+@pytest.fixture
+def bootstrap(monkeypatch):
+    """What tools/bootstrap.py defines."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    return runpy.run_path(str(ROOT / "tools" / "bootstrap.py"))
 
 
 @pytest.fixture(scope="session")

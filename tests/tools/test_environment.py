@@ -1,10 +1,13 @@
 """`make env` sets up, updates and refuses environments: the real Makefile, pip and uv on a lock of tiny wheels."""
 
+import errno
 import fcntl
 import os
 import re
+import resource
 import shutil
 import signal
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -147,6 +150,51 @@ def test_environment_of_another_checkout_is_refused_but_its_copy_replaced(ready,
     (other.env / "ours").touch()
     assert other.make()[0] == 0
     assert not (other.env / "ours").exists() and other.installed() == EVERYTHING
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [0, 1, 2, 3])
+def test_environment_with_an_incomplete_stamp_is_set_up_again(ready, lines):
+    stamp = ready.env / ".tfmeta-env"
+    whole = stamp.read_text()
+    stamp.write_text("\n".join(whole.splitlines()[:lines]))
+    (ready.env / "ours").touch()
+    code, printed = ready.make()
+    assert code == 0 and "is ready" in printed[-1] and stamp.read_text() == whole
+    assert (ready.env / "ours").exists() == (lines == 3) and ready.installed() == EVERYTHING
+
+
+def test_folder_with_only_an_unfinished_stamp_is_ours(bootstrap, tmp_path):
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / ".tfmeta-env.new").touch()
+    environment = bootstrap["Environment"](tmp_path / "env", "requirements.txt", package=False)
+    environment.installer.create = lambda: sys.exit("set up")
+    with pytest.raises(SystemExit, match="set up"):
+        environment.update()
+    assert environment.stamp.read_text().splitlines() == environment.wanted[:2]
+
+
+def test_stamp_that_cannot_be_written_leaves_the_old_one(bootstrap, tmp_path):
+    environment = bootstrap["Environment"](tmp_path, "requirements.txt", package=False)
+    environment.stamp.write_text("old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            environment._write_stamp(lines=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert environment.stamp.read_text() == "old"
+
+
+def test_file_system_without_locks_is_no_obstacle(bootstrap, tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(SystemExit, match="was not made by make"):  # what comes after the lock
+        bootstrap["main"](str(tmp_path), "requirements.txt")
 
 
 def test_folder_of_somebody_else_is_left_alone(checkout):

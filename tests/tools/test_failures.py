@@ -29,7 +29,7 @@ def fail(tool, ready, *arguments, **variables):
 
 
 @pytest.mark.parametrize("tool", ["pip", "uv"])
-def test_no_network(ready, tool):
+def test_unreachable_index_is_named(ready, tool):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         index = f"http://127.0.0.1:{closed.getsockname()[1]}/simple"
@@ -39,13 +39,13 @@ def test_no_network(ready, tool):
 
 
 @pytest.mark.parametrize("tool", ["pip", "uv"])
-def test_package_that_the_index_lacks(ready, tool):
+def test_package_that_the_index_lacks_is_named(ready, tool):
     sentence = fail(tool, ready, "nothing==1")
     assert "nothing==1" in sentence and "pip config list" in sentence
 
 
 @pytest.mark.parametrize("tool", ["pip", "uv"])
-def test_wrong_hash(ready, tool, tmp_path):
+def test_file_with_a_wrong_hash_is_refused(ready, tool, tmp_path):
     (tmp_path / "lock").write_text(f"thing==1 --hash=sha256:{'0' * 64}")
     sentence = fail(tool, ready, "--require-hashes", "-r", str(tmp_path / "lock"))
     assert "thing==1" in sentence and "caches" in sentence
@@ -55,17 +55,17 @@ def test_cause_that_is_not_known_is_quoted(ready):
     assert "missing.txt" in fail("pip", ready, "thing", PIP_CONSTRAINT="missing.txt")
 
 
-def test_folder_that_cannot_be_written(checkout):
+def test_folder_that_cannot_be_written_is_explained(checkout):
     assert "VENV" in checkout.fail(VENV="/sys/tfmeta")
 
 
-def test_cache_that_cannot_be_written(ready):
+def test_cache_that_cannot_be_written_is_explained(ready):
     assert "UV_CACHE_DIR" in fail("uv", ready, "thing", UV_CACHE_DIR="/sys/tfmeta")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("before", ["", "ERROR: Could not install packages due to an OSError: ", "error: x\n  cause: "])
-def test_full_disk(number, before):
+def test_full_disk_is_explained(number, before):
     sentence = INSTALLER["explain"](f"{before}{OSError(number, os.strerror(number), 'some/file')}")
     assert os.strerror(number) in sentence and "VENV" in sentence and "UV_CACHE_DIR" in sentence
 
@@ -73,9 +73,7 @@ def test_full_disk(number, before):
 @pytest.mark.parametrize(
     ("name", "value", "told"), [("libc_ver", ("glibc", "2.28"), r"glibc 2\.31"), ("machine", "arm64", "Linux x86_64")]
 )
-def test_machine_on_which_tff_does_not_run(monkeypatch, name, value, told):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    bootstrap = runpy.run_path(str(ROOT / "tools" / "bootstrap.py"))
+def test_machine_on_which_tff_does_not_run_is_refused(bootstrap, monkeypatch, name, value, told):
     monkeypatch.setattr(platform, name, lambda: value)
     with pytest.raises(SystemExit, match=told):
         bootstrap["main"]("/nowhere", "requirements.txt")
@@ -93,7 +91,7 @@ def stand_in(folder, name, text):
 
 
 @pytest.mark.parametrize("name", ["/nowhere/python", "a python"])
-def test_wrong_python(checkout, tmp_path, name):
+def test_python_of_another_version_is_refused(checkout, tmp_path, name):
     path = stand_in(tmp_path / "bin", "a python", "exit 1")  # as one of another version
     assert f" {name} is not one" in checkout.fail(PYTHON=name, PATH=path)
 

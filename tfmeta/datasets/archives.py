@@ -26,8 +26,10 @@ _AGAIN = "delete it and download it again"
 class Archive:
     """The files in the zip or below the folder `path`. Use it as a context manager.
 
-    `members` are the files' paths from there, sorted, with forward slashes; hidden files are left out. Raises
-    `DataError` if `path` is missing or damaged, cannot be read, or is a zip that a malicious person made.
+    `members` are the files' paths from there, sorted, with forward slashes; hidden files are left out.
+
+    Raises:
+        DataError: `path` is missing or damaged, cannot be read, or is a malicious zip.
     """
 
     def __init__(self, path: Path):
@@ -97,10 +99,10 @@ def check_folder(data_dir: Path) -> None:
         with os.scandir(data_dir) as entries:
             next(entries, None)
     except FileNotFoundError as error:
-        advice = "create it, or correct DATA_DIR (TFMETA_DATA)"
+        advice = "create it, or correct DATA_DIR (--data-dir, TFMETA_DATA)"
         raise DataError(f"{data_dir}: this data folder does not exist; {advice}") from error
     except NotADirectoryError as error:
-        raise DataError(f"{data_dir}: is a file; DATA_DIR (TFMETA_DATA) must name a folder") from error
+        raise DataError(f"{data_dir}: is a file; DATA_DIR (--data-dir, TFMETA_DATA) must name a folder") from error
     except OSError as error:
         raise DataError(unreadable(data_dir, error)) from error
 
@@ -134,9 +136,8 @@ def _zip_members(path: Path, file: zipfile.ZipFile) -> list[str]:
     names = [name for name in file.namelist() if name and not name.endswith("/")]  # damage makes empty names
     for name, count in Counter(names).items():
         if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-            raise DataError(
-                f"{path}: refused, since its member {name!r} leads out of its folder; get the file from its publisher"
-            )
+            advice = "get the file from its publisher"
+            raise DataError(f"{path}: refused, since its member {name!r} leads out of its folder; {advice}")
         if count > 1:
             raise DataError(f"{path}/{name}: the zip holds this file more than once; {_AGAIN}")
     return [name for name in names if not _hidden(name)]

@@ -11,8 +11,10 @@ import pooch
 import requests
 
 from tfmeta.errors import DataError, DownloadError, StorageError
+from tfmeta.store import atomic
 from tfmeta.utils.progress import Bar
 
+LARGEST = 256 << 20  # bytes of a file; Omniglot's largest has 9.5 MB
 pooch.get_logger().setLevel("WARNING")  # our own log says what is downloaded
 
 
@@ -31,28 +33,33 @@ def fetch(url: str, target: Path, known_hash: str | None = None, check: Callable
                 logging.getLogger(__name__).info("downloading %s to %s", url, target)
                 shutil.rmtree(folder, ignore_errors=True)  # left by a killed process
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                bar = stack.enter_context(Bar(total=1, desc=target.name, unit="B", unit_scale=True, disable=None))
-                get = pooch.HTTPDownloader(bar, 1 << 14, timeout=timeout, hooks={"response": _refuse})
-                base, hashes = url.removesuffix(target.name), {target.name: known_hash}
-                server = pooch.create(folder, base, registry=hashes, retry_if_failed=retries)
-                path = Path(server.fetch(target.name, downloader=get))
+                server = pooch.Pooch(folder, url.removesuffix(target.name), {target.name: known_hash}, None, retries)
+                path = Path(server.fetch(target.name, downloader=lambda *request: _get(timeout, *request)))
                 check(path)
-                path.chmod(0o644)  # pooch's temporary file is for its owner alone
+                atomic.write_bytes(path, path.read_bytes())  # now it is on the disk, and not for its owner alone
                 path.replace(target)
     except (requests.RequestException, DataError, ValueError) as error:  # a ValueError if the hash is wrong
         hint = "check the network and the address (TFMETA_OMNIGLOT_URL), or put the file there yourself"
         raise DownloadError(f"{url}: could not be downloaded ({_reason(error)}), nothing was kept; {hint}") from error
     except OSError as error:
-        hint = "make room, or name another folder with DATA_DIR (TFMETA_DATA)"
+        hint = "make room, or name another folder with DATA_DIR (--data-dir, TFMETA_DATA)"
         raise StorageError(f"{target}: cannot be written ({error.strerror or error}); {hint}") from error
 
 
-def _refuse(response: requests.Response, **_: object) -> None:
-    """Raise an error that pooch does not retry, for an answer that will be the same next time."""
-    if 400 <= response.status_code < 500 and response.status_code not in (408, 429):
-        raise DataError(f"the server answered {response.status_code} {response.reason}")
-    if response.status_code == 200 and "html" in response.headers.get("Content-Type", ""):
-        raise DataError("the server sent a web page: does this network ask for a log-in?")
+def _get(timeout: tuple[float, float], url: str, path: str, _: pooch.Pooch) -> None:
+    """Write an answer to `path`. What will be the same next time raises a `DataError`, which pooch does not retry."""
+    with requests.get(url, stream=True, timeout=timeout) as response, open(path, "wb") as file:
+        status, size = response.status_code, int(response.headers.get("Content-Length", 0))
+        if 400 <= status < 500 and status not in (408, 429):
+            raise DataError(f"the server answered {status} {response.reason}")
+        if status == 200 and "html" in response.headers.get("Content-Type", ""):
+            raise DataError("the server sent a web page: does this network ask for a log-in?")
+        response.raise_for_status()
+        with Bar(total=size, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=None) as bar:
+            for chunk in response.iter_content(1 << 14):
+                bar.update(file.write(chunk))
+                if max(size, file.tell()) > LARGEST:
+                    raise DataError(f"the file is larger than {LARGEST >> 20} MB")
 
 
 def _reason(error: BaseException) -> str:

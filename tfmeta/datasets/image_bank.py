@@ -12,7 +12,11 @@ from tfmeta.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class ImageBank:
-    """Images of a data set, class by class. Raises `DataError` if the parts do not fit together."""
+    """Images of a data set, class by class.
+
+    Raises:
+        DataError: the parts do not fit together.
+    """
 
     dataset: str  # such as "omniglot" or "glyphs-color"
     images: np.ndarray  # uint8 [class, example, H, W, C], grey: ink = 255; a read-only memory map if from the cache

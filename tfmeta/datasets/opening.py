@@ -71,7 +71,7 @@ def _available(name: str, data_dir: Path, download: bool, stand_in: bool) -> str
     if reason is None:
         return name
     instead = registry.standing_for(name)[1]
-    advice = "To use real data, put it into a folder and name that folder with DATA_DIR (TFMETA_DATA)"
+    advice = "To use real data, put it into a folder and name that folder with DATA_DIR (--data-dir, TFMETA_DATA)"
     if not stand_in:
         advice = f"{advice}, or ask for the stand-in by name (DATASET={instead})"
         raise ConfigError(f"no real {module.DISPLAY_NAME}: {reason}. This profile is for real data. {advice}")

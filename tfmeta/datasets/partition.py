@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 def make_partition(bank: ImageBank, split_seed: int) -> Partition:
     """Return who owns which images of a bank, and log where that is not the paper's partition.
 
-    Raises `DataError` if the bank's shape or classes do not fit the data set's partition.
+    Raises:
+        DataError: the bank's shape or classes do not fit the data set's partition.
     """
     partition = registry.load("datasets", bank.dataset).partition(bank, split_seed)
     for note in partition.notes:

@@ -5,6 +5,7 @@ import importlib
 import io
 import logging
 import os
+import shutil
 import sys
 import threading
 import warnings
@@ -55,8 +56,10 @@ def bar(total: int, desc: str, unit: str, initial: int = 0, every: float = 30) -
         return _Lines(**given, mininterval=every, file=io.StringIO())
     if notebook:  # a bar cannot be above another in a cell's output
         return Bar(**given, file=sys.stdout, position=0)
-    width = {"dynamic_ncols": True} if os.get_terminal_size(sys.stderr.fileno()).columns else {"ncols": 80}
-    return tqdm_logging_redirect(tqdm_class=Bar, **given, **width)  # of 0 columns, unknown, tqdm would draw no bar
+    width = {"ncols": 80}  # of 0 columns, unknown, tqdm would draw no bar
+    with suppress(OSError, ValueError):  # a user's own stream has no file descriptor
+        width = {"dynamic_ncols": True} if os.get_terminal_size(sys.stderr.fileno()).columns else width
+    return tqdm_logging_redirect(tqdm_class=Bar, **given, **width)
 
 
 def plural(number: int, unit: str) -> str:
@@ -79,17 +82,18 @@ def quiet_tensorflow(*modules: str) -> None:
     warnings.filterwarnings("ignore", message=_KNOWN_WARNINGS, category=UserWarning)
     if all(name in sys.modules for name in modules):
         return
-    screen = os.dup(2)
-    # not a thread: an import in C++ may hold the interpreter's lock while it prints, and a crash ends all threads
-    grep = Popen(["grep", "--line-buffered", "-avE", _KNOWN_ERRORS], stdin=PIPE, stdout=screen, start_new_session=True)
-    os.dup2(grep.stdin.fileno(), 2)
-    try:
-        for name in modules:
-            importlib.import_module(name)
-    finally:
-        sys.stderr.flush()
-        os.dup2(screen, 2)
-        os.close(screen)
-        grep.stdin.close()
-        with suppress(TimeoutExpired):  # a process started meanwhile keeps the filter
-            grep.wait(timeout=2)
+    with open(os.dup(2), "wb", buffering=0) as screen:
+        # not a thread: an import in C++ may hold the interpreter's lock while it prints, and a crash ends all threads
+        command = [shutil.which("grep"), "--line-buffered", "-avE", _KNOWN_ERRORS]
+        given = dict(stdin=PIPE, stdout=screen, env=os.environ | {"LC_ALL": "C"}, start_new_session=True)
+        grep = Popen(command, **given) if command[0] else None
+        try:
+            os.dup2(grep.stdin.fileno() if grep else 2, 2)
+            list(map(importlib.import_module, modules))
+        finally:
+            sys.stderr.flush()
+            os.dup2(screen.fileno(), 2)
+            if grep:
+                grep.stdin.close()
+                with suppress(TimeoutExpired):  # a process started meanwhile keeps the filter
+                    grep.wait(timeout=2)

@@ -1,35 +1,36 @@
-"""One thread an operation, as many operations at once as there are cores.
+"""One thread per operation, and as many operations at once as there are cores.
 
-Episodes and tasks run side by side; TensorFlow's default (all cores in one operation) takes twice the time on
-pictures this small (``make bench``). It also makes results independent of the number of cores.
+Episodes and tasks run side by side. TensorFlow's default, all cores in one operation, takes twice the time on images
+this small (`make bench`). One thread per operation also makes results independent of the number of cores.
 """
 
 import logging
 import os
 
 
-def cores():
+def cores() -> int:
     """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def side_by_side(workers=None):
-    """Set TensorFlow's threads, which is possible only before its first operation; later it warns."""
+def side_by_side(workers: int | None = None) -> None:
+    """Set TensorFlow's threads. This is possible only before its first operation; later, log a warning.
+
+    Args:
+        workers: How many operations run at once; by default one per core.
+    """
     import tensorflow as tf
 
-    wanted = workers or cores()
+    threading, wanted = tf.config.threading, workers or cores()
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(wanted)
+        threading.set_intra_op_parallelism_threads(1)
+        threading.set_inter_op_parallelism_threads(wanted)
     except RuntimeError:
-        now = (
-            tf.config.threading.get_intra_op_parallelism_threads(),
-            tf.config.threading.get_inter_op_parallelism_threads(),
-        )
+        now = threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads()
         if now != (1, wanted):
             logging.getLogger(__name__).warning(
-                "TensorFlow already runs with %d threads an operation and %d operations at once (0: its default); "
-                "tfmeta is about twice as fast with 1 and %d, and only with 1 thread an operation are results to the "
-                "bit those of other runs. Import tfmeta's laboratory before TensorFlow's first operation.",
+                "TensorFlow already runs with %d threads per operation and %d operations at once (0: its default); "
+                "tfmeta is about twice as fast with 1 and %d, and its results are bit-identical to those of other runs "
+                "only with 1 thread per operation. Create the Simulation before the first TensorFlow operation.",
                 *now, wanted,
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """The glyphs data set: a stand-in for Omniglot that is drawn from fonts, for machines without the data.
 
 1623 characters of real scripts (`alphabets`), 20 drawings of each by simulated writers (`handwriting`), in Omniglot's
-shapes and splits. It is no substitute in a paper: whoever shows a result on it says so.
+shapes and splits. It is no substitute in a paper: say so wherever you show such a result.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Simulated writers: each draws every character, in a hand of its own, never twice alike.
+"""Simulated writers: each draws every character, in its own handwriting, with variation.
 
 A drawing is the character's skeleton seen through a warp (slant, size, turn, wobble) and inked with a pen. Both are
 computed for each pixel from the distance to the skeleton, so lines come out smooth.

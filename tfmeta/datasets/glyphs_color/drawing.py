@@ -1,7 +1,7 @@
 """The glyphs-color data set: a stand-in for mini-ImageNet that is drawn from a font, for machines without the photos.
 
 A class is a letter (`glyphs.handwriting`) of any size and place, on a ground with blotches (`painting`). It is no
-substitute in a paper: whoever shows a result on it says so.
+substitute in a paper: say so wherever you show such a result.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Find mini-ImageNet, check it and decode it once.
 
-It is taken as people have it: photos in a zip or a folder with csv files beside them, or the pickles that circulate.
+It is read in the forms in which it circulates: photos in a zip or a folder with csv files beside them, or pickles.
 """
 
 from collections.abc import Callable
