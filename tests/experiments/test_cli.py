@@ -7,42 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from command_line import ROOT, command, invoked, refused
 
 import experiments
 import figures
 import tfmeta
-from experiments import appendix, cli, matching
-from experiments.cli import main
-from tfmeta.config import fields, make_config
-from tfmeta.config.fields import LARGEST_SEED, allowed
-from tfmeta.datasets import opening
-from tfmeta.errors import ConfigError
-
-ROOT = Path(tfmeta.__file__).parents[1]
-
-
-def command(*words, **options):
-    """Run `python -m tfmeta` in a process of its own, which also finds this checkout from other folders."""
-    given = {"capture_output": True, "text": True, "timeout": 120, "stdin": subprocess.DEVNULL, **options}
-    given["env"] = {**os.environ, "PYTHONPATH": str(ROOT), **given.get("env", {})}
-    return subprocess.run([sys.executable, "-m", "tfmeta", *map(str, words)], **given)
-
-
-def invoked(*words):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def refused(*words):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code != 0
-    assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
-    return result.output
 
 
 @pytest.mark.parametrize(
@@ -148,60 +119,6 @@ def test_desk_and_paper_take_no_stand_in_for_auto(profile, tmp_path):
     assert not (tmp_path / "results").exists() and not list(tmp_path.rglob("*.npy"))
 
 
-@pytest.mark.parametrize(
-    ("dataset", "names", "opened"),
-    [
-        ("glyphs-color", ("fig6", "fig-delta"), ["glyphs-color"]),
-        ("auto", ("fig6", "fig-delta", "fig1"), ["mini-imagenet", "omniglot"]),
-    ],
-)
-def test_each_data_set_is_opened_once_and_before_the_first_run(dataset, names, opened, monkeypatch):
-    done = []
-    monkeypatch.setattr(cli, "_simulation", lambda given, name: contextlib.nullcontext(done.append(name)))
-
-    def run(*_):
-        done.append("run")
-        raise ConfigError("the first run has begun")
-
-    monkeypatch.setattr(experiments, "run", run)
-    assert "the first run has begun" in refused("figure", *names, "--dataset", dataset)
-    assert done == [*opened, "run"]
-
-
-def test_data_that_are_missing_are_refused_before_another_data_set_runs(glyphs_bank, monkeypatch, tmp_path):
-    def available(name, *_):
-        if name == "mini-imagenet":
-            raise ConfigError("no real mini-ImageNet")
-        return "glyphs"
-
-    monkeypatch.setattr(opening, "_available", available)
-    words = ("--profile", "smoke", "--results", tmp_path / "results", "--out", tmp_path / "out")
-    assert refused("figure", "fig1", "fig2", *words).endswith("Error: no real mini-ImageNet\n")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_run_says_first_where_its_results_go(glyphs_bank, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    output = invoked("run", "illustration", "--profile", "smoke", "--dataset", "glyphs", "--set", "delta=0.5")
-    assert output.splitlines()[1:] == [
-        "profile smoke; results go to results/glyphs-smoke-delta=0.5",
-        "results/glyphs-smoke-delta=0.5/illustration-a.json",
-    ]
-
-
-def test_two_experiments_of_one_name_are_refused(monkeypatch):
-    monkeypatch.setattr(matching, "NAMES", {"fine_tuning": ("a",)})
-    with pytest.raises(ConfigError, match=r"fine_tuning\.py and matching\.py both define the experiment fine_tuning"):
-        experiments.modules.__wrapped__()
-
-
-@pytest.mark.parametrize(("own", "seed"), [(0, 1), (7, 8), (LARGEST_SEED, 0)])
-def test_figure_a5_has_other_tasks_whatever_the_runs_task_seed(own, seed, glyphs_bank, monkeypatch, tmp_path):
-    monkeypatch.setattr(appendix, "result", lambda variant, *_: variant.config.evaluation.task_seed)
-    sim = tfmeta.Simulation("glyphs", "smoke", results=tmp_path, task_seed=own)
-    assert experiments.run("figA5", sim, "a") == seed
-
-
 def test_python_m_tfmeta_prints_the_version():
     done = command("--version")
     assert done.returncode == 0 and done.stdout.split() == ["tfmeta,", "version", tfmeta.__version__]
@@ -216,35 +133,6 @@ def test_help_lists_commands_experiments_and_figures_with_a_few_words():
     output = invoked("--help")
     for name in ("run", "figure", "data", "config", "bench", *experiments.modules(), *figures.FIGURES):
         assert re.search(rf"^  {re.escape(name)} +\w\w", output, re.M), name
-
-
-@pytest.mark.parametrize("profile", ["smoke", "paper"])
-def test_config_is_a_table_of_every_field_in_100_columns(profile):
-    output = invoked("config", "--profile", profile)
-    assert max(map(len, output.splitlines())) <= 100
-    assert output.startswith(f"Omniglot, profile {profile}\n")
-    names = re.findall(r"^(\w+) +\S", output, re.M)[1:]  # without the heading
-    assert names == [name.partition(".")[2] for name in fields()]
-    for word in ("ledger 16", "lambda in the", "defence: ", "true or false"):
-        assert word in output
-    whole = {word for field in fields().values() for word in f"{field.metadata['doc']} {allowed(field)}".split()}
-    assert not {word.rstrip(";") for word in whole} - {word.rstrip(";") for word in output.split()}
-    assert re.sub(r"\s+", " ", output).count("the gates alpha in the") == 1
-
-
-def test_config_names_the_data_set_and_says_when_nothing_differs():
-    output = invoked("config", "--profile", "paper", "--dataset", "glyphs", "--changed")
-    assert output == (
-        "glyphs (drawn from fonts: a stand-in, not Omniglot), profile paper\n\nnothing differs from the paper's setting\n"
-    )
-
-
-def test_config_changed_prints_only_what_differs_from_the_papers_profile():
-    changed = re.findall(r"^(\w+) +\d[^(]*\(paper: (\S+)\)", invoked("config", "--profile", "quick", "--changed"), re.M)
-    paper, quick = (make_config("omniglot", profile) for profile in ("paper", "quick"))
-    assert changed == [(n.partition(".")[2], f"{paper[n]:g}") for n in fields() if paper[n] != quick[n]]
-    own = invoked("config", "--profile", "paper", "--changed", "--set", "delta=0.5")
-    assert re.findall(r"^(\w+) ", own, re.M) == ["name", "delta"]
 
 
 @pytest.mark.parametrize("content", ["import nothing_that_exists", None], ids=["package", "folder"])

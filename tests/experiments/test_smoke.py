@@ -51,8 +51,9 @@ def glyphs_run(tmp_path_factory, glyphs_bank):
 
 
 def check_fig5(folder, dataset):
-    for kind in ("pdf", "png"):  # Omniglot is figure 5's own data set, so it is not in the name
-        assert (folder / "out" / f"fig5-{'' if dataset == 'omniglot' else 'glyphs-'}smoke.{kind}").stat().st_size > 10_000
+    stem = {"omniglot": "fig5-smoke", "glyphs": "fig5-glyphs-smoke"}[dataset]
+    for kind in ("pdf", "png"):
+        assert (folder / "out" / f"{stem}.{kind}").stat().st_size > 10_000
     for case in "abc":
         document = results.read(results.path_of(folder / "results" / f"{dataset}-smoke", "fine_tuning", case))
         assert document["dataset"] == dataset

@@ -72,7 +72,7 @@ def test_the_group_figures_holds_all_of_the_papers():
 
 
 def test_a_figure_of_other_data_sets_is_refused():
-    with pytest.raises(ConfigError, match="fig6 shows mini-imagenet or its stand-in glyphs-color: leave out --dataset or"):
+    with pytest.raises(ConfigError, match="fig6 shows mini-imagenet or its stand-in glyphs-color: leave out"):
         chosen(["fig6"], "omniglot")
 
 

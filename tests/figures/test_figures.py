@@ -162,7 +162,7 @@ def overlaps(boxes):
 def test_nothing_overlaps_or_leaves_the_page(made_up, drawn, tmp_path, name):
     folder = made_up(dataset="glyphs", profile="smoke", experiments=FIGURES[name].experiments, head=FIGURES[name].head)
     FIGURES[name].draw(folder, tmp_path)
-    figure = drawn[name]
+    figure = drawn[f"{name}-glyphs-smoke"]
     figure.draw_without_rendering()
     boxes = {"caption": figure.texts[-1].get_window_extent(), "legend": figure.legends[0].get_window_extent()}
     for number, axes in enumerate(figure.axes):
