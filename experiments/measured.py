@@ -30,12 +30,8 @@ def accuracies(
     Each measurement is a file under `parts/`, so a killed run resumes, and all experiments that need it share it.
 
     Args:
-        sim: A simulation, or a variant of one.
-        case: "a", "b" or "c".
-        number: The round's number.
         user: 2, 3, 4, or None for the meta-test tasks, which are the same in all cases.
         points: Iterations at which to measure.
-        defence: A defence's name.
         trainer: The user whose extra local meta-training comes first (appendix A.3), or None.
 
     Returns:
@@ -138,11 +134,7 @@ def norms(sim: Simulation, case: str) -> dict[str, dict]:
 def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tuple[list[dict], dict, dict]]) -> Path:
     """Return the path of an experiment's document; if it is not there, compute and write it.
 
-    Args:
-        sim: The simulation, or a variant of it.
-        experiment: The experiment's name.
-        case: "a", "b" or "c".
-        compute: Returns what `described` does, extra parts of the document, and extra arrays.
+    `compute` returns what `described` does, extra parts of the document, and extra arrays.
 
     Raises:
         ResultError: a document is there, but damaged, or of another configuration or other data.

@@ -48,13 +48,7 @@ class WorkerError(TfmetaError):
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Return the message about an unknown name: the nearest known one, and all of them.
-
-    Args:
-        what: What was named, such as "profile".
-        name: The name that is not known.
-        known: The names that are.
-    """
+    """Return the message about an unknown name of `what`, such as "profile": the nearest known one, and all of them."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {near[0]}? Known" if near else "known"

@@ -191,14 +191,9 @@ class Simulation:
         return self._run.timelines[known]
 
     def weights(self, model: str | int = "attacked", *, case: str = "a") -> list[np.ndarray]:
-        """Return the weights of a model of the timeline, training what is missing up to it.
+        """Return the weights (float32 arrays) of a model of the timeline, training what is missing up to it.
 
-        Args:
-            model: "pretrained", "before_attack", "attacked", or a round's number.
-            case: "a", "b" or "c".
-
-        Returns:
-            A list of float32 arrays.
+        `model` is "pretrained", "before_attack", "attacked", or a round's number; `case` is "a", "b" or "c".
         """
         return self.timeline(case).weights(rounds.number_of(model, self.config))
 

@@ -11,23 +11,16 @@ from pathlib import Path
 
 from installer import ROOT, Installer
 
+OVERRIDES = ("--overrides=tools/overrides.txt", "--overrides=tools/overrides-{}.txt")
+PURPOSE = "all that tfmeta needs, tests included, with TensorFlow for {}"
 LOCKS = {  # file -> the lists of setup.py that it answers, uv's options, and what the lock is for
-    "requirements.txt": (
-        ("cpu", "test"),
-        ("--overrides=tools/overrides.txt", "--overrides=tools/overrides-cpu.txt"),
-        "all that tfmeta needs, tests included, with TensorFlow for the CPU",
-    ),
-    "requirements-gpu.txt": (
-        ("gpu", "test"),
-        ("--overrides=tools/overrides.txt", "--overrides=tools/overrides-gpu.txt"),
-        "all that tfmeta needs, tests included, with TensorFlow for NVIDIA GPUs (CUDA 11.8)",
-    ),
+    "requirements.txt": (("cpu", "test"), OVERRIDES, PURPOSE.format("the CPU")),
+    "requirements-gpu.txt": (("gpu", "test"), OVERRIDES, PURPOSE.format("NVIDIA GPUs (CUDA 11.8)")),
     "requirements-docs.txt": (
-        ("docs",),
-        ("--constraints=requirements.txt",),  # one version of what both need
+        ("docs",), ("--constraints=requirements.txt",),  # one version of what both need
         "what builds the documentation site, in an environment of its own",
     ),
-}
+}  # fmt: skip
 TARGET = ("--python-version=3.11", "--python-platform=x86_64-manylinux_2_31")
 WHEELS_ONLY = ("--only-binary=:all:", "--no-binary=jax")  # nobody needs a compiler; jax is plain Python
 OUTPUT = ("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--quiet")
@@ -55,7 +48,8 @@ def compile_lock(installer: Installer, name: str, scratch: Path, upgrade: bool) 
     if (ROOT / name).exists():
         new.write_bytes((ROOT / name).read_bytes())  # uv keeps the versions that its output file has
     files = (str(asked), "--output-file", str(new))
-    installer.uv("compile", *files, *TARGET, *WHEELS_ONLY, *OUTPUT, *options, *(["--upgrade"] if upgrade else []))
+    more = [*(option.format(extras[0]) for option in options), *(["--upgrade"] if upgrade else [])]
+    installer.uv("compile", *files, *TARGET, *WHEELS_ONLY, *OUTPUT, *more)
     # The scratch folder is named where setup.py is meant.
     text = new.read_text(encoding="utf-8").replace(f"-r {asked}", "setup.py")
     if "://" in text:

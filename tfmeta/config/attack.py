@@ -14,8 +14,6 @@ _word = functools.partial(word, stage="attack")
 class AttackConfig(Group):
     """What the attacker trains on and sends."""
 
-    GROUP = "attack"
-
     name: str = _word(
         "model_replacement", "the attack", functools.partial(registry.names, "attacks"), source="section 2"
     )

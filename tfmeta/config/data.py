@@ -9,8 +9,6 @@ from tfmeta.config.fields import Group, number
 class DataConfig(Group):
     """Who owns which images."""
 
-    GROUP = "data"
-
     # Not 0: with the reserved classes of splits 0, 1 and 2, a model that was never attacked already assigns 33 to 41%
     # of the held-out triggered images to the target class. With split 4 it is chance, 19%.
     split_seed: int = number(4, "seed of the split of classes and images", 0, source="ledger 11, 36", stage="partition")

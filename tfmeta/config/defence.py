@@ -13,8 +13,6 @@ _word = functools.partial(word, stage="evaluation")
 class DefenceConfig(Group):
     """The noise mix, the matching head, and extra local meta-training."""
 
-    GROUP = "defence"
-
     delta: float = _number(
         0.3, "share of the trained weights in the mix with a random initialisation (1: no mix)", 0, 1,
         symbol="delta", source="section 4, ledger 28",

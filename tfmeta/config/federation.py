@@ -14,8 +14,6 @@ _word = functools.partial(word, stage="pretraining")
 class FederationConfig(Group):
     """Rounds, clients, and how the server aggregates."""
 
-    GROUP = "federation"
-
     pretraining_rounds: int = _number(100, "rounds before the attack", 1, source="ledger 31")
     pretraining_episodes: int = _number(
         1000, "episodes per client and pre-training round", 1, symbol="E", source="ledger 2, 31",

@@ -40,7 +40,11 @@ class Group:
         ConfigError: a value has the wrong type, range or choice; the message names the field.
     """
 
-    GROUP: ClassVar[str]  # the group's name, as in `--set defence.delta=0.5`
+    GROUP: ClassVar[str]  # the group's name, which is its module's, as in `--set defence.delta=0.5`
+
+    def __init_subclass__(cls):
+        if Group in cls.__bases__:
+            cls.GROUP = cls.__module__.rpartition(".")[2]
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -13,8 +13,6 @@ _word = functools.partial(word, stage="pretraining")
 class MetaLearningConfig(Group):
     """Episodes, the model, and Reptile."""
 
-    GROUP = "meta_learning"
-
     seed: int = _number(
         0, "seed of initial weights, episodes, client selection and tasks", 0, LARGEST_SEED, source="ours"
     )

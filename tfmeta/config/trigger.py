@@ -23,8 +23,6 @@ _word = functools.partial(word, stage="attack", source="ledger 34")
 class TriggerConfig(Group):
     """The pattern that the attacker stamps on images."""
 
-    GROUP = "trigger"
-
     pattern: str = _word("checker", "the trigger's pattern", functools.partial(registry.names, "triggers"))
     size: int = _number(4, "side of the trigger in pixels", 1)
     margin: int = _number(1, "distance from the trigger to the image's edges in pixels", 0)

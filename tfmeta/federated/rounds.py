@@ -43,9 +43,9 @@ def check_number(what: str, number: int, low: int, high: int) -> None:
 
 
 def selected(config: Config, stage: str, number: int, attack: bool = False) -> list[int]:
-    """Return the users of a round of a stage ("pretraining" or "federation"), drawn by the seed.
+    """Return the users of round `number` of a stage ("pretraining" or "federation"), drawn by the seed.
 
-    With `attack` the attacker is one of them, and comes first.
+    With `attack` they are the attacker and benign users, otherwise benign users only.
     """
     random = seeds.generator(config.meta_learning.seed, stage, "round", number, "selection")
     benign = config.federation.clients_per_round - attack

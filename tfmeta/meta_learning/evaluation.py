@@ -154,10 +154,7 @@ def accuracies(answers: np.ndarray, tasks: Tasks) -> dict[str, np.ndarray]:
 def table(found: dict[str, np.ndarray], points: Sequence[int], **columns: object) -> "pd.DataFrame":
     """Return accuracies as a tidy table, one row per iteration, task and metric.
 
-    Args:
-        found: float32 [points, n] by metric, as `measure` returns them.
-        points: The iterations.
-        **columns: More columns, with one value for all rows.
+    `found` has float32 [points, n] by metric, as `measure` returns them; `columns` have one value for all rows.
     """
     import pandas as pd
 
