@@ -10,7 +10,7 @@ from tfmeta.defences import extra_meta_training, noise_mix
 from tfmeta.errors import ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
-from tfmeta.meta_learning.reptile import local_training
+from tfmeta.meta_learning.reptile import Reptile, local_training
 from tfmeta.models.flat import layout_of
 from tfmeta.utils import seeds
 
@@ -34,7 +34,7 @@ def by_hand(scene, seed, weights, config):
         return episodes.sample_episode(images, tf.constant(scene.counts), drawn, learning.ways, learning.shots)
 
     result = local_training(
-        model, scene.setting.reptile, sampler, weights, fresh_adam(layout_of(model).size),
+        model, Reptile.of(scene.config, scene.config.meta_learning.inner_steps), sampler, weights, fresh_adam(layout_of(model).size),
         config.defence.extra_meta_step_size, seeds.fold(seed, 9), 0,
         config.defence.extra_episodes // config.meta_learning.meta_batch_size,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from tfmeta.datasets.shards import read_shards
 from tfmeta.federated import clients
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, fresh_adam
-from tfmeta.meta_learning.reptile import local_training
+from tfmeta.meta_learning.reptile import Reptile, local_training
 from tfmeta.models.flat import layout_of
 
 
@@ -70,7 +70,7 @@ def test_a_benign_users_update_is_its_local_trainings_delta(scene, update):
             config.meta_learning.shots,
         )
 
-    trained = expected_training(scene, scene.setting.reptile, sampler, job)
+    trained = expected_training(scene, Reptile.of(config, 3), sampler, job)
     sent = update(job)
     np.testing.assert_allclose(flat(sent.delta), flat(trained.weights) - flat(scene.weights), atol=3e-6)
     assert [part.shape for part in sent.delta] == scene.setting.model.shapes
@@ -79,12 +79,11 @@ def test_a_benign_users_update_is_its_local_trainings_delta(scene, update):
 
 
 def test_reptile_takes_its_numbers_from_the_configuration(tmp_path):
-    setting = Scene(tmp_path, adam_state="reset", inner_learning_rate=0.01).setting
-    assert setting.reptile == clients.Reptile(
+    config = Scene(tmp_path, adam_state="reset", inner_learning_rate=0.01).config
+    assert Reptile.of(config, 3) == Reptile(
         meta_batch_size=2, inner_steps=3, inner_batch_size=5, inner_learning_rate=0.01, carry_adam=False
     )
-    assert setting.attack_reptile == clients.Reptile(2, 2, 5, 0.01, False)
-    assert setting._replace(config=Scene(tmp_path).config).reptile.carry_adam is True
+    assert Reptile.of(Scene(tmp_path).config, 3).carry_adam is True
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_the_attackers_chunk_is_reptile_on_poisoned_episodes(scene, chunk):
             *map(tf.constant, (scene.images, scene.counts, scene.target, scene.triggered)), seed, scene.config
         )
 
-    expected = expected_training(scene, scene.setting.attack_reptile, sampler, job)
+    expected = expected_training(scene, Reptile.of(scene.config, 2), sampler, job)
     fresh = fresh_adam(layout_of(scene.setting.model).size)
     trained = chunk([tf.constant(part) for part in scene.weights], tuple(fresh), tensors(job))
     np.testing.assert_allclose(flat(trained.weights), flat(expected.weights), atol=3e-6)

@@ -40,16 +40,6 @@ class Setting(NamedTuple):
     capacity: int  # images per class that every shard has room for
     config: Config
 
-    @property
-    def reptile(self) -> Reptile:
-        """Reptile's numbers for benign users."""
-        return Reptile.of(self.config, self.config.meta_learning.inner_steps)
-
-    @property
-    def attack_reptile(self) -> Reptile:
-        """Reptile's numbers for the attacker (ledger 3)."""
-        return Reptile.of(self.config, self.config.attack.inner_steps)
-
 
 def benign_update(setting: Setting, weights: list[tf.Tensor], job: Job) -> Update:
     """Run one user's round.
@@ -84,7 +74,8 @@ def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, jo
     target, triggered = read_images(job.target, shape), read_images(job.triggered, shape)
     sample = registry.load("attacks", config.attack.name).sample_episode
     sampler = functools.partial(sample, images, job.counts, target, triggered, config=config)
-    return _train_on(sampler, setting, setting.attack_reptile, weights, AdamState(*adam), job)
+    reptile = Reptile.of(config, config.attack.inner_steps)  # ledger 3
+    return _train_on(sampler, setting, reptile, weights, AdamState(*adam), job)
 
 
 def call(function: Callable, *arguments: Any) -> Any:
@@ -94,15 +85,15 @@ def call(function: Callable, *arguments: Any) -> Any:
     except Exception as error:
         if not (found := re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error))):
             raise
-        message = f"{found.group().strip()}; the round failed and the state is unchanged"
-        raise ClientUpdateError(message) from error
+        raise ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged") from error
 
 
 def _train(setting, weights, job):
     learning = setting.config.meta_learning
     images = read_shards(job.shards, setting.capacity, setting.model.image_shape)
     sampler = functools.partial(episodes.sample_episode, images, job.counts, ways=learning.ways, shots=learning.shots)
-    trained = _train_on(sampler, setting, setting.reptile, weights, fresh_adam(layout_of(setting.model).size), job)
+    reptile, adam = Reptile.of(setting.config, learning.inner_steps), fresh_adam(layout_of(setting.model).size)
+    trained = _train_on(sampler, setting, reptile, weights, adam, job)
     return trained.weights, trained.loss
 
 

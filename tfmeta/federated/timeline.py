@@ -40,8 +40,7 @@ class Timeline:
         knows_backdoor: bool,
     ):  # fmt: skip
         self._setting, self._config, self._data = setting, setting.config, data
-        self._identity, self._root, self._federation = identity, Path(root), federation
-        self._knows = knows_backdoor
+        self._identity, self._root, self._federation, self._knows = identity, Path(root), federation, knows_backdoor
 
     @property
     def last(self) -> int:

@@ -184,10 +184,8 @@ class _DefaultContext(tff.framework.SyncContext):
         return _default_runtime().call(lambda: tff.framework.get_context_stack().current.invoke(comp, arg))
 
 
-@functools.cache
-def _default_runtime():
-    log = os.memfd_create("tff-worker-log")  # in memory: nothing stays behind, however this process ends
-    return TffRuntime(f"/proc/self/fd/{log}")
+# with its log in memory, so that nothing stays behind, however this process ends
+_default_runtime = functools.cache(lambda: TffRuntime(f"/proc/self/fd/{os.memfd_create('tff-worker-log')}"))
 
 
 def use_our_worker() -> None:

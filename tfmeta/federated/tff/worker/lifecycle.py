@@ -5,6 +5,7 @@ kernel kills it when this process ends (`launch`, `spawn`), and it listens on a 
 (`listen`), which is removed once we are connected, so that nobody else can connect.
 """
 
+import contextlib
 import functools
 import importlib.util
 import logging
@@ -121,7 +122,6 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
 
 
 def _run(command, environment, log, deadline, folder):
-    """Return the worker, and with `folder` what `notification` returns."""
     ours, theirs = socket.socketpair()
     with ours, theirs, log.open() as stream:
         worker = Worker(launch(command, theirs if folder else None, environment, stream), log, folder)
@@ -159,11 +159,9 @@ def _isolated(run, deadline):
 
 def _listening_port(pid):
     time.sleep(POLL)
-    try:
+    with contextlib.suppress(psutil.Error):  # it is gone, which the caller notices
         connections = psutil.Process(pid).net_connections("tcp")
-    except psutil.Error:
-        return None  # it is gone, which the caller notices
-    return next((each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN), None)
+        return next((each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN), None)
 
 
 def _end(process, folder, owner):
