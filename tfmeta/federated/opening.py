@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_federation(setting: "Setting", log: Path, workers: int) -> "TffFederation | InProcessFederation":
-    """Return the federation that the field `federation.runtime` asks for.
-
-    `log` is the file for the output of TFF's worker, and `workers` how many operations run at once in it.
-    """
+    """Return the federation; TFF's worker, if it runs there, runs `workers` operations at once and logs to `log`."""
     if setting.config.federation.runtime == "tff":
         progress.quiet_tensorflow("tensorflow_federated")
         from tfmeta.federated.tff.federation import TffFederation
