@@ -34,7 +34,8 @@ def by_hand(scene, seed, weights, config):
         return episodes.sample_episode(images, tf.constant(scene.counts), drawn, learning.ways, learning.shots)
 
     result = local_training(
-        model, Reptile.of(config, config.meta_learning.inner_steps), sampler, weights, fresh_adam(layout_of(model).size),
+        model, Reptile.of(config, config.meta_learning.inner_steps), sampler, weights,
+        fresh_adam(layout_of(model).size),
         config.defence.extra_meta_step_size, seeds.fold(seed, 9), 0,
         config.defence.extra_episodes // config.meta_learning.meta_batch_size,
     )  # fmt: skip
