@@ -248,6 +248,16 @@ def test_jobs_of_an_unknown_round_are_refused(sim, unbroken, method, number, wor
         getattr(sim.timeline(unbroken[0]), method)(number)
 
 
+@pytest.mark.parametrize(("knows", "how"), [(False, "without"), (True, "with")])
+def test_bars_say_whether_benign_users_have_backdoor_classes(sim, tmp_path, caplog, knows, how):
+    with caplog.at_level("INFO", logger="tfmeta"):  # without a terminal, bars are log lines
+        sim.run(tmp_path, 3, knows_backdoor=knows)
+    assert {message.split(":")[0] for message in caplog.messages} == {
+        f"{what} {how} backdoor classes"
+        for what in ("pre-training", "attack, benign users", "attacker, benign users", "benign rounds after the attack")
+    }
+
+
 def test_a_round_that_makes_the_model_nan_is_not_stored(tmp_path, sim, monkeypatch):
     """A user's own aggregation can do that."""
     next_round = sim.federation.next

@@ -74,8 +74,7 @@ def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, jo
     target, triggered = read_images(job.target, shape), read_images(job.triggered, shape)
     sample = registry.load("attacks", config.attack.name).sample_episode
     sampler = functools.partial(sample, images, job.counts, target, triggered, config=config)
-    reptile = Reptile.of(config, config.attack.inner_steps)  # ledger 3
-    return _train_on(sampler, setting, reptile, weights, AdamState(*adam), job)
+    return _train_on(sampler, setting, Reptile.of(config, config.attack.inner_steps), weights, AdamState(*adam), job)
 
 
 def call(function: Callable, *arguments: Any) -> Any:

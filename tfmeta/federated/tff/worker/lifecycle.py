@@ -146,7 +146,7 @@ def _isolated(run, deadline):
                 listen.answer_listen(waiting, listener)
             except OSError as error:
                 worker.stop()
-                if isinstance(error, FileNotFoundError):  # nobody waits any more: the worker died
+                if isinstance(error, FileNotFoundError | ProcessLookupError):  # the worker died and waits no more
                     raise worker.death("while it started") from error
                 raise IsolationError(f"seccomp user notification: {error}") from error
             finally:
