@@ -86,7 +86,9 @@ def test_images_that_are_not_rgb_are_left_out(data, tmp_path):
 def test_too_few_extra_images_are_an_error(data, tmp_path, images):
     put(data, *images)
     usable = min(len(images), 2)
-    with pytest.raises(DataError, match=rf"extra/{YAWL}: {usable} of its {len(images)} images can be used and 3 are"):
+    with pytest.raises(
+        DataError, match=rf"extra/{YAWL}: {usable} of its {len(images)} images can be used and 3 are"
+    ):
         read(data, tmp_path)
     assert not list((tmp_path / "cache").rglob("*.npy"))
 

@@ -151,8 +151,7 @@ OPERATIONS = {
     "a number of 65 bits as a key": (proto(b"}", pickle.dumps(1 << 64, 2)[2:-1], b"K\x01s."), "a dict's key"),
     "deeply nested tuples as a key": (proto(b"}K\x01", b"\x85" * 300_000, b"K\x01s."), "a dict's key"),
     "deeply nested tuples as an encoding": (
-        proto(b"c_codecs\nencode\n\x8c\x01aK\x01", b"\x85" * 300_000, b"\x86R."),
-        "an encoding",
+        proto(b"c_codecs\nencode\n\x8c\x01aK\x01", b"\x85" * 300_000, b"\x86R."), "an encoding",
     ),
     "a submodule that is dotted in": (proto(b"\x8c\x05numpy\x8c\x0fndarray.__new__\x93."), r"numpy\.ndarray\.__new__"),
     "throw away": (proto(b"]0" * 2), "the operation POP"),
