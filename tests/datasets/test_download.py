@@ -13,6 +13,8 @@ from tfmeta.datasets.download import fetch
 from tfmeta.datasets.omniglot.release import reachable
 from tfmeta.errors import DataError, DownloadError, StorageError
 
+pytestmark = pytest.mark.slow  # together they take longer than test-fast can afford
+
 QUICK = {"retries": 2, "timeout": (20, 20)}  # requests are counted, so a busy machine must not cause a time-out
 IMPATIENT = {"retries": 1, "timeout": (0.5, 0.5)}  # for servers that send nothing
 BODY = b"PK\x03\x04" + np.random.default_rng(0).bytes(300_000)

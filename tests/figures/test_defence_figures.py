@@ -11,6 +11,8 @@ from figures import FIGURES, style
 from tfmeta.errors import ResultError
 from tfmeta.store import results
 
+pytestmark = pytest.mark.slow  # together they take longer than test-fast can afford
+
 
 def test_the_delta_figure_shows_every_curve_and_the_ratio(made_up, drawn, tmp_path):
     folder = made_up(experiments=("delta-curve",))

@@ -15,6 +15,8 @@ from figures import FIGURES, FigureSpec, source, style
 from tfmeta.errors import ResultError
 from tfmeta.store import results
 
+pytestmark = pytest.mark.slow  # together they take longer than test-fast can afford
+
 
 def test_fig5_shows_every_curve(made_up, drawn, tmp_path):
     folder = made_up(experiments=("fine_tuning",))
