@@ -5,13 +5,14 @@ backdoor classes; every benign user has all benign images of the reserved classe
 """
 
 import dataclasses
+import difflib
 from collections.abc import Sequence
 
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.shares import Partition, Subset, numbered, own_classes, padded
-from tfmeta.errors import ConfigError, DataError, unknown
+from tfmeta.errors import ConfigError, DataError
 from tfmeta.utils import seeds
 
 
@@ -103,7 +104,8 @@ def _reserved(bank: ImageBank, order: np.ndarray, shares: Shares) -> tuple[np.nd
     named = [name for name in (*shares.backdoor, shares.target) if name]
     for name in named:
         if name not in bank.names:
-            raise ConfigError(unknown(f"reserved class of {bank.dataset}", name, bank.names))
+            near = difflib.get_close_matches(name, bank.names, n=1, cutoff=0) or bank.names
+            raise ConfigError(f"{bank.dataset} has no class {name!r}; did you mean {near[0]}?")
         if named.count(name) > 1:
             raise ConfigError(f"the class {name} is reserved twice; name each backdoor class and the target class once")
     rows = {name: row for row, name in enumerate(bank.names)}
