@@ -1,12 +1,14 @@
 """Extra local meta-training before fine-tuning (appendix A.3, ledger 29)."""
 
+import core_fixtures
 import numpy as np
 import pytest
 import tensorflow as tf
 from core_fixtures import Scene, flat
 
+from tfmeta import registry
 from tfmeta.datasets.shards import read_shards
-from tfmeta.defences import extra_meta_training, noise_mix
+from tfmeta.defences.base import OwnImages
 from tfmeta.errors import ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
@@ -19,9 +21,9 @@ SEEDS = np.array([[3, -4], [5, 6]], np.int32)
 
 def trained(scene, weights=None, seeds=SEEDS, report=lambda done: None):
     weights = scene.weights if weights is None else weights
-    return extra_meta_training.meta_trained(
-        scene.setting.model, scene.config, weights, scene.paths, scene.counts, scene.setting.capacity, seeds, report
-    )
+    defence = registry.build("defences", scene.config, "extra_meta_training")
+    own = OwnImages(scene.paths, scene.counts, scene.setting.capacity)
+    return defence.prepare(scene.setting.model, scene.config.meta_learning, weights, own, seeds, report)
 
 
 def by_hand(scene, seed, weights, config):
@@ -62,7 +64,7 @@ def test_each_task_trains_from_its_own_mixed_weights(after):
     found = trained(after)
     assert found.shape == (2, sum(part.size for part in after.weights)) and found.dtype == np.float32
     for seed, vector in zip(SEEDS, found, strict=True):
-        mixed = noise_mix.mixed(after.setting.model, after.config, after.weights, seed)
+        mixed = core_fixtures.mixed(after.setting.model, after.config, after.weights, seed)
         assert_alike(vector, by_hand(after, seed, mixed, after.config), flat(mixed))
         moved = np.abs(vector - flat(mixed)).max()
         assert moved > 1e-4
