@@ -129,7 +129,7 @@ class Simulation:
                     "new Simulation"
                 )
         config = self.config.replace(given)
-        layer_names.chosen(config.defence.mixed_layers)
+        layer_names.chosen(config.defence.mixed_layers, layer_names.CONV4_WEIGHTS)
         other = type(self).__new__(type(self))
         other._set(self._run, config)
         return other
@@ -282,6 +282,6 @@ class _Run:
 def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
     """Return the configuration; raise `ConfigError` for everything that can be known without data."""
     config = make_config(dataset, profile, **overrides)
-    layer_names.chosen(config.defence.mixed_layers)
+    layer_names.chosen(config.defence.mixed_layers, layer_names.CONV4_WEIGHTS)
     Trigger.of(config).stamp(np.zeros(registry.load("datasets", dataset).IMAGE_SHAPE, np.uint8))
     return config

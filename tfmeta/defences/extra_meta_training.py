@@ -16,7 +16,8 @@ from tfmeta.errors import ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, local_training
-from tfmeta.models.conv4 import Conv4, check_weights
+from tfmeta.models.base import check_weights
+from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import layout_of
 from tfmeta.utils.seeds import fold
 

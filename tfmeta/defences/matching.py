@@ -43,7 +43,7 @@ def network(
     """Fine-tune as `adapt` does for `steps` iterations, and return the network, like `keras_layers.weights_of`.
 
     Returns:
-        theta' without the last layer's two weights, alpha as stored float32 [N, D], and beta float32 [N].
+        theta' without the head's weights, alpha as stored float32 [N, D], and beta float32 [N].
     """
 
     @tf.function(autograph=False)  # eagerly it takes many times as long
@@ -57,7 +57,7 @@ def network(
 
 def _run(task, weights, points):
     """Run both phases on a task; return the answers at `points`, and the vectors of theta' and of alpha and beta."""
-    theta = noise_mix.mixed(task.model, task.config, weights, task.seed)[:-2]
+    theta = task.model.embedding_of(noise_mix.mixed(task.model, task.config, weights, task.seed))
     alone = min(task.config.defence.attention_steps, points[-1])  # the steps of phase 1 count as iterations
     early, late = [point for point in points if point <= alone], [point for point in points if point > alone]
     answers, head = task.phase_1(theta, early, alone)
@@ -76,7 +76,7 @@ class _Task:
         self.head = MatchingHead.of(model, config)
         self.images = episodes.to_float(support)
         self.queries = [episodes.to_float(group) for group in query_groups]
-        self.theta_layout = Flat(tuple(model.shapes[:-2]))
+        self.theta_layout = Flat(tuple(model.embedding_of(model.shapes)))
         self.head_layout = Flat(((self.head.ways, self.head.size), (self.head.ways,)))
         rates = [config.defence.alpha_learning_rate, config.defence.beta_learning_rate]
         self.rates = tf.repeat(rates, self.head_layout.sizes)

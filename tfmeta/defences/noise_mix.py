@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfmeta.config import Config
 from tfmeta.defences import fine_tuning
 from tfmeta.models.conv4 import Conv4
-from tfmeta.models.layer_names import WEIGHTS, chosen
+from tfmeta.models.layer_names import chosen
 from tfmeta.utils.seeds import fold
 
 HEAD = fine_tuning.HEAD
@@ -41,10 +41,10 @@ def fresh(model: Conv4, seed: tf.Tensor) -> list[tf.Tensor]:
 
 def mixed(model: Conv4, config: Config, weights: list[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
     """Return theta' for theta `weights` and a task's `seed`, int32 [2]; only the layers of mixed_layers are mixed."""
-    delta, names = config.defence.delta, chosen(config.defence.mixed_layers)
+    delta, names = config.defence.delta, chosen(config.defence.mixed_layers, model.weight_names)
     return [
         delta * trained + (1.0 - delta) * random if name in names else trained
-        for name, trained, random in zip(WEIGHTS, weights, fresh(model, seed), strict=True)
+        for name, trained, random in zip(model.weight_names, weights, fresh(model, seed), strict=True)
     ]
 
 
@@ -57,8 +57,8 @@ def norms(model: Conv4, weights: list[np.ndarray], seeds: np.ndarray) -> dict[st
     """
     trained = [_norm(part) for part in weights]
     drawn = np.mean([[_norm(part) for part in fresh(model, seed)] for seed in seeds], 0)
-    pairs = dict(zip(WEIGHTS, zip(trained, drawn, strict=True), strict=True))
-    pairs["embedding"] = tuple(_norm(side[:-2]) for side in (trained, drawn))
+    pairs = dict(zip(model.weight_names, zip(trained, drawn, strict=True), strict=True))
+    pairs["embedding"] = tuple(_norm(model.embedding_of(side)) for side in (trained, drawn))
     return {
         name: {"theta": float(own), "theta_g": float(random), "ratio": float(own / random) if random else None}
         for name, (own, random) in pairs.items()

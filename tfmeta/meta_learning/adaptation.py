@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from tfmeta.config import Config
-from tfmeta.models.conv4 import Conv4, Statistics
+from tfmeta.models.base import PureModel, Statistics
 
 MOVING_MOMENTUM = 0.9  # per step, of the "moving" statistics (ledger 7); small, since a task has only tens of steps
 
@@ -46,7 +46,7 @@ def trajectory(
 
 
 def predict(
-    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, queries: Sequence[tf.Tensor],
+    model: PureModel, config: Config, weights: list[tf.Tensor], support: tf.Tensor, queries: Sequence[tf.Tensor],
     moving: Statistics | None = None,
 ) -> tf.Tensor:  # fmt: skip
     """Return the predicted label of each query, int32 [sum of q].

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfmeta.config import Config, fields
 from tfmeta.config.fields import checked
 from tfmeta.errors import DataError
-from tfmeta.models.conv4 import Conv4
+from tfmeta.models.base import PureModel
 
 # Shorter (squared) feature vectors have cosines near 0, so losses and gradients stay finite where all features are 0.
 _SHORTEST = 1e-8
@@ -49,7 +49,7 @@ class MatchingHead:
             checked(name, fields()[f"defence.{name}"], getattr(self, name))
 
     @classmethod
-    def of(cls, model: Conv4, config: Config) -> "MatchingHead":
+    def of(cls, model: PureModel, config: Config) -> "MatchingHead":
         """Return the head that a configuration asks for, in the size of a model's features."""
         defence = config.defence
         return cls(model.ways, model.feature_size, defence.gates, defence.score, defence.beta_initial)
