@@ -16,8 +16,7 @@ from tfmeta.errors import ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, local_training
-from tfmeta.models.base import check_weights
-from tfmeta.models.conv4 import Conv4
+from tfmeta.models.base import PureModel, check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.utils.seeds import fold
 
@@ -25,8 +24,8 @@ _EPISODES = 9  # what a task's seed is folded with for its episodes
 
 
 def meta_trained(
-    model: Conv4, config: Config, weights: list[np.ndarray], shards: Sequence[str], counts: np.ndarray, capacity: int,
-    seeds: np.ndarray, report: Callable[[int], None] = lambda done: None,
+    model: PureModel, config: Config, weights: list[np.ndarray], shards: Sequence[str], counts: np.ndarray,
+    capacity: int, seeds: np.ndarray, report: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:  # fmt: skip
     """Return the weights from which each task's fine-tuning starts, float32 [tasks, size].
 
@@ -66,7 +65,7 @@ def _trainer(model, config):
             return episodes.sample_episode(images, counts, drawn, learning.ways, learning.shots)
 
         if defence.extra_order == "after-mix":
-            weights = noise_mix.mixed(model, config, weights, seed)
+            weights = noise_mix.mixed(model, defence.delta, defence.mixed_layers, weights, seed)
         trained = local_training(
             model, Reptile.of(config, learning.inner_steps), sampler, weights, fresh_adam(layout.size),
             defence.extra_meta_step_size, fold(seed, _EPISODES), 0, defence.extra_episodes // learning.meta_batch_size,
