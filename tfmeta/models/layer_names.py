@@ -28,7 +28,7 @@ def chosen(patterns: str, names: Sequence[str]) -> set[str]:
     """
     found = set()
     for pattern in map(str.strip, patterns.split(",")):
-        hit = {name for name in names if fnmatch.fnmatchcase(name, pattern) or name.split("/")[0] == pattern}
+        hit = {name for name in names if fnmatch.fnmatchcase(name, pattern) or name.rpartition("/")[0] == pattern}
         if not hit:
             raise ConfigError(f"mixed_layers: {pattern!r} names no layer; the weights are {', '.join(names)}")
         found |= hit
