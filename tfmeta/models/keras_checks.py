@@ -19,7 +19,7 @@ _KEEP_CONSTANTS = (
 
 def check_model(keras: tf.keras.Model, image_shape: Sequence[int], ways: int) -> None:
     """Raise `ModelError`, which names the layer, unless a Keras model keeps the contract of `Model.keras_model`."""
-    name = _checked_form(keras)
+    name = check_form(keras)
     if keras.input_shape != (None, *image_shape) or keras.inputs[0].dtype != tf.float32:
         found = f"{keras.inputs[0].dtype.name} {list(keras.input_shape[1:])}"
         raise ModelError(f"{name} takes images {found}, but they are float32 {list(image_shape)}: change its Input")
@@ -30,8 +30,8 @@ def check_model(keras: tf.keras.Model, image_shape: Sequence[int], ways: int) ->
             raise ModelError(f"{where}: {problem}")
 
 
-def _checked_form(keras):
-    """Return a model's name for messages, unless it is no graph of layers with one input and one output."""
+def check_form(keras: tf.keras.Model) -> str:
+    """Return a model's name for messages; raise `ModelError` unless it is layers from one input to one output."""
     if not isinstance(keras, tf.keras.Model):
         raise ModelError(f"keras_model returned {type(keras).__name__}: return a tf.keras.Model")
     name = f"the Keras model {keras.name}"

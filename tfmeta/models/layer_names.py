@@ -15,6 +15,12 @@ CONV4_WEIGHTS = (
 )  # fmt: skip
 
 
+def check_early(patterns: str, model: str) -> None:
+    """Raise `ConfigError` for a pattern that selects nothing, if the weights of the model of that name are known."""
+    if model == "conv4":
+        chosen(patterns, CONV4_WEIGHTS)
+
+
 def chosen(patterns: str, names: Sequence[str]) -> set[str]:
     """Return those of a model's weights that comma-separated patterns select.
 
