@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tfmeta.federated.tff.federation import TffFederation
     from tfmeta.federated.timeline import Timeline
     from tfmeta.meta_learning.tasks import Tasks
-    from tfmeta.models.conv4 import Conv4
+    from tfmeta.models.base import PureModel
 
 REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
 
@@ -145,7 +145,7 @@ class Simulation:
                     "new Simulation"
                 )
         config = self.config.replace(given)
-        layer_names.chosen(config.defence.mixed_layers)
+        layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
         other = type(self).__new__(type(self))
         other._set(self._run, config)
         return other
@@ -168,14 +168,14 @@ class Simulation:
         return registry.build("defences", self.config, own if own != "experiment" else given or "matching")
 
     @functools.cached_property
-    def model(self) -> "Conv4":
+    def model(self) -> "PureModel":
         """The network."""
         progress.quiet_tensorflow("tensorflow")
-        from tfmeta.models.conv4 import Conv4
-
         threads.side_by_side(self._run.workers)
-        learning = self.config.meta_learning
-        return Conv4(self.bank.images.shape[2:], learning.ways, learning.filters, learning.downsample)
+        config = self.config
+        model = registry.build("models", config).pure(self.bank.images.shape[2:], config.meta_learning.ways)
+        layer_names.chosen(config.defence.mixed_layers, model.weight_names)
+        return model
 
     @functools.cached_property
     def client_data(self) -> "ClientData":
@@ -304,7 +304,7 @@ class _Run:
 def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
     """Return the configuration; raise `ConfigError` for everything that can be known without data."""
     config = make_config(dataset, profile, **overrides)
-    layer_names.chosen(config.defence.mixed_layers)
+    layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
     shape = registry.find("datasets", dataset).image_shape
     if shape is not None:
         registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))

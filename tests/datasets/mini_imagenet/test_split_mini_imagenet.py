@@ -11,9 +11,9 @@ from test_partition import named_subsets
 
 from tfmeta import registry
 from tfmeta.datasets.glyphs_color import drawing
+from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.mini_imagenet.extra import NAME
 from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, YAWL
-from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.partition import check_fits, make_partition
 from tfmeta.errors import ConfigError, DataError
 
