@@ -143,7 +143,7 @@ class Simulation:
                     "new Simulation"
                 )
         config = self.config.replace(given)
-        layer_names.chosen(config.defence.mixed_layers)
+        layer_names.chosen(config.defence.mixed_layers, layer_names.CONV4_WEIGHTS)
         other = type(self).__new__(type(self))
         other._set(self._run, config)
         return other
@@ -306,7 +306,7 @@ class _Run:
 def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
     """Return the configuration; raise `ConfigError` for everything that can be known without data."""
     config = make_config(dataset, profile, **overrides)
-    layer_names.chosen(config.defence.mixed_layers)
+    layer_names.chosen(config.defence.mixed_layers, layer_names.CONV4_WEIGHTS)
     shape = registry.find("datasets", dataset).image_shape
     if shape is not None:
         registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from tfmeta.meta_learning.adaptation import AdaptationSettings
-    from tfmeta.models.conv4 import Conv4
+    from tfmeta.models.base import PureModel
 
 
 class Defence(Plugin):
@@ -25,7 +25,7 @@ class Defence(Plugin):
 
     @abc.abstractmethod
     def adapt(
-        self, model: "Conv4", evaluation: "AdaptationSettings", weights: "list[tf.Tensor]", support: "tf.Tensor",
+        self, model: "PureModel", evaluation: "AdaptationSettings", weights: "list[tf.Tensor]", support: "tf.Tensor",
         labels: "tf.Tensor", query_groups: "Sequence[tf.Tensor]", seed: "tf.Tensor", points: Sequence[int],
     ) -> "tf.Tensor":  # fmt: skip
         """Return class probabilities of all queries at the iterations `points`: float32 [points, queries, ways].

@@ -16,7 +16,7 @@ from tfmeta.errors import ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, local_training
-from tfmeta.models.conv4 import Conv4, check_weights
+from tfmeta.models.base import PureModel, check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.utils.seeds import fold
 
@@ -24,8 +24,8 @@ _EPISODES = 9  # what a task's seed is folded with for its episodes
 
 
 def meta_trained(
-    model: Conv4, config: Config, weights: list[np.ndarray], shards: Sequence[str], counts: np.ndarray, capacity: int,
-    seeds: np.ndarray, report: Callable[[int], None] = lambda done: None,
+    model: PureModel, config: Config, weights: list[np.ndarray], shards: Sequence[str], counts: np.ndarray,
+    capacity: int, seeds: np.ndarray, report: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:  # fmt: skip
     """Return the weights from which each task's fine-tuning starts, float32 [tasks, size].
 

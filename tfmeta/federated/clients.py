@@ -20,7 +20,7 @@ from tfmeta.federated.jobs import JOB_TYPES, Job
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, Trained, local_training
-from tfmeta.models.conv4 import Conv4
+from tfmeta.models.base import PureModel
 from tfmeta.models.flat import layout_of
 
 REFUSED = "tfmeta refused an update: "  # marks our messages inside those of TensorFlow and gRPC
@@ -37,7 +37,7 @@ class Update(NamedTuple):
 class Setting(NamedTuple):
     """What all clients of a run share."""
 
-    model: Conv4
+    model: PureModel
     capacity: int  # images per class that every shard has room for
     config: Config
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfmeta.config import Config
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
-from tfmeta.models.conv4 import Conv4, Statistics
+from tfmeta.models.base import PureModel, Statistics
 from tfmeta.models.flat import layout_of
 from tfmeta.utils.seeds import fold
 
@@ -43,7 +43,7 @@ class Reptile:
 
 
 def supervised_step(
-    model: Conv4, vector: tf.Tensor, adam: AdamState, images: tf.Tensor, labels: tf.Tensor, learning_rate: float
+    model: PureModel, vector: tf.Tensor, adam: AdamState, images: tf.Tensor, labels: tf.Tensor, learning_rate: float
 ) -> tuple[tf.Tensor, AdamState, tf.Tensor, Statistics]:
     """Take a step of Adam on the mean cross-entropy of a batch, normalised by its own statistics (ledger 6).
 
@@ -66,7 +66,7 @@ def supervised_step(
 
 
 def inner_loop(
-    model: Conv4, vector: tf.Tensor, adam: AdamState, images: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor,
+    model: PureModel, vector: tf.Tensor, adam: AdamState, images: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor,
     learning_rate: float,
 ) -> tuple[tf.Tensor, AdamState, tf.Tensor]:  # fmt: skip
     """Train on one episode: images uint8 [n, H, W, C] and labels int32 [n], taken in batches int32 [steps, b].
@@ -88,7 +88,7 @@ def inner_loop(
 
 
 def local_training(
-    model: Conv4, reptile: Reptile, sampler: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    model: PureModel, reptile: Reptile, sampler: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
     weights: list[tf.Tensor], adam: AdamState, meta_step_size: float | tf.Tensor, seed: tf.Tensor,
     first_episode: int | tf.Tensor, meta_batches: int | tf.Tensor,
 ) -> Trained:  # fmt: skip
