@@ -1,7 +1,7 @@
 """The rounds of a run by number, who takes part in them, and the meta step size (ledger 1, 17, 18, 31, 32).
 
-On the timeline round 0 is the pre-trained model, round 1 the model after one benign round (before the attack), and round
-2 the first round in which attackers take part. `attack.rounds` says in which later rounds they do so again.
+On the timeline round 0 is the pre-trained model, round 1 the model after one benign round (before the attack), and
+round 2 the first round in which attackers take part. `attack.rounds` says in which later rounds they do so again.
 """
 
 from numbers import Integral
