@@ -20,7 +20,7 @@ from tfmeta.config.cases import CASES
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
 from tfmeta.datasets.opening import AUTO
 from tfmeta.datasets.partition import check_fits, make_partition
-from tfmeta.datasets.shares import BENIGN, Partition
+from tfmeta.datasets.shares import Partition
 from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
@@ -200,6 +200,11 @@ class Simulation:
             self._run.federation = open_federation(setting, log, self._run.workers or threads.cores())
         return self._run.federation
 
+    @property
+    def measured_users(self) -> tuple[int, ...]:
+        """The benign users whose tasks experiments measure: the first `evaluation.users`."""
+        return self.partition.benign[: self.config.evaluation.users]
+
     def timeline(self, case: str) -> "Timeline":
         """Return the timeline of a case's models; cases (b) and (c) share one."""
         check_known("case", case, CASES)
@@ -224,8 +229,9 @@ class Simulation:
     def tasks(self, case: str, user: int | None) -> "Tasks":
         """Return a benign user's tasks in a case; `user` None: the meta-test tasks. Variants share what is the same."""
         check_known("case", case, CASES)
-        if user not in (*BENIGN, None):
-            raise ConfigError(f"there is no benign user {user!r}: choose one of {', '.join(map(str, BENIGN))}")
+        benign = self.partition.benign
+        if user not in (*benign, None):
+            raise ConfigError(f"there is no benign user {user!r}: choose {benign[0]} to {benign[-1]}")
         from tfmeta.meta_learning import tasks
 
         key = (self.config.evaluation, user, user is not None and case == "c")  # cases (a) and (b) have the same tasks
@@ -247,7 +253,7 @@ class Simulation:
         Args:
             weights: The meta-model's weights; or float32 [tasks, size], a vector for each task.
             case: "a", "b" or "c"; it does not matter for the meta-test tasks.
-            user: 2, 3, 4, or None for the meta-test tasks.
+            user: A benign user's number, such as 2; or None for the meta-test tasks.
             defence: A defence: a name, an object, or a function like `Defence.adapt`; by default the simulation's.
             points: Iterations to measure at; by default `evaluation.points_upto(fine_tuning_steps)`.
             report: Called with the number of tasks done since the last call.

@@ -60,7 +60,7 @@ class Defence(Plugin):
         """
 
     def prepare(
-        self, model: "Conv4", learning: MetaLearningConfig, weights: list[np.ndarray], own: OwnImages,
+        self, model: "PureModel", learning: MetaLearningConfig, weights: list[np.ndarray], own: OwnImages,
         seeds: np.ndarray, report: Callable[[int], None],
     ) -> np.ndarray:  # fmt: skip
         """Return the weights from which each task's adaptation starts, float32 [tasks, size].
