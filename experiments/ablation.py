@@ -59,7 +59,7 @@ def _curves(sim, name, part, case):
     sim.weights(ATTACKED, case=case)
     from tfmeta.meta_learning.evaluation import points_upto, tenths
 
-    steps, head = sim.config.evaluation.fine_tuning_steps, registry.load("defences", part.defence).HEAD
+    steps, head = sim.config.evaluation.fine_tuning_steps, registry.find("defences", part.defence).head
     points = points_upto(steps)
     shown = (0,) if part.start_only else tenths(steps)
     rows = [points.index(point) for point in shown]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tfmeta import registry
 from tfmeta.datasets.shares import BENIGN
 from tfmeta.errors import ResultError
 from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK, knows_backdoor
@@ -98,7 +97,7 @@ def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> lis
     sim.weights(ATTACKED, case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
-    points, head = points_upto(sim.config.evaluation.fine_tuning_steps), registry.load("defences", defence).HEAD
+    points, head = points_upto(sim.config.evaluation.fine_tuning_steps), sim.defence(defence).head
     sets = [(user, user, None) for user in (*BENIGN, None)]  # user of the curve, user of the tasks, who trains first
     if sim.config.defence.extra_episodes:  # then accuracies on the meta-test tasks depend on who trained too
         sets = [(user, user, user) for user in BENIGN] + [(user, None, user) for user in BENIGN]

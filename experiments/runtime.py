@@ -98,11 +98,13 @@ class _Work:
         return episodes
 
     def fine_tuning(self, _, iterations):
+        from tfmeta.meta_learning.adaptation import AdaptationSettings
         from tfmeta.meta_learning.evaluation import measure
 
         sim, some = self.sim, self.sim.tasks("a", next(self.turns)).part(slice(0, _SOME_TASKS))
         points = _points(sim.config.evaluation.fine_tuning_steps, iterations)
-        measure(sim.model, sim.config, self.weights, some, points, registry.load("defences", "fine_tuning").adapt)
+        settings, defence = AdaptationSettings.of(sim.config), registry.build("defences", sim.config, "fine_tuning")
+        measure(sim.model, settings, self.weights, some, points, defence)
         return len(some) * iterations
 
 

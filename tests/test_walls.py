@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 ROWS = (
     ("errors", "registry", "utils"),
     ("config", "store"),
+    ("plugins",),
     ("models", "datasets"),
     ("meta_learning",),
     ("attacks",),

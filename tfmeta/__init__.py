@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tfmeta.config import Config, make_config
     from tfmeta.datasets import ImageBank, open_dataset
     from tfmeta.errors import TfmetaError
+    from tfmeta.plugins.outside import register
     from tfmeta.simulation import Simulation
     from tfmeta.store.tables import load_results
 
@@ -31,6 +32,7 @@ _LAZY = {
     "load_results": "tfmeta.store.tables",
     "make_config": "tfmeta.config",
     "open_dataset": "tfmeta.datasets",
+    "register": "tfmeta.plugins.outside",
 }
 
 __all__ = ["__version__", *_LAZY]

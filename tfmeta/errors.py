@@ -15,6 +15,10 @@ class ConfigError(TfmetaError):
     """An unknown field, profile, case or data set, or a value out of its range."""
 
 
+class PluginError(ConfigError):
+    """A plug-in does not import, or is not what its kind's contract asks for."""
+
+
 class DataError(TfmetaError):
     """A data folder, archive or image is missing, damaged or not what it claims to be."""
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfmeta import registry
-from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import Config, changed_fields, fields, make_config, resolve_all, tag_of
 from tfmeta.config.cases import CASES
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
@@ -26,11 +25,16 @@ from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
+from tfmeta.plugins.base import Plugin
+from tfmeta.plugins.given import plugin_of, settings_of
 from tfmeta.utils import progress, threads
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tfmeta.attacks.triggers.base import Trigger
+    from tfmeta.datasets.base import Dataset
+    from tfmeta.defences.base import Defence
     from tfmeta.federated.client_data import ClientData
     from tfmeta.federated.clients import Setting
     from tfmeta.federated.in_process import InProcessFederation
@@ -46,10 +50,14 @@ class Simulation:
     """Everything that experiments of one configuration share.
 
     Args:
-        dataset: "auto", or a data set's name.
+        dataset: "auto", a data set's name, or an object.
         profile: "smoke", "quick", "desk" or "paper".
-        attack: Name of an attack; by default the configuration's.
-        defence: Name of the defence that `measure` uses unless told otherwise.
+        attack: The attack: a name, or an object such as `MyAttack(strength=2)`; by default the configuration's.
+        defence: The defence, a name or an object, or a function like `Defence.adapt`. By default each experiment uses
+            the one that it is about, and `measure` uses "matching".
+        trigger: The trigger, a name or an object.
+        aggregation: The aggregation, a name or an object, or an unweighted `tff.aggregators` factory.
+        model: The network, a name or an object, or a Keras model.
         results: Folder for results and models.
         data_dir: Folder with the data sets; by default the variable TFMETA_DATA.
         cache_dir: Folder for decoded images; by default TFMETA_CACHE, else the user's cache.
@@ -63,29 +71,35 @@ class Simulation:
     """
 
     def __init__(
-        self, dataset: str = AUTO, profile: str = "quick", *, attack: str | None = None, defence: str = "matching",
-        results: Path | str = "results", data_dir: Path | str | None = None, cache_dir: Path | str | None = None,
-        paper_dataset: str = "omniglot", workers: int | None = None, **overrides: Any,
+        self, dataset: "str | Dataset" = AUTO, profile: str = "quick", *, attack: Any = None, defence: Any = None,
+        trigger: Any = None, aggregation: Any = None, model: Any = None, results: Path | str = "results",
+        data_dir: Path | str | None = None, cache_dir: Path | str | None = None, paper_dataset: str = "omniglot",
+        workers: int | None = None, **overrides: Any,
     ):  # fmt: skip
         progress.quiet_tensorflow()  # before anything here imports it
-        overrides = resolve_all(overrides | ({} if attack is None else {"attack.name": attack}))
+        given = dict(attacks=attack, defences=defence, triggers=trigger, aggregations=aggregation, models=model)
+        for kind, plugin in given.items():
+            overrides |= {} if plugin is None else settings_of(kind, plugin)
+        if not isinstance(dataset, str):
+            dataset = plugin_of("datasets", dataset)
+            overrides, dataset = overrides | dataset.settings(), dataset.NAME
+        overrides = resolve_all(overrides)
         check_name(dataset)
         _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
-        check_known("defence", defence, registry.names("defences"))
         results, cache = Path(results).expanduser(), Path(cache_dir or default_cache_dir()).expanduser().resolve()
         bank = open_dataset(
             dataset, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
         config = _checked(bank.dataset, profile, overrides)
         partition = make_partition(bank, config.data.split_seed)
-        run = _Run(bank, partition, profile, results, cache, config, defence, workers)
+        run = _Run(bank, partition, profile, results, cache, config, workers)
         self._set(run, config)
 
     def _set(self, run: "_Run", config: Config) -> None:
         """Set up a run or a variant of it; everything that depends on the configuration is made anew for each."""
         self._run, self.config = run, config
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
-        self.results, self.cache, self.defence = run.results, run.cache, run.defence
+        self.results, self.cache = run.results, run.cache
         check_fits(config, run.partition)  # raises now, and not minutes later, where they do not fit together
 
     def __enter__(self) -> "Simulation":
@@ -138,10 +152,22 @@ class Simulation:
         """Return the variant for weights that extra meta-training has mixed already, so they are not mixed again."""
         return self.variant(delta=1.0) if self.config.defence.extra_order == "after-mix" else self
 
-    @property
-    def trigger(self) -> Trigger:
+    @functools.cached_property
+    def trigger(self) -> "Trigger":
         """The attacker's trigger (ledger 34)."""
-        return Trigger.of(self.config)
+        return registry.build("triggers", self.config)
+
+    def defence(self, given: Any = None) -> "Defence":
+        """Return a defence with this simulation's options.
+
+        Args:
+            given: A name, an object or a function. A name gives way to the defence that the simulation was made with;
+                None stands for that one, or for "matching".
+        """
+        if given is not None and not isinstance(given, str):
+            return plugin_of("defences", given).bind(self.config)
+        own = self.config.defence.name
+        return registry.build("defences", self.config, own if own != "experiment" else given or "matching")
 
     @functools.cached_property
     def model(self) -> "Conv4":
@@ -215,7 +241,7 @@ class Simulation:
 
     def accuracies(
         self, weights: list[np.ndarray] | np.ndarray, case: str, user: int | None,
-        defence: str | Callable | None = None, points: Sequence[int] | None = None,
+        defence: Any = None, points: Sequence[int] | None = None,
         report: Callable[[int], None] = lambda done: None,
     ) -> dict[str, np.ndarray]:  # fmt: skip
         """Adapt weights to a user's tasks; return accuracies float32 [points, tasks] by metric.
@@ -224,21 +250,21 @@ class Simulation:
             weights: The meta-model's weights; or float32 [tasks, size], a vector for each task.
             case: "a", "b" or "c"; it does not matter for the meta-test tasks.
             user: 2, 3, 4, or None for the meta-test tasks.
-            defence: A defence's name, or a function like `defences.fine_tuning.adapt`; by default the simulation's.
+            defence: A defence: a name, an object, or a function like `Defence.adapt`; by default the simulation's.
             points: Iterations to measure at; by default `evaluation.points_upto(fine_tuning_steps)`.
             report: Called with the number of tasks done since the last call.
         """
         model = self.model
         from tfmeta.meta_learning import evaluation
+        from tfmeta.meta_learning.adaptation import AdaptationSettings
 
-        adapt = defence if callable(defence) else registry.load("defences", defence or self.defence).adapt
-        tasks = self.tasks(case, user)
-        points = points or self._points()
-        return evaluation.measure(model, self.config, weights, tasks, points, adapt, report, self._run.workers)
+        settings, tasks, points = AdaptationSettings.of(self.config), self.tasks(case, user), points or self._points()
+        used, workers = defence if isinstance(defence, Plugin) else self.defence(defence), self._run.workers
+        return evaluation.measure(model, settings, weights, tasks, points, used, report, workers)
 
     def measure(
         self, weights: list[np.ndarray], *, case: str = "a", user: int | None = 2,
-        defence: str | Callable | None = None, points: Sequence[int] | None = None,
+        defence: Any = None, points: Sequence[int] | None = None,
     ) -> "pd.DataFrame":  # fmt: skip
         """Adapt weights to a user's tasks; return a tidy table, one row per iteration, task and metric.
 
@@ -246,11 +272,10 @@ class Simulation:
         """
         from tfmeta.meta_learning.evaluation import table
 
-        points, name = points or self._points(), defence or self.defence
-        name = getattr(name, "__name__", type(name).__name__) if callable(name) else name
-        found = self.accuracies(weights, case, user, defence, points)
+        points, used = points or self._points(), self.defence(defence)
+        found = self.accuracies(weights, case, user, used, points)
         found = {"meta_test": found["main"]} if user is None else found
-        return table(found, points, case=case, user=user, defence=name)
+        return table(found, points, case=case, user=user, defence=used.NAME)
 
     def _points(self):
         from tfmeta.meta_learning.evaluation import points_upto
@@ -272,7 +297,6 @@ class _Run:
     results: Path
     cache: Path
     base: Config
-    defence: str
     workers: int | None
     federation: Any = None
     timelines: dict = dataclasses.field(default_factory=dict)
@@ -283,5 +307,7 @@ def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
     """Return the configuration; raise `ConfigError` for everything that can be known without data."""
     config = make_config(dataset, profile, **overrides)
     layer_names.chosen(config.defence.mixed_layers)
-    Trigger.of(config).stamp(np.zeros(registry.load("datasets", dataset).IMAGE_SHAPE, np.uint8))
+    shape = registry.find("datasets", dataset).image_shape
+    if shape is not None:
+        registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))
     return config

@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta import registry
-from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import make_config
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.mini_imagenet.split import ARCTIC_FOX, SPLITS, YAWL
@@ -15,6 +14,7 @@ from tfmeta.datasets.shards import read_shards
 from tfmeta.datasets.shares import BENIGN
 from tfmeta.federated import client_data, clients, jobs
 from tfmeta.meta_learning import episodes, evaluation
+from tfmeta.meta_learning.adaptation import AdaptationSettings
 from tfmeta.meta_learning.tasks import Tasks
 from tfmeta.models.conv4 import Conv4
 from tfmeta.utils import seeds
@@ -29,8 +29,9 @@ class Scene:
 
     def __init__(self, dataset: str, profile: str, folder: Path):
         bank, self.config = _bank(dataset), make_config(dataset, profile)
-        partition, learning = registry.load("datasets", dataset).partition(bank, 0), self.config.meta_learning
-        self.data = client_data.ClientData(bank, partition, Trigger.of(self.config), self.config, folder)
+        partition, learning = registry.find("datasets", dataset)().partition(bank, 0), self.config.meta_learning
+        trigger = registry.build("triggers", self.config)
+        self.data = client_data.ClientData(bank, partition, trigger, self.config, folder)
         self.model = Conv4(bank.images.shape[2:], learning.ways, learning.filters)
         self.setting = clients.Setting(self.model, self.data.capacity, self.config)
         self.weights = self.model.initial_weights()
@@ -90,8 +91,9 @@ def adapting(defence: str, number: int = 5, steps: int = 10) -> Work:
     labels, draws = np.tile(np.arange(5, dtype=np.int32), (number, 1)), np.arange(2 * number, dtype=np.int32)
     support, queries = _random(number, 25, 28, 28, 1), _random(number, 5, 28, 28, 1)
     tasks = Tasks(support, np.repeat(labels, 5, axis=1), queries, labels, {}, {}, None, draws.reshape(number, 2))
-    adapt, weights = registry.load("defences", defence).adapt, model.initial_weights()
-    return lambda: evaluation.measure(model, config, weights, tasks, (steps,), adapt)
+    settings, weights = AdaptationSettings.of(config), model.initial_weights()
+    used = registry.build("defences", config, defence)
+    return lambda: evaluation.measure(model, settings, weights, tasks, (steps,), used)
 
 
 def operations(model: Conv4, batch: int, steps: int) -> int:

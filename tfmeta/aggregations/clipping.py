@@ -2,18 +2,27 @@
 
 import numpy as np
 
-from tfmeta.config import Config
-from tfmeta.models.flat import l2_norm
+from tfmeta.aggregations.base import Aggregation, total
+from tfmeta.plugins import shared
 
 
-def tff_factory(config: Config):
-    """Return the unweighted `tff.aggregators` factory."""
-    import tensorflow_federated as tff
+class Clipping(Aggregation):
+    """The sum of updates that are clipped first; each client can clip its own, so it fits secure aggregation."""
 
-    return tff.aggregators.clipping_factory(config.federation.aggregation_norm, tff.aggregators.SumFactory())
+    aggregation_norm: float = shared()
 
+    def tff_factory(self):
+        """Return the factory."""
+        import tensorflow_federated as tff
 
-def numpy_rule(update: list[np.ndarray], config: Config) -> list[np.ndarray]:
-    """Return what one client's update (float32 arrays) adds to the sum."""
-    norm = l2_norm(update)
-    return [part * np.float32(min(1.0, config.federation.aggregation_norm / norm)) if norm else part for part in update]
+        return tff.aggregators.clipping_factory(self.aggregation_norm, tff.aggregators.SumFactory())
+
+    def numpy_rule(self, updates):
+        """Return the aggregate of the updates."""
+        return total([self._clipped(update) for update in updates])
+
+    def _clipped(self, update):
+        from tfmeta.models.flat import l2_norm
+
+        norm = l2_norm(update)
+        return [part * np.float32(min(1.0, self.aggregation_norm / norm)) if norm else part for part in update]

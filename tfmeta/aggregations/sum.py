@@ -1,17 +1,17 @@
 """The plain sum of updates, the paper's aggregation (section 2); fits secure aggregation."""
 
-import numpy as np
-
-from tfmeta.config import Config
+from tfmeta.aggregations.base import Aggregation, total
 
 
-def tff_factory(config: Config):
-    """Return the unweighted `tff.aggregators` factory."""
-    import tensorflow_federated as tff
+class Sum(Aggregation):
+    """The sum of all updates."""
 
-    return tff.aggregators.SumFactory()
+    def tff_factory(self):
+        """Return the factory."""
+        import tensorflow_federated as tff
 
+        return tff.aggregators.SumFactory()
 
-def numpy_rule(update: list[np.ndarray], config: Config) -> list[np.ndarray]:
-    """Return what one client's update (float32 arrays) adds to the sum."""
-    return update
+    def numpy_rule(self, updates):
+        """Return the aggregate of the updates."""
+        return total(updates)

@@ -2,18 +2,27 @@
 
 import numpy as np
 
-from tfmeta.config import Config
-from tfmeta.models.flat import l2_norm
+from tfmeta.aggregations.base import Aggregation, total
+from tfmeta.plugins import shared
 
 
-def tff_factory(config: Config):
-    """Return the unweighted `tff.aggregators` factory."""
-    import tensorflow_federated as tff
+class Zeroing(Aggregation):
+    """The sum of updates, in which those that are too large count as zeros."""
 
-    norm, inner = config.federation.aggregation_norm, tff.aggregators.SumFactory()
-    return tff.aggregators.zeroing_factory(norm, inner, norm_order=2.0)
+    aggregation_norm: float = shared()
 
+    def tff_factory(self):
+        """Return the factory."""
+        import tensorflow_federated as tff
 
-def numpy_rule(update: list[np.ndarray], config: Config) -> list[np.ndarray]:
-    """Return what one client's update (float32 arrays) adds to the sum."""
-    return [np.zeros_like(part) for part in update] if l2_norm(update) > config.federation.aggregation_norm else update
+        inner = tff.aggregators.SumFactory()
+        return tff.aggregators.zeroing_factory(self.aggregation_norm, inner, norm_order=2.0)
+
+    def numpy_rule(self, updates):
+        """Return the aggregate of the updates."""
+        return total([self._kept(update) for update in updates])
+
+    def _kept(self, update):
+        from tfmeta.models.flat import l2_norm
+
+        return [np.zeros_like(part) for part in update] if l2_norm(update) > self.aggregation_norm else update

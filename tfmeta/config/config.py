@@ -5,6 +5,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from tfmeta import registry
 from tfmeta.config.attack import AttackConfig
 from tfmeta.config.data import DataConfig
 from tfmeta.config.defence import DefenceConfig
@@ -20,6 +21,9 @@ from tfmeta.errors import ConfigError, check_known
 class Config:
     """The configuration of one experiment.
 
+    Beside the fields in groups it holds `options`: those of plug-ins' own options that were set, as pairs of full name
+    and value, sorted by name.
+
     Raises:
         ConfigError: fields of different groups do not fit together; the message names them.
     """
@@ -31,8 +35,10 @@ class Config:
     trigger: TriggerConfig = dataclasses.field(default_factory=TriggerConfig)
     defence: DefenceConfig = dataclasses.field(default_factory=DefenceConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self):
+        _check_options(self)
         size = self.meta_learning.meta_batch_size
         for name, field in fields().items():
             if field.metadata["whole_meta_batches"] and self[name] % size:
@@ -58,34 +64,74 @@ class Config:
             )
 
     def __getitem__(self, name: str) -> Any:
-        """Return the value of a field by its full name, such as `defence.delta`."""
-        group, _, field = name.partition(".")
-        return getattr(getattr(self, group), field)
+        """Return the value of a field or of a plug-in's option by its full name, such as `defence.delta`."""
+        if name in _group_fields():
+            group, _, field = name.partition(".")
+            return getattr(getattr(self, group), field)
+        return dict(self.options)[name] if name in dict(self.options) else fields()[name].default
 
     def replace(self, settings: Mapping[str, Any]) -> "Config":
         """Return a copy with other values; `settings` maps full field names to values."""
         groups: dict[str, dict[str, Any]] = {}
+        options = dict(self.options)
         for name, value in settings.items():
             check_known("field", name, fields())
             group, _, field = name.partition(".")
-            groups.setdefault(group, {})[field] = checked(name, fields()[name], value)
+            owner = groups.setdefault(group, {}) if name in _group_fields() else options
+            owner[field if owner is not options else name] = checked(name, fields()[name], value)
         changed = {group: dataclasses.replace(getattr(self, group), **values) for group, values in groups.items()}
-        return dataclasses.replace(self, **changed)
+        return dataclasses.replace(self, **changed, options=tuple(sorted(options.items())))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Return the whole configuration as JSON-ready values, by group."""
-        return dataclasses.asdict(self)
+        """Return the whole configuration as JSON-ready values, by group; plug-ins' options that were set among them."""
+        found = {group: dataclasses.asdict(getattr(self, group)) for group in GROUPS}
+        for name, value in self.options:
+            group, _, option = name.partition(".")
+            found[group][option] = value
+        return found
+
+    def names(self) -> list[str]:
+        """Return the full names of the fields in groups and of the plug-ins' options that were set."""
+        return [*_group_fields(), *dict(self.options)]
 
     def upto(self, stage: str) -> dict[str, Any]:
         """Return the fields, by full name, that decide a stage: its own and those of earlier stages."""
         last = STAGES.index(stage)
-        return {name: self[name] for name, field in fields().items() if STAGES.index(field.metadata["stage"]) <= last}
+        stages = {name: fields()[name].metadata["stage"] for name in self.names()}
+        return {name: self[name] for name, of in stages.items() if STAGES.index(of) <= last}
 
 
-GROUPS: dict[str, type] = {field.name: field.type for field in dataclasses.fields(Config)}
+GROUPS: dict[str, type] = {field.name: field.type for field in dataclasses.fields(Config) if field.name != "options"}
+
+
+def fields() -> dict[str, dataclasses.Field]:
+    """Return every field by its full name, such as `defence.delta`; plug-ins' own options come last."""
+    return _group_fields() | registry.options()
 
 
 @functools.cache
-def fields() -> dict[str, dataclasses.Field]:
-    """Return every field by its full name, such as `defence.delta`."""
+def _group_fields() -> dict[str, dataclasses.Field]:
     return {f"{group}.{field.name}": field for group, kind in GROUPS.items() for field in dataclasses.fields(kind)}
+
+
+def _check_options(config: Config) -> None:
+    """Raise `ConfigError` for an option that the selected plug-in does not have, or does not allow that value."""
+    for kind, about in registry.KINDS.items():
+        given = {name: value for name, value in config.options if name.startswith(f"{about.group}.")}
+        if not given or about.selector is None or config[about.selector] not in registry.names(kind):
+            continue  # a data set's are checked where it is opened; a defence may be the experiment's own
+        plugin = config[about.selector]
+        own = registry.options_of(kind, plugin)
+        for name, value in given.items():
+            option = name.partition(".")[2]
+            if option not in own and not _of_another_kind(kind, about.group, option):
+                known = ", ".join(own) or "none"
+                raise ConfigError(f"{name}: the {about.what} {plugin} has no such option; its own options: {known}")
+            if option in own:
+                checked(name, own[option], value)
+
+
+def _of_another_kind(kind: str, group: str, option: str) -> bool:
+    """Return whether a plug-in of another kind that shares the group has the option."""
+    others = (other for other, about in registry.KINDS.items() if about.group == group and other != kind)
+    return any(option in registry.options_of(other, name) for other in others for name in registry.names(other))

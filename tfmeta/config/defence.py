@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+from tfmeta import registry
 from tfmeta.config.fields import Group, number, word
 
 _number = functools.partial(number, stage="evaluation")
@@ -13,6 +14,10 @@ _word = functools.partial(word, stage="evaluation")
 class DefenceConfig(Group):
     """The noise mix, the matching head, and extra local meta-training."""
 
+    name: str = _word(
+        "experiment", "the defence; experiment: the one that an experiment is about",
+        lambda: ("experiment", *registry.names("defences")), source="ours",
+    )  # fmt: skip
     delta: float = _number(
         0.3, "share of the trained weights in the mix with a random initialisation (1: no mix)", 0, 1,
         symbol="delta", source="section 4, ledger 28",

@@ -17,19 +17,27 @@ def number(default: float, doc: str, low: float, high: float | None = None, **ab
     return _field(default, doc, low=low, high=high, **about)
 
 
-def word(default: Any, doc: str, choices: Sequence[str] | Callable[[], Sequence[str]] = (), **about: Any) -> Any:
+def word(default: Any, doc: str = "", choices: Sequence[str] | Callable[[], Sequence[str]] = (), **about: Any) -> Any:
     """Return a dataclass field for a word (or true/false); `choices` may be a function, called when needed."""
     return _field(default, doc, choices=choices, **about)
 
 
-def _field(default, doc, *, source, stage, symbol="", above=False, multiple_of_meta_batch=False, **limits):
+def _field(default, doc, *, source="ours", stage="", symbol="", above=False, multiple_of_meta_batch=False, **limits):
     """Make a field with its metadata: meaning, source, stage it decides, symbol in the paper, and limits.
 
-    `above` excludes the lowest value itself.
+    `above` excludes the lowest value itself. An option of a plug-in decides the stage of its kind, whatever it says.
     """
     meta = dict(doc=doc, source=source, stage=stage, symbol=symbol, above=above)
     meta |= dict(whole_meta_batches=multiple_of_meta_batch, low=None, high=None, choices=()) | limits
     return dataclasses.field(default=default, metadata=meta)
+
+
+def restated(name: str, wanted: type, field: dataclasses.Field, **about: Any) -> dataclasses.Field:
+    """Return a field like `field` with a name, a type, complete metadata, and other values in it."""
+    plain = _field(None, "").metadata
+    new = dataclasses.field(default=field.default, metadata={**plain, **field.metadata, **about})
+    new.name, new.type = name, wanted
+    return new
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ def profile_settings(dataset: str, profile: str) -> dict[str, Any]:
 
     A stand-in has the profiles of the data set that it stands in for. Raises `ConfigError` for an unknown data set.
     """
-    original = registry.original(dataset)
+    original = registry.find("datasets", dataset).profiles_of
     groups = _PROFILES[original][profile] | ({"trigger": _ON_PHOTOS} if original == "mini-imagenet" else {})
     return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
 

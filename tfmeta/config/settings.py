@@ -31,7 +31,8 @@ def resolve(name: str) -> str:
 
     Args:
         name: The full name (`attack.episodes`), the same as a Python keyword (`attack_episodes`), the bare name where
-            only one group has it (`delta`), or the paper's symbol where it is unique (`lambda`).
+            only one group has it (`delta`), the paper's symbol where it is unique (`lambda`), or `attack` and `defence`
+            for the plug-in's name.
 
     Raises:
         ConfigError: no field, or more than one, has that name.
@@ -47,6 +48,8 @@ def resolve(name: str) -> str:
             return found[0]
         if found:
             raise ConfigError(f"field {name!r} is ambiguous: write {' or '.join(found)}")
+    if f"{name}.name" in fields():  # the plug-in itself: attack=neurotoxin
+        return f"{name}.name"
     if name in GROUPS:
         inside = ", ".join(full for full in fields() if full.startswith(f"{name}."))
         raise ConfigError(f"{name!r} is a group of fields, not a field: name one of {inside}")

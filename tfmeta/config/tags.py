@@ -13,7 +13,8 @@ _LONGEST = 50
 
 def changed_fields(plain: Config, config: Config) -> dict[str, Any]:
     """Return the fields, by full name, in which `config` differs from `plain`."""
-    return {name: config[name] for name in fields() if config[name] != plain[name]}
+    names = dict.fromkeys((*config.names(), *plain.names()))
+    return {name: config[name] for name in names if config[name] != plain[name]}
 
 
 def tag_of(changed: Mapping[str, Any]) -> str | None:
@@ -43,7 +44,9 @@ def tag_of(changed: Mapping[str, Any]) -> str | None:
 
 
 def short_name(name: str) -> str:
-    """Return a field's name without its group where no other group has a field of that name."""
-    bare = name.partition(".")[2]
+    """Return a field's name without its group where no other group has one of that name; `attack` for `attack.name`."""
+    group, _, bare = name.partition(".")
+    if bare == "name":
+        return group
     unique = sum(other.partition(".")[2] == bare for other in fields()) == 1
     return bare if unique else name

@@ -59,14 +59,14 @@ def open_dataset(
     data_dir = _expanded(data_dir) or default_data_dir() or _data_in_cache(cache_dir)
     if name == AUTO:
         name = _available(paper_dataset, data_dir, download, stand_in)
-    bank = registry.load("datasets", name).open_bank(data_dir, cache_dir, download)
+    bank = registry.find("datasets", name)().open(data_dir, cache_dir, download)
     log.info("data set %s: %s", bank.dataset, bank.source)
     return bank
 
 
 def _available(name: str, data_dir: Path, download: bool, stand_in: bool) -> str:
     """Return the data set's name if it is there, otherwise its stand-in's."""
-    module = registry.load("datasets", name)
+    module = registry.find("datasets", name)()
     reason = module.missing(data_dir, download)
     if reason is None:
         return name
@@ -74,10 +74,10 @@ def _available(name: str, data_dir: Path, download: bool, stand_in: bool) -> str
     advice = "To use real data, put it into a folder and name that folder with DATA_DIR (--data-dir, TFMETA_DATA)"
     if not stand_in:
         advice = f"{advice}, or ask for the stand-in by name (DATASET={instead})"
-        raise ConfigError(f"no real {module.DISPLAY_NAME}: {reason}. This profile is for real data. {advice}")
+        raise ConfigError(f"no real {module.display_name}: {reason}. This profile is for real data. {advice}")
     log.warning(
         "NO REAL %s: %s. Using the stand-in data set %s (drawn from fonts): results are not %s's. %s.",
-        module.DISPLAY_NAME.upper(), reason, instead.upper(), module.DISPLAY_NAME, advice,
+        module.display_name.upper(), reason, instead.upper(), module.display_name, advice,
     )  # fmt: skip
     return instead
 

@@ -23,7 +23,7 @@ def make_partition(bank: ImageBank, split_seed: int) -> Partition:
     Raises:
         DataError: the bank's shape or classes do not fit the data set's partition.
     """
-    partition = registry.load("datasets", bank.dataset).partition(bank, split_seed)
+    partition = registry.find("datasets", bank.dataset)().partition(bank, split_seed)
     for note in partition.notes:
         _log.info("%s", note)
     return partition

@@ -65,7 +65,7 @@ def _trainer(model, config):
             return episodes.sample_episode(images, counts, drawn, learning.ways, learning.shots)
 
         if defence.extra_order == "after-mix":
-            weights = noise_mix.mixed(model, config, weights, seed)
+            weights = noise_mix.mixed(model, defence.delta, defence.mixed_layers, weights, seed)
         trained = local_training(
             model, Reptile.of(config, learning.inner_steps), sampler, weights, fresh_adam(layout.size),
             defence.extra_meta_step_size, fold(seed, _EPISODES), 0, defence.extra_episodes // learning.meta_batch_size,

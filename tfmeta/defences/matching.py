@@ -5,60 +5,67 @@ holds the decision, is discarded, and the embedding is mixed with noise (`noise_
 (gates alpha and scales beta) on the user's support set; phase 2 trains head and embedding together.
 """
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 
-from tfmeta.config import Config
-from tfmeta.defences import noise_mix
+from tfmeta.defences.base import Defence
+from tfmeta.defences.noise_mix import mixed
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
-from tfmeta.meta_learning.adaptation import flatten, moved, paired, trajectory
+from tfmeta.meta_learning.adaptation import AdaptationSettings, flatten, moved, paired, trajectory
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.flat import Flat
 from tfmeta.models.matching_head import MatchingHead, others, split
+from tfmeta.plugins import shared
 from tfmeta.utils.seeds import fold
-
-HEAD = "matching"
 
 _QUERIES = 8  # what a task's seed is folded with for its queries, where they are drawn
 
 
-def adapt(
-    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor,
-    query_groups: Sequence[tf.Tensor], seed: tf.Tensor, points: Sequence[int],
-) -> tf.Tensor:  # fmt: skip
-    """Fine-tune a matching network from theta', and predict at the iterations `points`.
+class Matching(Defence):
+    """Fine-tuning of a matching network from theta'. Every step uses the whole support set."""
 
-    Every step uses the whole support set. Arguments and result as in `fine_tuning.adapt`, but `config` reads
-    inner_learning_rate, batch_norm_statistics and the group `defence`.
-    """
-    return _run(_Task(model, config, support, labels, query_groups, seed), weights, points)[0]
+    head = "matching"
 
+    delta: float = shared()
+    mixed_layers: str = shared()
+    attention_steps: int = shared()
+    score: str = shared()
+    gates: str = shared()
+    beta_initial: float = shared()
+    alpha_learning_rate: float = shared()
+    beta_learning_rate: float = shared()
+    queries: str = shared()
+    split_queries: int = shared()
 
-def network(
-    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor,
-    steps: int,
-) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:  # fmt: skip
-    """Fine-tune as `adapt` does for `steps` iterations, and return the network, like `keras_layers.weights_of`.
+    def adapt(self, model, evaluation, weights, support, labels, query_groups, seed, points):
+        """Mix, train the network, and return class probabilities; see `Defence.adapt`."""
+        task = _Task(model, evaluation, self, support, labels, query_groups, seed)
+        return _run(task, weights, points)[0]
 
-    Returns:
-        theta' without the last layer's two weights, alpha as stored float32 [N, D], and beta float32 [N].
-    """
+    def network(
+        self, model: Conv4, evaluation: AdaptationSettings, weights: list[tf.Tensor], support: tf.Tensor,
+        labels: tf.Tensor, seed: tf.Tensor, steps: int,
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:  # fmt: skip
+        """Fine-tune as `adapt` does for `steps` iterations, and return the network, like `keras_layers.weights_of`.
 
-    @tf.function(autograph=False)  # eagerly it takes many times as long
-    def run(weights):
-        task = _Task(model, config, tf.constant(support), tf.constant(labels), [support], seed)
-        vector, head = _run(task, weights, [steps])[1]
-        return task.theta_layout.unpack(vector), *task.head_layout.unpack(head)
+        Returns:
+            theta' without the last layer's two weights, alpha as stored float32 [N, D], and beta float32 [N].
+        """
 
-    return run([tf.constant(weight) for weight in weights])
+        @tf.function(autograph=False)  # eagerly it takes many times as long
+        def run(weights):
+            task = _Task(model, evaluation, self, tf.constant(support), tf.constant(labels), [support], seed)
+            vector, head = _run(task, weights, [steps])[1]
+            return task.theta_layout.unpack(vector), *task.head_layout.unpack(head)
+
+        return run([tf.constant(weight) for weight in weights])
 
 
 def _run(task, weights, points):
     """Run both phases on a task; return the answers at `points`, and the vectors of theta' and of alpha and beta."""
-    theta = noise_mix.mixed(task.model, task.config, weights, task.seed)[:-2]
-    alone = min(task.config.defence.attention_steps, points[-1])  # the steps of phase 1 count as iterations
+    own = task.defence
+    theta = mixed(task.model, own.delta, own.mixed_layers, weights, task.seed)[:-2]
+    alone = min(own.attention_steps, points[-1])  # the steps of phase 1 count as iterations
     early, late = [point for point in points if point <= alone], [point for point in points if point > alone]
     answers, head = task.phase_1(theta, early, alone)
     if not late:
@@ -70,15 +77,17 @@ def _run(task, weights, points):
 class _Task:
     """One task, and the two phases on it. The head's state is (vector of alpha and beta, Adam's moments, steps)."""
 
-    def __init__(self, model, config, support, labels, query_groups, seed):
-        self.model, self.config, self.labels, self.seed = model, config, labels, seed
-        self.statistics = config.evaluation.batch_norm_statistics
-        self.head = MatchingHead.of(model, config)
+    def __init__(self, model, evaluation, defence, support, labels, query_groups, seed):
+        self.model, self.defence, self.labels, self.seed = model, defence, labels, seed
+        self.statistics, self.learning_rate = evaluation.batch_norm_statistics, evaluation.inner_learning_rate
+        self.head = MatchingHead(
+            model.ways, model.feature_size, defence.gates, defence.score, defence.beta_initial
+        )
         self.images = episodes.to_float(support)
         self.queries = [episodes.to_float(group) for group in query_groups]
         self.theta_layout = Flat(tuple(model.shapes[:-2]))
         self.head_layout = Flat(((self.head.ways, self.head.size), (self.head.ways,)))
-        rates = [config.defence.alpha_learning_rate, config.defence.beta_learning_rate]
+        rates = [defence.alpha_learning_rate, defence.beta_learning_rate]
         self.rates = tf.repeat(rates, self.head_layout.sizes)
         self.others = others(labels)
 
@@ -110,8 +119,7 @@ class _Task:
                 support, seen = self.model.features(self.theta_layout.unpack(vector), self.images)
                 loss = self.loss(gates, support, number)
             of_theta, of_head = tape.gradient(loss, [vector, gates])
-            rate = self.config.meta_learning.inner_learning_rate
-            vector, adam = adam_step(vector, of_theta, AdamState(moments, steps), rate)
+            vector, adam = adam_step(vector, of_theta, AdamState(moments, steps), self.learning_rate)
             return vector, *adam, *self.head_step(gates, of_head, head_moments, head_steps), *moved(moving, seen)
 
         def answer(vector, moments, steps, gates, head_moments, head_steps, *moving):
@@ -127,9 +135,9 @@ class _Task:
     def loss(self, vector, support, number):
         """Return a step's loss: the mean negative log of the summed attention to the queries' own classes."""
         allowed, drawn = self.others, None
-        if self.config.defence.queries == "split":
+        if self.defence.queries == "split":
             scores = tf.random.stateless_uniform(self.labels.shape, fold(fold(self.seed, _QUERIES), number))
-            drawn = split(self.labels, scores, self.config.defence.split_queries)
+            drawn = split(self.labels, scores, self.defence.split_queries)
             allowed = tf.repeat(~drawn[None], self.labels.shape[0], 0)
         logs = self.log_probabilities(vector, support, support, allowed)
         losses = -tf.gather(logs, self.labels, batch_dims=1)
@@ -148,8 +156,8 @@ class _Task:
         return self.model.features(theta, tf.concat(self.queries, 0), seen)[0]
 
     def answer(self, vector, queries, support):
-        """Return the queries' labels, int32 [q]."""
-        return tf.argmax(self.log_probabilities(vector, queries, support), axis=1, output_type=tf.int32)
+        """Return the queries' class probabilities, float32 [q, N]."""
+        return tf.exp(self.log_probabilities(vector, queries, support))
 
     def log_probabilities(self, vector, queries, support, allowed=None):
         return self.head.log_probabilities(*self.head_layout.unpack(vector), queries, support, self.labels, allowed)

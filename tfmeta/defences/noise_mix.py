@@ -5,33 +5,31 @@ included, and fine-tuning then learns the task's own features again.
 """
 
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.config import Config
-from tfmeta.defences import fine_tuning
+from tfmeta.defences.base import Defence
+from tfmeta.defences.fine_tuning import FineTuning
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.layer_names import WEIGHTS, chosen
+from tfmeta.plugins import shared
 from tfmeta.utils.seeds import fold
-
-HEAD = fine_tuning.HEAD
 
 _log = logging.getLogger(__name__)
 _FRESH = 7  # what a task's seed is folded with for its theta_g
 
 
-def adapt(
-    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, labels: tf.Tensor,
-    query_groups: Sequence[tf.Tensor], seed: tf.Tensor, points: Sequence[int],
-) -> tf.Tensor:  # fmt: skip
-    """Fine-tune by supervised learning from theta'; the last layer is mixed too.
+class NoiseMix(Defence):
+    """Supervised fine-tuning from theta'; the last layer is mixed too."""
 
-    Arguments and result as in `fine_tuning.adapt`; also reads delta and mixed_layers.
-    """
-    start = mixed(model, config, weights, seed)
-    return fine_tuning.adapt(model, config, start, support, labels, query_groups, seed, points)
+    delta: float = shared()
+    mixed_layers: str = shared()
+
+    def adapt(self, model, evaluation, weights, support, labels, query_groups, seed, points):
+        """Mix, fine-tune, and return class probabilities; see `Defence.adapt`."""
+        start = mixed(model, self.delta, self.mixed_layers, weights, seed)
+        return FineTuning().adapt(model, evaluation, start, support, labels, query_groups, seed, points)
 
 
 def fresh(model: Conv4, seed: tf.Tensor) -> list[tf.Tensor]:
@@ -39,9 +37,11 @@ def fresh(model: Conv4, seed: tf.Tensor) -> list[tf.Tensor]:
     return model.fresh_weights(fold(seed, _FRESH))
 
 
-def mixed(model: Conv4, config: Config, weights: list[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
-    """Return theta' for theta `weights` and a task's `seed`, int32 [2]; only the layers of mixed_layers are mixed."""
-    delta, names = config.defence.delta, chosen(config.defence.mixed_layers)
+def mixed(
+    model: Conv4, delta: float, mixed_layers: str, weights: list[tf.Tensor], seed: tf.Tensor
+) -> list[tf.Tensor]:
+    """Return theta' for theta `weights` and a task's `seed`, int32 [2]; only the layers of `mixed_layers` are mixed."""
+    names = chosen(mixed_layers)
     return [
         delta * trained + (1.0 - delta) * random if name in names else trained
         for name, trained, random in zip(WEIGHTS, weights, fresh(model, seed), strict=True)

@@ -47,8 +47,8 @@ class ClientData:
     def poison_images(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the attacker's target images and triggered backdoor images (X_T and X_B), each uint8 [n, H, W, C]."""
         target = shards.images_of(self._bank, self._partition.target_attacker)
-        target = self._trigger.stamp(target) if self._config.attack.triggered_target else target
-        return target, self._trigger.stamp(shards.images_of(self._bank, self._partition.backdoor_attacker))
+        target = self._trigger.stamped(target) if self._config.attack.triggered_target else target
+        return target, self._trigger.stamped(shards.images_of(self._bank, self._partition.backdoor_attacker))
 
     def _shards(self, subsets):
         paths = []

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfmeta import registry
+from tfmeta.attacks.base import AttackContext, AttackerData
 from tfmeta.config import Config
 from tfmeta.datasets.shards import read_images, read_shards
 from tfmeta.errors import ClientUpdateError
@@ -71,9 +72,12 @@ def attack_chunk(setting: Setting, weights: list[tf.Tensor], adam: AdamState, jo
     """
     config, shape = setting.config, setting.model.image_shape
     images = read_shards(job.shards, setting.capacity, shape)
-    target, triggered = read_images(job.target, shape), read_images(job.triggered, shape)
-    sample = registry.load("attacks", config.attack.name).sample_episode
-    sampler = functools.partial(sample, images, job.counts, target, triggered, config=config)
+    data = AttackerData(images, job.counts, read_images(job.target, shape), read_images(job.triggered, shape))
+    attack, learning = registry.build("attacks", config), config.meta_learning
+
+    def sampler(seed):
+        return attack.sample_episode(data, AttackContext(seed, learning.ways, learning.shots))
+
     return _train_on(sampler, setting, Reptile.of(config, config.attack.inner_steps), weights, AdamState(*adam), job)
 
 

@@ -45,15 +45,13 @@ class InProcessFederation(contextlib.AbstractContextManager):
         Raises:
             ClientUpdateError: A client sent NaN, infinity or an update of another size; names the user.
         """
-        config, total, losses = self._setting.config, [np.zeros_like(weight) for weight in state], []
-        aggregation = registry.load("aggregations", config.federation.aggregation)
+        config, updates, losses = self._setting.config, [], []
+        aggregation = registry.build("aggregations", config)
         for job in jobs:
             update = clients.call(self._update, _tensors(state), clients.Job(*_tensors(job)))
-            boosted = [part.numpy() * np.float32(job.boost) for part in update.delta]
-            added = aggregation.numpy_rule(boosted, config)
-            total = [done + part for done, part in zip(total, added, strict=True)]
+            updates.append([part.numpy() * np.float32(job.boost) for part in update.delta])
             losses.append(float(update.loss))
-        alpha = np.float32(config.federation.alpha)
+        total, alpha = aggregation.numpy_rule(updates), np.float32(config.federation.alpha)
         return [weight + alpha * part for weight, part in zip(state, total, strict=True)], float(np.mean(losses))
 
     def train_chunk(

@@ -4,6 +4,7 @@ Defences are built from these parts.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -11,6 +12,20 @@ from tfmeta.config import Config
 from tfmeta.models.conv4 import Conv4, Statistics
 
 MOVING_MOMENTUM = 0.9  # per step, of the "moving" statistics (ledger 7); small, since a task has only tens of steps
+
+
+class AdaptationSettings(NamedTuple):
+    """The settings of an adaptation that all defences share."""
+
+    inner_learning_rate: float  # Adam's (eta)
+    inner_batch_size: int  # images per step (b)
+    batch_norm_statistics: str  # of a prediction: "support", "queries" or "moving" (ledger 7)
+
+    @classmethod
+    def of(cls, config: Config) -> "AdaptationSettings":
+        """Return the settings of a configuration."""
+        learning = config.meta_learning
+        return cls(learning.inner_learning_rate, learning.inner_batch_size, config.evaluation.batch_norm_statistics)
 
 
 def trajectory(
@@ -21,13 +36,13 @@ def trajectory(
 
     Args:
         step: Function of (int32 step number, *state) that returns the next state.
-        predict_all: Function of (*state) that returns int32 [queries].
+        predict_all: Function of (*state) that returns class probabilities, float32 [queries, ways].
         state: Tuple of tensors, before step number `start`.
         points: Ascending iterations, at least one, none below `start`.
         start: Number of the first step.
 
     Returns:
-        int32 [len(points), queries], and the state at the last point.
+        float32 [len(points), queries, ways], and the state at the last point.
     """
 
     def segment(index, number, answers, *state):
@@ -38,7 +53,7 @@ def trajectory(
         )  # fmt: skip
         return index + 1, number, answers.write(index, predict_all(*state)), *state
 
-    state = (0, start, tf.TensorArray(tf.int32, len(points), infer_shape=True), *state)
+    state = (0, start, tf.TensorArray(tf.float32, len(points), infer_shape=True), *state)
     _, _, answers, *state = tf.while_loop(
         lambda index, *_: index < len(points), segment, state, parallel_iterations=1
     )
@@ -46,29 +61,25 @@ def trajectory(
 
 
 def predict(
-    model: Conv4, config: Config, weights: list[tf.Tensor], support: tf.Tensor, queries: Sequence[tf.Tensor],
-    moving: Statistics | None = None,
+    model: Conv4, settings: AdaptationSettings, weights: list[tf.Tensor], support: tf.Tensor,
+    queries: Sequence[tf.Tensor], moving: Statistics | None = None,
 ) -> tf.Tensor:  # fmt: skip
-    """Return the predicted label of each query, int32 [sum of q].
+    """Return the class probabilities of each query, float32 [sum of q, ways].
 
     Args:
         model: The network.
-        config: Reads batch_norm_statistics (ledger 7). With "queries" each group of queries is normalised together
+        settings: Reads batch_norm_statistics (ledger 7). With "queries" each group of queries is normalised together
             (transductive); else the answer to a query does not depend on the other queries.
         weights: The model's weights.
         support: float32 [n, H, W, C].
         queries: Groups of float32 [q, H, W, C].
         moving: The statistics to use with "moving".
     """
-    statistics = config.evaluation.batch_norm_statistics
+    statistics = settings.batch_norm_statistics
     if statistics == "queries":
-        return tf.concat([_label(model.logits(weights, group)[0]) for group in queries], 0)
+        return tf.concat([tf.nn.softmax(model.logits(weights, group)[0]) for group in queries], 0)
     used = moving if statistics == "moving" else model.features(weights, support)[1]
-    return _label(model.logits(weights, tf.concat(queries, 0), used)[0])
-
-
-def _label(logits):
-    return tf.argmax(logits, axis=1, output_type=tf.int32)
+    return tf.nn.softmax(model.logits(weights, tf.concat(queries, 0), used)[0])
 
 
 def moved(moving: Sequence[tf.Tensor], seen: Statistics) -> list[tf.Tensor]:

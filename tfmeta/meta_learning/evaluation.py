@@ -9,8 +9,8 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from tfmeta.config import Config
-from tfmeta.errors import ModelError
+from tfmeta.errors import ModelError, PluginError
+from tfmeta.meta_learning.adaptation import AdaptationSettings
 from tfmeta.meta_learning.tasks import Tasks
 from tfmeta.models.conv4 import Conv4, check_weights
 from tfmeta.models.flat import layout_of
@@ -20,11 +20,14 @@ from tfmeta.utils import threads
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tfmeta.defences.base import Defence
+
 _FEWEST = 5  # tasks at once on small machines: no core waits long for the last one
 # Bytes of memory per filter, pixel and image, measured (28x28x1 and 84x84x3, 32 and 64 filters) and rounded up. A
 # training step keeps the output of every layer for the support set, a prediction that of one layer for all images.
 _TRAINING_BYTES, _PREDICTION_BYTES = 28, 10
 _CGROUP = Path("/sys/fs/cgroup")
+_ROUNDING = 1e-3  # by which probabilities may differ from 1 in sum
 _UNLIMITED = 1000  # tasks at once, in a graph: it is given no more tasks than may run at once
 
 
@@ -65,18 +68,19 @@ def tenths(steps: int) -> tuple[int, ...]:
 
 
 def measure(
-    model: Conv4, config: Config, weights: list[np.ndarray] | np.ndarray, tasks: Tasks, points: Sequence[int],
-    adapt: Callable[..., tf.Tensor], report: Callable[[int], None] = lambda done: None, at_once: int | None = None,
+    model: Conv4, settings: AdaptationSettings, weights: list[np.ndarray] | np.ndarray, tasks: Tasks,
+    points: Sequence[int], defence: "Defence", report: Callable[[int], None] = lambda done: None,
+    at_once: int | None = None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Adapt a model to every task and return its accuracies.
 
     Args:
         model: The network.
-        config: The run's configuration.
+        settings: What all defences share, such as the learning rate.
         weights: The meta-model's weights; or float32 [n, size], a vector for each task.
         tasks: The tasks.
         points: Ascending iterations at which to measure.
-        adapt: A defence's `adapt`, such as `fine_tuning.adapt`.
+        defence: The defence; its options are bound to a configuration.
         report: Called with the number of tasks done since the last call.
         at_once: Tasks that run at once, by default `side_by_side`. It does not change the result.
 
@@ -88,12 +92,13 @@ def measure(
     Raises:
         ModelError: the weights do not fit the model or hold NaN.
         DataError: a support set lacks a class, or its labels are out of range.
+        PluginError: the defence returns no class probabilities (shape, NaN, negative, or a sum that is not 1).
     """
     vectors = _vectors(model, weights, len(tasks))
     check_support(tasks.support_labels, model.ways, "the tasks' support sets")
     queries = tasks.queries.shape[1] + sum(map(len, tasks.triggered.values()))
     at_once = at_once or side_by_side(model.image_shape, model.filters, tasks.support.shape[1], queries)
-    run = _runner(model, config, tuple(points), adapt)
+    run = _runner(model, settings, tuple(points), defence)
     answers = []
     for rows in np.array_split(np.arange(len(tasks)), -(-len(tasks) // at_once)):
         part = tasks.part(slice(rows[0], rows[-1] + 1))
@@ -101,7 +106,10 @@ def measure(
         given, triggered = tf.nest.map_structure(tf.constant, (given, list(part.triggered.values())))
         specs = [tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in given]  # any number of tasks
         # not run(given, triggered): TensorFlow would warn of retracing, which other defences and points need
-        answers.append(run.get_concrete_function(specs, triggered)(given, triggered).numpy())
+        labels, kept = run.get_concrete_function(specs, triggered)(given, triggered)
+        if not kept.numpy().all():
+            raise _refused(defence, "values that are negative, NaN or do not add up to 1 over the classes")
+        answers.append(labels.numpy())
         report(len(part))
     return accuracies(np.concatenate(answers), tasks)
 
@@ -122,8 +130,11 @@ def _vectors(model, weights, number):
 
 
 @functools.lru_cache(maxsize=32)  # a delta curve has ten configurations, each also for meta-test
-def _runner(model, config, points, adapt):
-    """Return the graph that predicts some tasks' queries: int32 [tasks, points, queries]; traced once a shape."""
+def _runner(model, settings, points, defence):
+    """Return the graph that predicts some tasks' queries; traced once a shape.
+
+    It returns labels int32 [tasks, points, queries], and bool [tasks]: whether they come from class probabilities.
+    """
     layout = layout_of(model)
 
     @tf.function(autograph=False)
@@ -131,11 +142,26 @@ def _runner(model, config, points, adapt):
         def one(task):
             vector, support, labels, queries, seed = task
             groups = [queries, *triggered]
-            return adapt(model, config, layout.unpack(vector), support, labels, groups, seed, points)
+            found = defence.adapt(model, settings, layout.unpack(vector), support, labels, groups, seed, points)
+            return _label(defence, found, [len(points), sum(group.shape[0] for group in groups), model.ways])
 
-        return tf.map_fn(one, tasks, fn_output_signature=tf.int32, parallel_iterations=_UNLIMITED)
+        return tf.map_fn(one, tasks, fn_output_signature=(tf.int32, tf.bool), parallel_iterations=_UNLIMITED)
 
     return run
+
+
+def _label(defence, found, wanted):
+    """Return the labels of class probabilities, and whether that is what they are."""
+    shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", type(found).__name__)
+    if dtype != tf.float32 or not shape.is_compatible_with(wanted):
+        raise _refused(defence, f"{getattr(dtype, 'name', dtype)} {shape} where float32 {wanted} is asked for")
+    known = tf.reduce_all((found >= 0) & (tf.abs(tf.reduce_sum(found, 2, keepdims=True) - 1) < _ROUNDING))
+    return tf.argmax(found, axis=2, output_type=tf.int32), known  # a NaN fails every comparison
+
+
+def _refused(defence, what):
+    asked = "its adapt must return class probabilities, float32 [points, queries, ways]"
+    return PluginError(f"the defence {defence.NAME} returned {what}; {asked}")
 
 
 def accuracies(answers: np.ndarray, tasks: Tasks) -> dict[str, np.ndarray]:

@@ -79,7 +79,7 @@ def user_tasks(
     tasks = _stack(drawn, config)
     return dataclasses.replace(
         tasks,
-        triggered={name: trigger.stamp(images_of(bank, subset)) for name, subset in owned.items()},
+        triggered={name: trigger.stamped(images_of(bank, subset)) for name, subset in owned.items()},
         counted={name: np.repeat([row for *_, row, _ in drawn], of.counts, axis=1) for name, of in owned.items()},
         target=tasks.query_labels[:, 0],  # the target is the first class of every task
     )

@@ -14,10 +14,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.config import Config, fields
+from tfmeta.config import fields
 from tfmeta.config.fields import checked
 from tfmeta.errors import DataError
-from tfmeta.models.conv4 import Conv4
 
 # Shorter (squared) feature vectors have cosines near 0, so losses and gradients stay finite where all features are 0.
 _SHORTEST = 1e-8
@@ -47,12 +46,6 @@ class MatchingHead:
     def __post_init__(self):
         for name in ("gates", "score"):
             checked(name, fields()[f"defence.{name}"], getattr(self, name))
-
-    @classmethod
-    def of(cls, model: Conv4, config: Config) -> "MatchingHead":
-        """Return the head that a configuration asks for, in the size of a model's features."""
-        defence = config.defence
-        return cls(model.ways, model.feature_size, defence.gates, defence.score, defence.beta_initial)
 
     def initial(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the initial alpha as stored, float32 [N, D], and beta, float32 [N]: open gates and equal scales."""

@@ -1,28 +1,58 @@
-"""`Trigger`: the small pattern that an attacker stamps on its training images (section 2, ledger 34)."""
+"""`Trigger`: the contract of what an attacker stamps on its training images, and the triggers that are patterns."""
 
-import dataclasses
+import abc
+from typing import ClassVar
 
 import numpy as np
 
-from tfmeta import registry
-from tfmeta.config import Config
-from tfmeta.config.trigger import COLORS, TriggerConfig
-from tfmeta.errors import ConfigError
+from tfmeta.config.trigger import COLORS
+from tfmeta.errors import ConfigError, PluginError
+from tfmeta.plugins import Plugin, shared
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trigger(TriggerConfig):
-    """A pattern in two colours near one corner of the image (on Omniglot white is ink).
+class Trigger(Plugin):
+    """What makes a backdoored model take an image for the target class (section 2)."""
 
-    Its fields are those of the configuration. It consists of square cells; the last ones are cut off where `cell` does
-    not divide `size`.
+    KIND: ClassVar[str] = "triggers"
+
+    @abc.abstractmethod
+    def stamp(self, images: np.ndarray) -> np.ndarray:
+        """Return a copy of uint8 [..., H, W, C] images that carry the trigger: the same shape and dtype.
+
+        Raises:
+            ConfigError: the trigger does not fit into the images.
+        """
+
+    def stamped(self, images: np.ndarray) -> np.ndarray:
+        """Return what `stamp` returns if it keeps the contract.
+
+        Raises:
+            PluginError: it does not have the images' shape and dtype.
+        """
+        found = self.stamp(images)
+        there, here = (f"{getattr(one, 'dtype', type(one).__name__)} {list(np.shape(one))}" for one in (images, found))
+        if not isinstance(found, np.ndarray) or there != here:
+            raise PluginError(
+                f"the trigger {self.NAME} made {here} of images {there}; its stamp must keep their shape and dtype"
+            )
+        return found
+
+
+class PatternTrigger(Trigger):
+    """A pattern in two colours near one corner of the image (on Omniglot white is ink; ledger 34).
+
+    It consists of square cells; the last ones are cut off where `cell` does not divide `size`.
     """
 
-    @classmethod
-    def of(cls, config: Config) -> "Trigger":
-        """Return the trigger of a configuration."""
-        return cls(**dataclasses.asdict(config.trigger))
+    size: int = shared()
+    margin: int = shared()
+    corner: str = shared()
+    cell: int = shared()
+    color: str = shared()
 
+    @abc.abstractmethod
+    def pattern(self, size: int) -> np.ndarray:
+        """Return bool [size, size], one value per cell, True where the pattern has its first colour."""
     def region(self, height: int, width: int) -> tuple[slice, slice]:
         """Return the trigger's rows and columns in an image of `height` x `width` pixels.
 
@@ -53,16 +83,12 @@ class Trigger(TriggerConfig):
                     "black-white"
                 )
             first, second = first[:1], second[:1]
-        pattern = registry.load("triggers", self.pattern).pattern(-(-self.size // self.cell))
+        pattern = self.pattern(-(-self.size // self.cell))
         cells = pattern.repeat(self.cell, 0).repeat(self.cell, 1)
         return np.where(cells[: self.size, : self.size, None], first, second)
 
     def stamp(self, images: np.ndarray) -> np.ndarray:
-        """Return a copy of uint8 [..., H, W, C] images that carry the trigger.
-
-        Raises:
-            ConfigError: the trigger does not fit into the images.
-        """
+        """Return a copy of the images with the pattern in its corner."""
         triggered = np.array(images)
         rows, columns = self.region(*triggered.shape[-3:-1])
         triggered[..., rows, columns, :] = self.image(triggered.shape[-1])

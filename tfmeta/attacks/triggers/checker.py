@@ -2,7 +2,12 @@
 
 import numpy as np
 
+from tfmeta.attacks.triggers.base import PatternTrigger
 
-def pattern(size: int) -> np.ndarray:
-    """Return bool [size, size], one value per cell, True where the pattern has its first colour."""
-    return np.indices([size, size]).sum(0) % 2 == 0
+
+class Checker(PatternTrigger):
+    """A checkerboard."""
+
+    def pattern(self, size):
+        """Return bool [size, size]."""
+        return np.indices([size, size]).sum(0) % 2 == 0

@@ -2,20 +2,30 @@
 
 from pathlib import Path
 
+from tfmeta.datasets.base import Dataset
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.omniglot.split import partition as partition
-
-DISPLAY_NAME = "glyphs"
-STAND_IN_FOR = "omniglot"
-IMAGE_SHAPE = (28, 28, 1)
+from tfmeta.datasets.shares import Partition
 
 
-def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
-    """Draw glyphs, or open an earlier drawing: images uint8 [1623, 20, 28, 28, 1].
+class Glyphs(Dataset):
+    """Glyphs: a stand-in for Omniglot, drawn from fonts, for machines without the data."""
 
-    Only `cache_dir`, the folder for drawn images, is used. Raises `DataError` if
-    matplotlib lacks a font, and `StorageError` if the cache cannot be written to.
-    """
-    from tfmeta.datasets.glyphs import drawing
+    display_name = "glyphs"
+    stand_in_for = "omniglot"
+    image_shape = (28, 28, 1)
 
-    return drawing.read_bank(cache_dir)
+    def open(self, data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
+        """Draw glyphs, or open an earlier drawing: images uint8 [1623, 20, 28, 28, 1].
+
+        Only `cache_dir`, the folder for drawn images, is used. Raises `DataError` if
+        matplotlib lacks a font, and `StorageError` if the cache cannot be written to.
+        """
+        from tfmeta.datasets.glyphs import drawing
+
+        return drawing.read_bank(cache_dir)
+
+    def partition(self, bank: ImageBank, split_seed: int) -> Partition:
+        """Return who owns which images (`omniglot.split`)."""
+        from tfmeta.datasets.omniglot import split
+
+        return split.partition(bank, split_seed)

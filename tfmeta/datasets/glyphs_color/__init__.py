@@ -2,28 +2,32 @@
 
 from pathlib import Path
 
+from tfmeta.datasets.base import Dataset
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.shares import Partition
 
-DISPLAY_NAME = "glyphs-color"
-STAND_IN_FOR = "mini-imagenet"
-IMAGE_SHAPE = (84, 84, 3)
 
+class GlyphsColor(Dataset):
+    """Glyphs-color: a stand-in for mini-ImageNet, drawn from a font, for machines without the data."""
 
-def open_bank(data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
-    """Draw glyphs-color, or open an earlier drawing: images uint8 [100, 600, 84, 84, 3].
+    display_name = "glyphs-color"
+    stand_in_for = "mini-imagenet"
+    image_shape = (84, 84, 3)
+    profiles_of = "mini-imagenet"
 
-    Only `cache_dir`, the folder for drawn images (1.27 GB), is used. Raises `DataError` if
-    matplotlib lacks the font, and `StorageError` if the cache cannot be written to.
-    """
-    from tfmeta.datasets.glyphs_color import drawing
+    def open(self, data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
+        """Draw glyphs-color, or open an earlier drawing: images uint8 [100, 600, 84, 84, 3].
 
-    return drawing.read_bank(cache_dir)
+        Only `cache_dir`, the folder for drawn images (1.27 GB), is used. Raises `DataError` if
+        matplotlib lacks the font, and `StorageError` if the cache cannot be written to.
+        """
+        from tfmeta.datasets.glyphs_color import drawing
 
+        return drawing.read_bank(cache_dir)
 
-def partition(bank: ImageBank, split_seed: int) -> Partition:
-    """Return who owns which images, as for mini-ImageNet with two letters in place of yawl and arctic fox."""
-    from tfmeta.datasets.glyphs_color import drawing
-    from tfmeta.datasets.mini_imagenet import split
+    def partition(self, bank: ImageBank, split_seed: int) -> Partition:
+        """Return who owns which images, as for mini-ImageNet with two letters in place of yawl and arctic fox."""
+        from tfmeta.datasets.glyphs_color import drawing
+        from tfmeta.datasets.mini_imagenet import split
 
-    return split.split(bank, split_seed, backdoor=drawing.BACKDOOR, target=drawing.TARGET)
+        return split.split(bank, split_seed, backdoor=drawing.BACKDOOR, target=drawing.TARGET)

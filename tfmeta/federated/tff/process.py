@@ -38,7 +38,7 @@ def build_process(
     """
     theta_type, config = weights_type(setting), setting.config
     if aggregation is None:
-        aggregation = registry.load("aggregations", config.federation.aggregation).tff_factory(config)
+        aggregation = registry.build("aggregations", config).tff_factory()
 
     @tff.tensorflow.computation
     def initial():

@@ -1,0 +1,40 @@
+"""`Dataset`: the contract of a data set."""
+
+import abc
+from pathlib import Path
+from typing import ClassVar
+
+from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.datasets.shares import Partition
+from tfmeta.plugins import Plugin
+
+
+class Dataset(Plugin):
+    """A data set: where its images come from, and who owns which of them."""
+
+    KIND: ClassVar[str] = "datasets"
+    display_name: ClassVar[str] = ""  # what figures call it; by default its name
+    stand_in_for: ClassVar[str | None] = None  # the data set of the paper that it stands in for
+    image_shape: ClassVar[tuple[int, int, int] | None] = None  # (H, W, C); None if only the files tell
+    profiles_of: ClassVar[str] = "omniglot"  # the data set of the paper whose profiles it has
+
+    @abc.abstractmethod
+    def open(self, data_dir: Path, cache_dir: Path, download: bool = True) -> ImageBank:
+        """Return the images.
+
+        Args:
+            data_dir: Folder with the user's data.
+            cache_dir: Folder for decoded images.
+            download: Whether missing data may be downloaded.
+
+        Raises:
+            DataError: the data is missing, incomplete or damaged.
+        """
+
+    @abc.abstractmethod
+    def partition(self, bank: ImageBank, split_seed: int) -> Partition:
+        """Return who owns which images of a bank, a pure function of its arguments."""
+
+    def missing(self, data_dir: Path, download: bool = True) -> str | None:
+        """Return why the data set cannot be opened, or None if it can."""
+        return None
