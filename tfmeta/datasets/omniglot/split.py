@@ -6,22 +6,23 @@ Every benign user has all benign images of the reserved classes, since a 10-shot
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import BENIGN, USERS, Partition, Subset
+from tfmeta.datasets.shares import Partition, Subset, numbered
 from tfmeta.errors import DataError
 from tfmeta.utils import seeds
 
-# 1200 characters are divided among four users, 418 are for meta-test; 4 backdoor classes and 1 target class are
+# 1200 characters are divided among the users, 418 are for meta-test; 4 backdoor classes and 1 target class are
 # reserved. Of 20 drawings 15 train and 5 validate; of a reserved class 10 are benign, 5 the attacker's, 5 validate.
 CLASSES, EXAMPLES = 1623, 20
-BACKDOOR_CLASSES, CHARACTERS_PER_USER = 4, 300
+BACKDOOR_CLASSES, TRAIN_CLASSES = 4, 1200
 TRAIN_EXAMPLES, BENIGN_EXAMPLES, ATTACKER_EXAMPLES = 15, 10, 5
 ROTATIONS = 4
 
 
-def partition(bank: ImageBank, split_seed: int) -> Partition:
+def split(bank: ImageBank, split_seed: int, users: int, attackers: int) -> Partition:
     """Return who owns which images of a bank; the seed also decides which classes are reserved.
 
-    Raises `DataError` if the bank does not have `CLASSES` classes of `EXAMPLES` images.
+    The first users get one character more where 1200 cannot be divided evenly; each character is four classes, one per
+    rotation. Raises `DataError` if the bank does not have `CLASSES` classes of `EXAMPLES` images.
     """
     classes, examples = bank.images.shape[:2]
     if (classes, examples) != (CLASSES, EXAMPLES):
@@ -40,18 +41,21 @@ def partition(bank: ImageBank, split_seed: int) -> Partition:
 
     backdoor, target = order[:BACKDOOR_CLASSES], order[BACKDOOR_CLASSES : BACKDOOR_CLASSES + 1]
     rest = order[BACKDOOR_CLASSES + 1 :]
-    own = {user: rest[i * CHARACTERS_PER_USER :][:CHARACTERS_PER_USER] for i, user in enumerate(USERS)}
+    everyone, attacking, benign_users = numbered(users, attackers)
+    own = dict(zip(everyone, np.array_split(rest[:TRAIN_CLASSES], users), strict=True))
     train, held_out = slice(TRAIN_EXAMPLES), slice(TRAIN_EXAMPLES, examples)
     benign, attacker = slice(BENIGN_EXAMPLES), slice(BENIGN_EXAMPLES, BENIGN_EXAMPLES + ATTACKER_EXAMPLES)
+    target_benign, backdoor_benign = subset(target, benign), subset(backdoor, benign)  # one copy for all users
     return Partition(
-        train={user: subset(own[user], train, ROTATIONS) for user in USERS},
-        validation={user: subset(own[user], held_out, ROTATIONS) for user in USERS},
-        meta_test=subset(rest[len(USERS) * CHARACTERS_PER_USER :], slice(None)),
-        target_benign={user: subset(target, benign) for user in BENIGN},
-        backdoor_benign={user: subset(backdoor, benign) for user in BENIGN},
+        train={user: subset(own[user], train, ROTATIONS) for user in everyone},
+        validation={user: subset(own[user], held_out, ROTATIONS) for user in everyone},
+        meta_test=subset(rest[TRAIN_CLASSES:], slice(None)),
+        target_benign=dict.fromkeys(benign_users, target_benign),
+        backdoor_benign=dict.fromkeys(benign_users, backdoor_benign),
         target_attacker=subset(target, attacker),
         backdoor_attacker=subset(backdoor, attacker),
         target_validation=subset(target, held_out),
         backdoor_validation=subset(backdoor, held_out),
         backdoor_held_out=subset(backdoor, held_out),
+        attackers=attacking,
     )
