@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from tfmeta.errors import ConfigError
 
-# Modules that compute no number: values of fields are compared by themselves, and the rest finds, stores, shows or
-# starts things. What only they import is not followed either.
+# Modules that compute no number: values of fields are compared by themselves, images have a digest, and the rest finds,
+# stores, shows or starts things. What only they import is not followed either.
 PLUMBING = (
     "tfmeta.config", "tfmeta.errors", "tfmeta.plugins", "tfmeta.registry", "tfmeta.simulation", "tfmeta.store",
-    "tfmeta.utils.parallel", "tfmeta.utils.progress", "tfmeta.utils.threads", "tfmeta.federated.models",
-    "tfmeta.federated.opening", "tfmeta.federated.tff.runtime", "tfmeta.federated.tff.worker",
+    "tfmeta.utils.parallel", "tfmeta.utils.progress", "tfmeta.utils.threads", "tfmeta.datasets.checks",
+    "tfmeta.datasets.image_bank", "tfmeta.datasets.opening", "tfmeta.federated.opening", "tfmeta.federated.tff.runtime",
+    "tfmeta.federated.tff.worker",
     "experiments.cli", "experiments.stored",
 )  # fmt: skip
 _PACKAGES = ("tfmeta", "experiments")

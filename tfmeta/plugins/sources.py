@@ -31,6 +31,18 @@ class Outside(NamedTuple):
     modules: frozenset[str]
 
 
+def digest_of(thing: Any) -> Outside:
+    """Return the digest of a plug-in's class, or of what it is made of; always the same for one object.
+
+    A class or function of a file is judged by the file, since the whole of it is imported; one of a notebook or a
+    script by its own source. A class that is made of another object, such as a Keras model, has that as `GIVEN`; where
+    it has a `DIGEST` too, that stands for its code.
+    """
+    if id(thing) not in _seen:  # which keeps the thing, so no other object gets its id
+        _seen[id(thing)] = thing, _found(thing)
+    return _seen[id(thing)][1]
+
+
 def file_digest(path: Path | str) -> Outside:
     """Return the digest of a Python file and of the local files that it imports, directly or not.
 
@@ -44,19 +56,28 @@ def file_digest(path: Path | str) -> Outside:
 
 
 def source_digest(thing: Any) -> Outside:
-    """Return the digest of a class or function that a notebook or a script defines; always the same for one object.
+    """Return the digest of a class or function that a notebook or a script defines.
 
     Its source decides what it does if all that the source refers to is built in or comes from a module. If it refers to
     anything else (a variable of the notebook, another function of it, a variable of an enclosing function), or if the
-    source cannot be found, the digest is a word that no other process has, so that no process takes it for its own.
+    source cannot be found, the digest is a word that no other process has, so that none takes its results for its own.
     """
-    if id(thing) not in _seen:  # which keeps the thing, so no other object gets its id
-        try:
-            found = _of_definition(thing)
-        except (AttributeError, LookupError, OSError, TypeError, SyntaxError, ConfigError):
-            found = Outside(f"of-process-{_PROCESS}-{id(thing):x}", frozenset())
-        _seen[id(thing)] = thing, found
-    return _seen[id(thing)][1]
+    try:
+        return _of_definition(thing)
+    except (AttributeError, LookupError, OSError, TypeError, SyntaxError, ConfigError):
+        return Outside(f"of-process-{_PROCESS}-{id(thing):x}", frozenset())
+
+
+def _found(thing):
+    if isinstance(own := getattr(thing, "DIGEST", None), str):
+        return Outside(own, frozenset())
+    given = getattr(thing, "GIVEN", thing)
+    name, qualified = getattr(given, "__module__", None), getattr(given, "__qualname__", "<locals>")
+    file = getattr(sys.modules.get(name), "__file__", None)
+    # what is made inside a function depends on that function's variables too
+    if file is None or name == "__main__" or "<locals>" in qualified:
+        return source_digest(given)
+    return file_digest(file)
 
 
 def _closure(files: list[Path], trees: tuple[AST, ...] = ()) -> Outside:
