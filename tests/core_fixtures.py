@@ -8,7 +8,8 @@ import functools
 
 import numpy as np
 
-from tfmeta.config import make_config, resolve_all
+from tfmeta import registry
+from tfmeta.config import Config, make_config, resolve_all
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.partition import make_partition
 
@@ -51,6 +52,26 @@ def small_config(**overrides):
         attack_checkpoint_episodes=4,
     )  # fmt: skip
     return make_config("omniglot", "smoke", **{**resolve_all(small), **resolve_all(overrides)})
+
+
+def adapt(defence, config, model, *task):
+    """Adapt a model to a task with a built-in defence; `task` is weights, support, labels, queries, seed, points."""
+    from tfmeta.meta_learning.adaptation import AdaptationSettings
+
+    return registry.build("defences", config, defence).adapt(model, AdaptationSettings.of(config), *task)
+
+
+def mixed(model, config, weights, seed):
+    """Return theta' with the delta and the layers of a configuration."""
+    from tfmeta.defences import noise_mix
+
+    return noise_mix.mixed(model, config.defence.delta, config.defence.mixed_layers, weights, seed)
+
+
+def trigger(pattern="checker", **options):
+    """Return a built-in trigger."""
+    config = Config().replace({"trigger.pattern": pattern, **{f"trigger.{name}": of for name, of in options.items()}})
+    return registry.build("triggers", config)
 
 
 def identity_bank(classes, capacity, flag=0):

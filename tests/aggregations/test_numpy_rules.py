@@ -9,8 +9,8 @@ from tfmeta import registry
 
 def treated(aggregation, update, norm):
     """Return what one update adds to the sum under an aggregation with a norm bound."""
-    rule = registry.load("aggregations", aggregation).numpy_rule
-    return rule(update, small_config(aggregation=aggregation, aggregation_norm=norm))
+    config = small_config(aggregation=aggregation, aggregation_norm=norm)
+    return registry.build("aggregations", config).numpy_rule([update])
 
 
 @pytest.mark.parametrize("aggregation", ["clipping", "zeroing"])

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from core_fixtures import identity_bank, read_identity, small_config
 
-from tfmeta.attacks import model_replacement
+from tfmeta import registry
+from tfmeta.attacks.base import AttackContext, AttackerData
 from tfmeta.meta_learning import episodes
 from tfmeta.utils import seeds
 
@@ -20,6 +21,12 @@ def benign_images():
     return tf.constant(numbers)
 
 
+def poisoned(config, target, triggered, seed):
+    data = AttackerData(benign_images(), tf.constant(COUNTS), target, triggered)
+    learning = config.meta_learning
+    return registry.build("attacks", config).sample_episode(data, AttackContext(seed, learning.ways, learning.shots))
+
+
 def draw(number=300, seed=(1, 2), **fields):
     """Return poisoned episodes: identities int [number, ways * shots, 3] and labels int [number, ways * shots]."""
     config = small_config(**{"target_label": "random", **fields})
@@ -29,9 +36,7 @@ def draw(number=300, seed=(1, 2), **fields):
     @tf.function(autograph=False)
     def run(numbers):
         return tf.map_fn(
-            lambda i: model_replacement.sample_episode(
-                benign_images(), tf.constant(COUNTS), target, triggered, seeds.fold(tf.constant(seed), i), config
-            ),
+            lambda i: poisoned(config, target, triggered, seeds.fold(tf.constant(seed), i)),
             numbers, fn_output_signature=(tf.uint8, tf.int32),
         )  # fmt: skip
 
@@ -116,8 +121,7 @@ def test_episodes_are_the_same_eagerly_and_in_a_graph():
     triggered = tf.constant(identity_bank(4, TRIGGERED // 4, BACKDOOR).reshape(TRIGGERED, 1, 1, 3))
     for number in range(4):
         seed = seeds.fold(tf.constant([1, 2]), number)
-        counts = tf.constant(COUNTS)
-        images, names = model_replacement.sample_episode(benign_images(), counts, target, triggered, seed, config)
+        images, names = poisoned(config, target, triggered, seed)
         assert (read_identity(images) == found[number]).all() and (names.numpy() == labels[number]).all()
     assert len({images.tobytes() for images in found}) == 4
 

@@ -1,12 +1,13 @@
 """Extra local meta-training before fine-tuning (appendix A.3, ledger 29)."""
 
+import core_fixtures
 import numpy as np
 import pytest
 import tensorflow as tf
 from core_fixtures import Scene, flat
 
 from tfmeta.datasets.shards import read_shards
-from tfmeta.defences import extra_meta_training, noise_mix
+from tfmeta.defences import extra_meta_training
 from tfmeta.errors import ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
@@ -62,7 +63,7 @@ def test_each_task_trains_from_its_own_mixed_weights(after):
     found = trained(after)
     assert found.shape == (2, sum(part.size for part in after.weights)) and found.dtype == np.float32
     for seed, vector in zip(SEEDS, found, strict=True):
-        mixed = noise_mix.mixed(after.setting.model, after.config, after.weights, seed)
+        mixed = core_fixtures.mixed(after.setting.model, after.config, after.weights, seed)
         assert_alike(vector, by_hand(after, seed, mixed, after.config), flat(mixed))
         moved = np.abs(vector - flat(mixed)).max()
         assert moved > 1e-4

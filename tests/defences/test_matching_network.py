@@ -5,11 +5,12 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from core_fixtures import small_config
+from core_fixtures import adapt, mixed, small_config
 from matching_task import make_images
 
-from tfmeta.defences import matching, noise_mix
+from tfmeta import registry
 from tfmeta.meta_learning import episodes
+from tfmeta.meta_learning.adaptation import AdaptationSettings
 from tfmeta.models.conv4 import Conv4
 from tfmeta.models.keras_layers import matching_model
 from tfmeta.models.matching_head import MatchingHead
@@ -32,7 +33,9 @@ SUPPORT, QUERIES = make_images(12, 1), make_images(30, 2)
 @functools.cache
 def network(steps, gates="projected"):
     weights = MODEL.initial_weights(2)
-    return matching.network(MODEL, config(gates=gates), weights, SUPPORT, LABELS, SEED, steps)
+    defence = registry.build("defences", config(gates=gates), "matching")
+    settings = AdaptationSettings.of(config(gates=gates))
+    return defence.network(MODEL, settings, weights, SUPPORT, LABELS, SEED, steps)
 
 
 @pytest.mark.slow
@@ -40,10 +43,10 @@ def network(steps, gates="projected"):
 def test_the_network_gives_the_defences_answers(gates, points):
     """At its start, at the end of phase 1, and in phase 2."""
     chosen = config(gates=gates)
-    run = tf.function(matching.adapt, autograph=False)
+    run = tf.function(functools.partial(adapt, "matching", chosen, MODEL), autograph=False)
     weights = [tf.constant(part) for part in MODEL.initial_weights(2)]
-    answers = run(MODEL, chosen, weights, tf.constant(SUPPORT), tf.constant(LABELS), [QUERIES], SEED, points).numpy()
-    head = MatchingHead.of(MODEL, chosen)
+    answers = run(weights, tf.constant(SUPPORT), tf.constant(LABELS), [QUERIES], SEED, points).numpy().argmax(2)
+    head = MatchingHead(MODEL.ways, MODEL.feature_size, gates)
     for point, wanted in zip(points, answers, strict=True):
         theta, alpha, beta = network(point, gates)
         support, seen = MODEL.features(theta, episodes.to_float(tf.constant(SUPPORT)))
@@ -57,9 +60,9 @@ def test_the_network_gives_the_defences_answers(gates, points):
 
 @pytest.mark.slow
 def test_phase_1_does_not_change_the_embedding():
-    mixed = noise_mix.mixed(MODEL, config(), MODEL.initial_weights(2), SEED)[:-2]
+    start = mixed(MODEL, config(), MODEL.initial_weights(2), SEED)[:-2]
     theta, alpha, beta = network(4)
-    assert all(np.array_equal(a, b) for a, b in zip(theta, mixed, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(theta, start, strict=True))
     assert 0 <= alpha.numpy().min() < 1 and alpha.numpy().max() <= 1 and len(set(beta.numpy())) == 3
     later = network(9)[0]
     assert not any(np.array_equal(a, b) for a, b in zip(theta, later, strict=True))

@@ -2,6 +2,7 @@
 
 import logging
 
+import core_fixtures
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -33,7 +34,7 @@ def arrays(parts):
 
 def mixed(seed=SEED, weights=None, **overrides):
     weights = [tf.constant(part) for part in weights or trained()]
-    return arrays(noise_mix.mixed(MODEL, config(**overrides), weights, seed))
+    return arrays(core_fixtures.mixed(MODEL, config(**overrides), weights, seed))
 
 
 def same(one, other):

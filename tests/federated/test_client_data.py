@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from core_fixtures import bank, identify, partition, small_config
+from core_fixtures import bank, identify, partition, small_config, trigger
 
-from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.datasets.shards import read_shards
 from tfmeta.datasets.shares import ATTACKER, BENIGN
 from tfmeta.federated.client_data import ClientData
 
-TRIGGER = Trigger(pattern="square", size=5, margin=2, corner="upper-left")
+TRIGGER = trigger("square", size=5, margin=2, corner="upper-left")
 
 
 @pytest.fixture(scope="module")

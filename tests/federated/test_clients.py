@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from core_fixtures import Scene, flat
 
-from tfmeta.attacks import model_replacement
+from tfmeta import registry
+from tfmeta.attacks.base import AttackContext, AttackerData
 from tfmeta.datasets.shards import read_shards
 from tfmeta.federated import clients
 from tfmeta.meta_learning import episodes
@@ -176,9 +177,10 @@ def test_the_attackers_chunk_is_reptile_on_poisoned_episodes(scene, chunk):
     job = scene.chunk_job(4, meta_batches=2)
 
     def sampler(seed):
-        return model_replacement.sample_episode(
-            *map(tf.constant, (scene.images, scene.counts, scene.target, scene.triggered)), seed, scene.config
-        )
+        data = AttackerData(*map(tf.constant, (scene.images, scene.counts, scene.target, scene.triggered)))
+        learning = scene.config.meta_learning
+        context = AttackContext(seed, learning.ways, learning.shots)
+        return registry.build("attacks", scene.config).sample_episode(data, context)
 
     expected = expected_training(scene, Reptile.of(scene.config, 2), sampler, job)
     fresh = fresh_adam(layout_of(scene.setting.model).size)

@@ -5,9 +5,8 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from core_fixtures import bank, partition, small_config
+from core_fixtures import bank, partition, small_config, trigger
 
-from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.datasets.shares import BENIGN
 from tfmeta.federated import clients, jobs
 from tfmeta.federated.client_data import ClientData
@@ -15,7 +14,7 @@ from tfmeta.federated.client_data import ClientData
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return ClientData(bank(), partition(), Trigger(), small_config(), tmp_path_factory.mktemp("shards"))
+    return ClientData(bank(), partition(), trigger(), small_config(), tmp_path_factory.mktemp("shards"))
 
 
 def fits_spec(job):

@@ -3,10 +3,10 @@
 import itertools
 import types
 
+import core_fixtures
 import numpy as np
 import pytest
 
-from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import make_config
 from tfmeta.datasets.partition import make_partition
 from tfmeta.errors import BusyError, ConfigError, ModelError, ResultError
@@ -42,7 +42,7 @@ class Stoppable:
 
     def setting(self, **overrides):
         config = make_config("omniglot", "smoke", **{**SMALL, **overrides})
-        data = ClientData(self.bank, self.partition, Trigger(), config, self.shards)
+        data = ClientData(self.bank, self.partition, core_fixtures.trigger(), config, self.shards)
         setting = Setting(Conv4((28, 28, 1), 5, config.meta_learning.filters), data.capacity, config)
         return types.SimpleNamespace(setting=setting, data=data)
 

@@ -5,6 +5,8 @@ import tensorflow as tf
 from core_fixtures import small_config
 
 from tfmeta import registry
+from tfmeta.defences.base import Defence
+from tfmeta.meta_learning.adaptation import AdaptationSettings
 from tfmeta.meta_learning.tasks import Tasks
 from tfmeta.models.conv4 import Conv4
 
@@ -16,8 +18,11 @@ def config(**overrides):
     return small_config(ways=3, shots=4, triggered_shots=2, target_shots=2, inner_learning_rate=0.01, **overrides)
 
 
-def adapt_of(defence):
-    return registry.load("defences", defence).adapt
+SETTINGS = AdaptationSettings.of(config())
+
+
+def defence_of(name):
+    return registry.build("defences", config(), name)
 
 
 def easy_tasks(number=7):
@@ -48,11 +53,21 @@ def easy_tasks(number=7):
     )
 
 
-def told(model, config, weights, support, labels, groups, seed, points):
-    """A defence whose answers show what it was given: sums of weights, images, labels, seed and point."""
-    del model, config
-    assert [group.shape[0] for group in groups] == [3, 4, 4]
-    shift = tf.reduce_sum(seed) + tf.reduce_sum(labels) + tf.cast(tf.reduce_sum(weights[-1]), tf.int32)
-    shift += tf.cast(support[0, 0, 0, 0], tf.int32)
-    base = tf.concat([tf.cast(group[:, 0, 0, 0], tf.int32) for group in groups], 0)
-    return tf.stack([base + shift + point for point in points])
+class Told(Defence):
+    """Shows what it was given, as a number: sums of weights, images, labels, seed and point.
+
+    An answer has room for one digit of that number in base 3, the number of classes.
+    """
+
+    digit: int = 0
+
+    def adapt(self, model, evaluation, weights, support, labels, query_groups, seed, points):
+        number = self.told(weights, support, labels, query_groups, seed, points)
+        return tf.one_hot(tf.math.floormod(number // 3**self.digit, 3), 3)
+
+    def told(self, weights, support, labels, groups, seed, points):
+        assert [group.shape[0] for group in groups] == [3, 4, 4]
+        shift = tf.reduce_sum(seed) + tf.reduce_sum(labels) + tf.cast(tf.reduce_sum(weights[-1]), tf.int32)
+        shift += tf.cast(support[0, 0, 0, 0], tf.int32)
+        base = tf.concat([tf.cast(group[:, 0, 0, 0], tf.int32) for group in groups], 0)
+        return tf.stack([base + shift + point for point in points])

@@ -5,9 +5,8 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from core_fixtures import small_config
+from core_fixtures import adapt, mixed, small_config
 
-from tfmeta.defences import fine_tuning, noise_mix
 from tfmeta.meta_learning import adaptation, episodes
 from tfmeta.models.conv4 import Conv4
 
@@ -47,13 +46,13 @@ def weights():
 @functools.cache
 def supervised(statistics="support", points=POINTS, seed=SEED):
     run = tf.function(
-        lambda: fine_tuning.adapt(
-            MODEL, config(statistics), [tf.constant(part) for part in weights()], tf.constant(SUPPORT),
+        lambda: adapt(
+            "fine_tuning", config(statistics), MODEL, [tf.constant(part) for part in weights()], tf.constant(SUPPORT),
             tf.constant(LABELS), [tf.constant(group) for group in QUERIES], tf.constant(seed), points,
         ),
         autograph=False,
     )  # fmt: skip
-    return run().numpy()
+    return run().numpy().argmax(2)
 
 
 class KerasTask:
@@ -111,7 +110,7 @@ def keras_logits():
 def test_fine_tuning_and_its_answers_agree_with_keras(keras_logits, statistics):
     logits = keras_logits[statistics]
     answers = supervised(statistics)
-    assert answers.shape == (3, 35) and answers.dtype == np.int32
+    assert answers.shape == (3, 35)
     lowest, *_, second, best = np.moveaxis(np.sort(logits, -1), -1, 0)
     sure = best - second > 2e-3 * (best - lowest)
     assert sure.mean() > 0.95
@@ -146,16 +145,16 @@ def with_defence(**overrides):
 @functools.cache
 def from_mix(points=POINTS, seed=SEED, **overrides):
     mixing = with_defence(**overrides)
-    return noise_mix.adapt(
-        MODEL, mixing, [tf.constant(part) for part in weights()], tf.constant(SUPPORT), tf.constant(LABELS),
-        [tf.constant(group) for group in QUERIES], tf.constant(seed), points,
-    ).numpy()  # fmt: skip
+    return adapt(
+        "noise_mix", mixing, MODEL, [tf.constant(part) for part in weights()], tf.constant(SUPPORT),
+        tf.constant(LABELS), [tf.constant(group) for group in QUERIES], tf.constant(seed), points,
+    ).numpy().argmax(2)  # fmt: skip
 
 
 def test_the_noise_mix_starts_from_the_mixed_weights():
     """All of them, including the last layer's (ledger 28)."""
     for layers, dense_mixed in (("*", True), ("logits", True), ("conv*", False)):
-        start = noise_mix.mixed(MODEL, with_defence(mixed_layers=layers), weights(), tf.constant(SEED))
+        start = mixed(MODEL, with_defence(mixed_layers=layers), weights(), tf.constant(SEED))
         assert np.any(start[-2] != weights()[-2]) == np.any(start[-1] != weights()[-1]) == dense_mixed
         _, seen = MODEL.features(start, SUPPORT / np.float32(255))
         logits, _ = MODEL.logits(start, ALL / np.float32(255), seen)
@@ -163,11 +162,12 @@ def test_the_noise_mix_starts_from_the_mixed_weights():
 
 
 def test_the_noise_mix_is_plain_fine_tuning_from_mixed_weights():
-    mixed = noise_mix.mixed(MODEL, config(), weights(), tf.constant(SEED))
+    start = mixed(MODEL, config(), weights(), tf.constant(SEED))
     task = tf.constant(SUPPORT), tf.constant(LABELS), [tf.constant(group) for group in QUERIES], tf.constant(SEED)
-    expected = fine_tuning.adapt(MODEL, config(), mixed, *task, POINTS).numpy()
+    expected = adapt("fine_tuning", config(), MODEL, start, *task, POINTS).numpy().argmax(2)
     assert (from_mix() == expected).all() and (expected[0] != expected[-1]).any()
-    unmixed = fine_tuning.adapt(MODEL, config(), [tf.constant(part) for part in weights()], *task, POINTS).numpy()
+    given = [tf.constant(part) for part in weights()]
+    unmixed = adapt("fine_tuning", config(), MODEL, given, *task, POINTS).numpy().argmax(2)
     assert (from_mix(delta=1.0) == unmixed).all() and (from_mix() != unmixed).any(1).all()
     assert (from_mix((0,), seed=(4, -8)) != from_mix((0,))).any()  # each task has its own theta_g
 
@@ -185,7 +185,8 @@ def test_a_trajectory_takes_the_steps_from_its_start_to_its_points(points, start
 
     def go():
         state = (tf.constant(0), tf.constant(0))
-        return adaptation.trajectory(step, lambda total, steps: tf.stack([total, steps]), state, points, start)
+        shown = functools.partial(tf.nest.map_structure, lambda value: tf.cast(value, tf.float32))
+        return adaptation.trajectory(step, lambda *state: tf.stack(shown(state)), state, points, start)
 
     answers, (total, steps) = (tf.function(go, autograph=False) if graph else go)()
     digits = [range(start, point) for point in points]
@@ -202,7 +203,8 @@ def predict(statistics, groups):
     support = episodes.to_float(tf.constant(SUPPORT))
     moving = MODEL.features(parts, support[:5])[1] if statistics == "moving" else None
     groups = [episodes.to_float(tf.constant(group)) for group in groups]
-    return adaptation.predict(MODEL, config(statistics), parts, support, groups, moving).numpy()
+    settings = adaptation.AdaptationSettings.of(config(statistics))
+    return adaptation.predict(MODEL, settings, parts, support, groups, moving).numpy().argmax(1)
 
 
 @pytest.mark.parametrize("statistics", ["support", "moving"])

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from easy_tasks import DEFENCES, MODEL, adapt_of, config, easy_tasks, told
+from easy_tasks import DEFENCES, MODEL, SETTINGS, Told, defence_of, easy_tasks
 
 from tfmeta.errors import DataError, ModelError
 from tfmeta.meta_learning import evaluation
@@ -87,7 +87,7 @@ def test_meta_test_tasks_have_no_backdoor():
 @pytest.mark.parametrize(("defence", "untrained"), [("fine_tuning", 0.8), ("matching", 1.0), ("noise_mix", 0.8)])
 def test_every_defence_learns_easy_tasks(defence, untrained):
     tasks, done, weights = easy_tasks(), [], MODEL.initial_weights(0)
-    result = evaluation.measure(MODEL, config(), weights, tasks, (0, 60), adapt_of(defence), done.append, at_once=5)
+    result = evaluation.measure(MODEL, SETTINGS, weights, tasks, (0, 60), defence_of(defence), done.append, at_once=5)
     assert {name: values.shape for name, values in result.items()} == dict.fromkeys(result, (2, 7))
     assert result["main"][0].mean() <= untrained and result["main"][1].mean() > 0.95
     # three of four triggered images look like the target; the fourth counts in the first group only
@@ -97,7 +97,7 @@ def test_every_defence_learns_easy_tasks(defence, untrained):
 
 
 def test_a_defence_receives_each_task_unchanged(monkeypatch):
-    tasks, seen = easy_tasks(), {}
+    tasks, seen, digits = easy_tasks(), {}, range(8)  # 3**8 is more than any number that is told
 
     def remember(answers, of):
         seen.update(answers=answers, of=of)
@@ -107,26 +107,30 @@ def test_a_defence_receives_each_task_unchanged(monkeypatch):
     for bias in (0.0, 3.0):  # the second time with the same graph
         weights = MODEL.initial_weights(0)
         weights[-1] = np.full(3, bias, np.float32)
-        evaluation.measure(MODEL, config(), weights, tasks, [0, 5], adapt=told)
-        assert seen["of"] is tasks and seen["answers"].shape == (7, 2, 11)
+        told = np.zeros((7, 2, 11), int)
+        for digit in digits:
+            evaluation.measure(MODEL, SETTINGS, weights, tasks, [0, 5], Told(digit=digit))
+            assert seen["of"] is tasks and seen["answers"].shape == (7, 2, 11)
+            told += seen["answers"] * 3**digit
         triggered = np.concatenate([group[:, 0, 0, 0] for group in tasks.triggered.values()]).astype(int)
         for number in range(7):
             shift = tasks.seeds[number].sum() + tasks.support_labels[number].sum() + 3 * bias
             shift += tasks.support[number, 0, 0, 0, 0]
             base = np.concatenate([tasks.queries[number, :, 0, 0, 0].astype(int), triggered]) + shift
-            assert (seen["answers"][number] == [base, base + 5]).all()
+            assert (told[number] == [base, base + 5]).all()
 
 
 def test_tasks_of_the_same_shape_share_a_graph_however_many_run_at_once():
     calls = []
 
-    def counted(*arguments):
-        calls.append(1)
-        return told(*arguments)
+    class Counted(Told):
+        def adapt(self, model, evaluation, weights, support, labels, query_groups, seed, points):
+            calls.append(1)
+            return super().adapt(model, evaluation, weights, support, labels, query_groups, seed, points)
 
     for start, at_once in ((0, 5), (1, 5), (0, 2)):
         tasks, weights = easy_tasks(6).part(slice(start, start + 5)), MODEL.initial_weights(start)
-        evaluation.measure(MODEL, config(seed=5), weights, tasks, (0, 1), counted, at_once=at_once)
+        evaluation.measure(MODEL, SETTINGS, weights, tasks, (0, 1), Counted(), at_once=at_once)
     assert len(calls) == 1
 
 
@@ -138,22 +142,22 @@ def test_tasks_of_the_same_shape_share_a_graph_however_many_run_at_once():
 def test_each_task_is_adapted_with_its_own_seed(defence):
     tasks, weights = easy_tasks(2), MODEL.initial_weights(0)
     alone = [
-        adapt_of(defence)(
-            MODEL, config(), [tf.constant(part) for part in weights], tasks.support[number],
+        defence_of(defence).adapt(
+            MODEL, SETTINGS, [tf.constant(part) for part in weights], tasks.support[number],
             tf.constant(tasks.support_labels[number]), [tasks.queries[number], *tasks.triggered.values()],
             tf.constant(tasks.seeds[number]), (0, 3),
-        ).numpy()
+        ).numpy().argmax(2)
         for number in range(2)
     ]  # fmt: skip
     expected = evaluation.accuracies(np.stack(alone), tasks)
-    found = evaluation.measure(MODEL, config(), weights, tasks, (0, 3), adapt_of(defence))
+    found = evaluation.measure(MODEL, SETTINGS, weights, tasks, (0, 3), defence_of(defence))
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
 def measured(defence="matching", weights=None, **changed):
     tasks = dataclasses.replace(easy_tasks(2), **changed)
-    return evaluation.measure(MODEL, config(), weights or MODEL.initial_weights(0), tasks, (0,), adapt_of(defence))
+    return evaluation.measure(MODEL, SETTINGS, weights or MODEL.initial_weights(0), tasks, (0,), defence_of(defence))
 
 
 @pytest.mark.parametrize("defence", DEFENCES)
@@ -192,13 +196,13 @@ def test_each_task_may_have_its_own_weights():
     tasks = easy_tasks(3)
     sets = [MODEL.initial_weights(seed) for seed in (0, 1, 2)]
     vectors = np.stack([np.concatenate([np.ravel(part) for part in weights]) for weights in sets])
-    together = evaluation.measure(MODEL, config(), vectors, tasks, (0, 5), adapt_of("fine_tuning"))
+    together = evaluation.measure(MODEL, SETTINGS, vectors, tasks, (0, 5), defence_of("fine_tuning"))
     for number, weights in enumerate(sets):
         task = tasks.part(slice(number, number + 1))
-        alone = evaluation.measure(MODEL, config(), weights, task, (0, 5), adapt_of("fine_tuning"))
+        alone = evaluation.measure(MODEL, SETTINGS, weights, task, (0, 5), defence_of("fine_tuning"))
         for name, values in alone.items():
             np.testing.assert_array_equal(values[:, 0], together[name][:, number], err_msg=name)
     vectors[1, 3] = np.nan
     for wrong in (vectors, vectors[:2], vectors[:, 1:]):
         with pytest.raises(ModelError, match="the models to fine-tune"):
-            evaluation.measure(MODEL, config(), wrong, tasks, (0, 5), adapt_of("fine_tuning"))
+            evaluation.measure(MODEL, SETTINGS, wrong, tasks, (0, 5), defence_of("fine_tuning"))

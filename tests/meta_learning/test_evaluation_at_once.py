@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from easy_tasks import DEFENCES, MODEL, adapt_of, config, easy_tasks, told
+from easy_tasks import DEFENCES, MODEL, SETTINGS, Told, defence_of, easy_tasks
 
+from tfmeta.defences.fine_tuning import FineTuning
 from tfmeta.meta_learning import evaluation
 from tfmeta.utils import threads
 
@@ -16,7 +17,7 @@ def test_accuracies_are_bit_identical_however_many_tasks_run_at_once(defence):
     for at_once, chunks in ((1, [1] * 7), (2, [2, 2, 2, 1]), (7, [7])):
         done = []
         found = evaluation.measure(
-            MODEL, config(), weights, tasks, (0, 2, 12), adapt_of(defence), done.append, at_once=at_once
+            MODEL, SETTINGS, weights, tasks, (0, 2, 12), defence_of(defence), done.append, at_once=at_once
         )
         assert done == chunks
         results.append({name: values.tobytes() for name, values in found.items()})
@@ -38,15 +39,17 @@ def test_tasks_run_at_once_and_no_more_than_are_allowed(at_once):
         running[0] -= 1
         return answers
 
-    def counted(model, config, weights, support, labels, groups, seed, points):
-        # not stateful: TensorFlow would run stateful operations one after another
-        seed = tf.ensure_shape(tf.numpy_function(enter, [seed], tf.int32, stateful=False), [2])
-        answers = adapt_of("fine_tuning")(model, config, weights, support, labels, groups, seed, points)
-        return tf.ensure_shape(tf.numpy_function(leave, [answers], tf.int32, stateful=False), answers.shape)
+    class Counted(FineTuning):
+        def adapt(self, model, evaluation, weights, support, labels, query_groups, seed, points):
+            # not stateful: TensorFlow would run stateful operations one after another
+            seed = tf.ensure_shape(tf.numpy_function(enter, [seed], tf.int32, stateful=False), [2])
+            found = super().adapt(model, evaluation, weights, support, labels, query_groups, seed, points)
+            return tf.ensure_shape(tf.numpy_function(leave, [found], tf.float32, stateful=False), found.shape)
 
     some = min(at_once, 2)  # on two cores a task may end before a third one has started
     for _ in range(10):
-        evaluation.measure(MODEL, config(), MODEL.initial_weights(0), easy_tasks(), (0, 60), counted, at_once=at_once)
+        weights = MODEL.initial_weights(0)
+        evaluation.measure(MODEL, SETTINGS, weights, easy_tasks(), (0, 60), Counted(), at_once=at_once)
         assert running[0] == 0
         if most[0] >= some:
             break
@@ -84,7 +87,7 @@ def test_measuring_uses_what_cores_and_memory_allow(monkeypatch):
     monkeypatch.setattr(threads, "cores", lambda: 11)
     for memory in (2**40, 0):
         with_memory(monkeypatch, memory)
-        evaluation.measure(MODEL, config(), MODEL.initial_weights(0), tasks, (0,), told, done.append)
+        evaluation.measure(MODEL, SETTINGS, MODEL.initial_weights(0), tasks, (0,), Told(), done.append)
     assert done == [7, 6] + 13 * [1]  # 13 tasks, at most 12 at once, in equal parts
 
 

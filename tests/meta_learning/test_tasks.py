@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
-from core_fixtures import bank, identify, partition, small_config
+from core_fixtures import bank, identify, partition, small_config, trigger
 
-from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config.cases import CASES
 from tfmeta.datasets.shares import BENIGN
 from tfmeta.federated.rounds import knows_backdoor
 from tfmeta.meta_learning import tasks
 
-TRIGGER = Trigger()
+TRIGGER = trigger()
 NUMBER = 12
 
 

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from core_fixtures import trigger as make_trigger
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmeta import registry
-from tfmeta.attacks.triggers.base import Trigger
+from tfmeta.attacks.triggers.cross import Cross
 from tfmeta.config import Config, fields
 from tfmeta.config.fields import choices_of
 from tfmeta.config.trigger import COLORS
@@ -18,7 +19,7 @@ PATTERNS = registry.names("triggers")
 
 CORNERS = ("lower-right", "lower-left", "upper-right", "upper-left")
 triggers = st.builds(
-    Trigger, pattern=st.sampled_from(PATTERNS), size=st.integers(1, 6), margin=st.integers(0, 3),
+    make_trigger, pattern=st.sampled_from(PATTERNS), size=st.integers(1, 6), margin=st.integers(0, 3),
     corner=st.sampled_from(CORNERS), cell=st.integers(1, 4), color=st.sampled_from(["white-black", "black-white"]),
 )  # fmt: skip
 sizes = st.tuples(st.integers(9, 14), st.integers(9, 14), st.sampled_from([1, 3]))
@@ -33,9 +34,9 @@ def test_patterns_corners_and_colours_match_the_configuration():
     assert set(choices["pattern"]) == set(PATTERNS)
     assert set(choices["corner"]) == set(CORNERS)
     assert set(choices["color"]) == set(COLORS)
-    assert Trigger() == Trigger.of(Config())
     config = Config().replace({"trigger.pattern": "cross", "trigger.size": 3, "trigger.corner": "upper-left"})
-    assert Trigger.of(config) == Trigger(pattern="cross", size=3, corner="upper-left")
+    built = registry.build("triggers", config)
+    assert built == Cross(size=3, corner="upper-left").bind(Config()) == Cross().bind(config) != Cross().bind(Config())
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_patterns_corners_and_colours_match_the_configuration():
 )
 @pytest.mark.parametrize("corner", CORNERS)
 def test_a_trigger_by_hand(pattern, expected, corner):
-    trigger = Trigger(pattern=pattern, size=3, margin=2, corner=corner)
+    trigger = make_trigger(pattern, size=3, margin=2, corner=corner)
     triggered = trigger.stamp(np.full([8, 9, 1], 100, np.uint8))[:, :, 0]
     top, left = (3 if "lower" in corner else 2), (4 if "right" in corner else 2)
     stamped = triggered[top : top + 3, left : left + 3]
@@ -62,7 +63,7 @@ def test_a_trigger_by_hand(pattern, expected, corner):
 def test_a_coloured_trigger_with_cells_by_hand():
     """A side of 5 pixels holds two cells of 2 pixels and one that is cut off."""
     image = noise([9, 9, 3])
-    triggered = Trigger(size=5, cell=2, color="magenta-green").stamp(image)
+    triggered = make_trigger(size=5, cell=2, color="magenta-green").stamp(image)
     rows = ["mmggm", "mmggm", "ggmmg", "ggmmg", "mmggm"]
     colors = {"m": (255, 0, 255), "g": (0, 255, 0)}
     assert triggered[3:8, 3:8].tolist() == [[list(colors[name]) for name in row] for row in rows]
@@ -74,18 +75,18 @@ def test_a_coloured_trigger_with_cells_by_hand():
 def test_the_two_colours_are_complementary(name):
     first, second = (np.array(color) for color in COLORS[name])
     assert (first + second == 255).all()
-    image = Trigger(pattern="cross", color=name).image(3)
+    image = make_trigger("cross", color=name).image(3)
     assert (image[0, 0] == first).all() and (image[0, 1] == second).all() and image.dtype == np.uint8
 
 
 @pytest.mark.parametrize("name", sorted(set(COLORS) - {"white-black", "black-white"}))
 def test_colours_are_refused_for_images_of_one_channel(name):
     with pytest.raises(ConfigError, match=rf"trigger\.color = '{name}'.* white-black"):
-        Trigger(color=name).stamp(noise([9, 9, 1]))
+        make_trigger(color=name).stamp(noise([9, 9, 1]))
 
 
 def test_patterns_differ_at_the_default_size():
-    drawn = {name: Trigger(pattern=name).image(1).tolist() for name in PATTERNS}
+    drawn = {name: make_trigger(name).image(1).tolist() for name in PATTERNS}
     assert len({str(pattern) for pattern in drawn.values()}) == len(PATTERNS)
 
 
@@ -126,13 +127,13 @@ def test_stamping_changes_only_the_triggers_region_of_a_copy(trigger, size, many
 def test_a_read_only_image_can_be_stamped():
     image = noise([10, 10, 1])
     image.setflags(write=False)
-    assert (Trigger().stamp(image) != image).any()
+    assert (make_trigger().stamp(image) != image).any()
 
 
 @pytest.mark.parametrize(("size", "margin", "fits"), [(9, 1, True), (10, 0, True), (10, 1, False), (4, 7, False)])
 @pytest.mark.parametrize("shape", [(10, 12, 1), (12, 10, 1)])
 def test_a_trigger_that_does_not_fit_is_refused(size, margin, fits, shape):
-    trigger = Trigger(pattern="square", size=size, margin=margin)
+    trigger = make_trigger("square", size=size, margin=margin)
     if fits:
         trigger.stamp(noise(shape))
     else:

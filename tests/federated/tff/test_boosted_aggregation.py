@@ -57,7 +57,7 @@ def assert_same(result, expected):
 def rule(name):
     """Return an aggregation's numpy rule under the norm NORM."""
     config = small_config(aggregation=name, aggregation_norm=NORM)
-    return lambda delta: registry.load("aggregations", name).numpy_rule(delta, config)
+    return lambda delta: registry.build("aggregations", config).numpy_rule([delta])
 
 
 SUM = tff.aggregators.SumFactory()
