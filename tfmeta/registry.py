@@ -188,7 +188,7 @@ def _class_in(file: Path, kind: str) -> ast.ClassDef | None:
 @functools.cache
 def _written_options(kind: str, name: str) -> dict[str, Field]:
     """Return a built-in plug-in's own options as they are written in its file."""
-    from tfmeta.config import fields
+    from tfmeta.config.fields import number, restated, word
 
     found = {}
     for option, annotation, value in _assignments(_class_in(_built_in(kind)[name], kind)):
@@ -196,12 +196,12 @@ def _written_options(kind: str, name: str) -> dict[str, Field]:
         if function == "shared" or annotation not in _TYPES:
             continue
         if function is None:
-            field = fields.word(ast.literal_eval(value))
+            field = word(ast.literal_eval(value))
         else:
             given = [ast.literal_eval(part) for part in value.args]
             by_name = {one.arg: ast.literal_eval(one.value) for one in value.keywords}
-            field = getattr(fields, function)(*given, **by_name)
-        found[option] = fields.restated(option, _TYPES[annotation], field)
+            field = {"number": number, "word": word}[function](*given, **by_name)
+        found[option] = restated(option, _TYPES[annotation], field)
     return found
 
 

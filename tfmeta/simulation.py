@@ -91,13 +91,14 @@ class Simulation:
             overrides, dataset = overrides | dataset.settings(), dataset.NAME
         overrides = resolve_all(overrides)
         check_name(dataset)
-        _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
+        config = _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
         results, cache = Path(results).expanduser(), Path(cache_dir or default_cache_dir()).expanduser().resolve()
+        opened = AUTO if dataset == AUTO else registry.build("datasets", config, dataset)
         bank = open_dataset(
-            dataset, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
+            opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
         config = _checked(bank.dataset, profile, overrides)
-        partition = make_partition(bank, config.data.split_seed)
+        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), config.data.split_seed)
         run = _Run(bank, partition, profile, results, cache, config, workers, files)
         self._set(run, config)
 
@@ -106,7 +107,8 @@ class Simulation:
         self._run, self.config = run, config
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
         self.results, self.cache, self.stored = run.results, run.cache, run.stored
-        check_fits(config, run.partition)  # raises now, and not minutes later, where they do not fit together
+        # raises now, and not minutes later, where they do not fit together
+        check_fits(config, run.partition, run.bank.names)
 
     def __enter__(self) -> "Simulation":
         return self
