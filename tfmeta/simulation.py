@@ -156,10 +156,6 @@ class Simulation:
         other._set(self._run, config)
         return other
 
-    def without_mix(self) -> "Simulation":
-        """Return the variant for weights that extra meta-training has mixed already, so they are not mixed again."""
-        return self.variant(delta=1.0) if self.config.defence.extra_order == "after-mix" else self
-
     @functools.cached_property
     def trigger(self) -> "Trigger":
         """The attacker's trigger (ledger 34)."""
