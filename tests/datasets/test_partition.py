@@ -72,7 +72,8 @@ def test_shares_are_those_of_the_paper():
         "backdoor_benign": (4, 10), "target_attacker": (1, 5), "backdoor_attacker": (4, 5),
         "target_validation": (1, 5), "backdoor_validation": (4, 5), "backdoor_held_out": (4, 5),
     }  # fmt: skip
-    assert {*expected, "notes", "attackers"} == {field.name for field in dataclasses.fields(Partition)} and split.notes == ()
+    assert {*expected, "notes", "attackers"} == {field.name for field in dataclasses.fields(Partition)}
+    assert split.notes == ()
     for (name, _), subset in named_subsets(split).items():
         classes, images = expected[name]
         assert subset.classes.shape == subset.turns.shape == (classes,), name
