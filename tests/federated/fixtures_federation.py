@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from tfmeta.config import make_config
-from tfmeta.datasets.partition import make_partition
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.models.conv4 import Conv4
@@ -25,7 +24,7 @@ class Scene:
         self.config = make_config("omniglot", "smoke", **{**SMALL, **overrides})
         images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
         bank = types.SimpleNamespace(dataset="omniglot", images=images, digest="0" * 64)
-        self.data = ClientData(bank, make_partition(bank, 0), core_fixtures.trigger(), self.config, folder)
+        self.data = ClientData(bank, core_fixtures.partition(), core_fixtures.trigger(), self.config, folder)
         model = Conv4((28, 28, 1), 5, self.config.meta_learning.filters)
         self.setting = Setting(model, self.data.capacity, self.config)
         self.weights = self.setting.model.initial_weights(seed=3)

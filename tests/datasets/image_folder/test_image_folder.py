@@ -264,7 +264,7 @@ def test_a_class_that_is_too_small_is_named(tmp_path):
 def test_twelve_classes_of_small_images_become_a_table(tmp_path):
     from tfmeta import Simulation
 
-    folder = drawn(tmp_path / "photos", 12, 16, height=28, width=28)
+    folder = drawn(tmp_path / "photos", 12, 20, height=28, width=28)
     given = dict(runtime="inprocess", ways=2, data_backdoor="class3", data_target="class4")
     with Simulation(
         ImageFolder(folder=str(folder)), "smoke", results=tmp_path / "results", cache_dir=tmp_path / "cache", **given
