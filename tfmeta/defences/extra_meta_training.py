@@ -16,7 +16,7 @@ from tfmeta.errors import ConfigError, ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, local_training
-from tfmeta.models.conv4 import check_weights
+from tfmeta.models.base import check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.plugins import shared, word
 from tfmeta.utils.seeds import fold
