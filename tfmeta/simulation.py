@@ -97,8 +97,9 @@ class Simulation:
         bank = open_dataset(
             opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
-        config = _checked(bank.dataset, profile, overrides)
-        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), config.data.split_seed)
+        config = _checked(bank.dataset, profile, overrides, bank.images.shape[2:])
+        opened, federation = registry.build("datasets", config, bank.dataset), config.federation
+        partition = make_partition(bank, opened, config.data.split_seed, federation.users, federation.attackers)
         run = _Run(bank, partition, profile, results, cache, config, workers, files)
         self._set(run, config)
 
@@ -325,11 +326,16 @@ class _Run:
     tasks: dict = dataclasses.field(default_factory=dict)
 
 
-def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
-    """Return the configuration; raise `ConfigError` for everything that can be known without data."""
+def _checked(
+    dataset: str, profile: str, overrides: dict[str, Any], shape: tuple[int, int, int] | None = None
+) -> Config:  # fmt: skip
+    """Return the configuration; raise `ConfigError` for everything that can be known without data.
+
+    `shape` is that of an image, where only the data tell.
+    """
     config = make_config(dataset, profile, **overrides)
     layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
-    shape = registry.find("datasets", dataset).image_shape
+    shape = shape or registry.find("datasets", dataset).image_shape
     if shape is not None:
         registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))
     return config

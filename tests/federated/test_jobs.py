@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from core_fixtures import bank, partition, small_config, trigger
 
-from tfmeta.datasets.shares import BENIGN
 from tfmeta.federated import clients, jobs
 from tfmeta.federated.client_data import ClientData
 
@@ -47,7 +46,7 @@ def test_each_user_stage_round_and_run_has_its_own_seed():
     data = types.SimpleNamespace(benign=lambda user, knows: (np.array(["x"]), np.array([1], np.int32)))
     seeds = [
         tuple(jobs.benign_job(data, small_config(seed=seed), user, knows, stage, number, 10).seed)
-        for seed in (0, 1) for user in BENIGN for stage in ("pretraining", "federation") for number in range(12)
+        for seed in (0, 1) for user in (2, 3, 4) for stage in ("pretraining", "federation") for number in range(12)
         for knows in (False, True)
     ]  # fmt: skip
     assert len(set(seeds)) == len(seeds) / 2  # cases share their seeds

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tfmeta.config import make_config
-from tfmeta.datasets.partition import make_partition
 from tfmeta.errors import BusyError, ConfigError, ModelError, ResultError
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
@@ -37,7 +36,7 @@ class Stoppable:
         self.bank = types.SimpleNamespace(dataset="omniglot", images=images, digest="0" * 64)
         self.shards = tmp_path_factory.mktemp("shards")
         self.calls, self.stop_after = 0, None
-        self.partition = make_partition(self.bank, 0)
+        self.partition = core_fixtures.partition()
         self.federation = self._stoppable(InProcessFederation(self.setting().setting))
 
     def setting(self, **overrides):
