@@ -14,7 +14,7 @@ from tfmeta.federated import timeline as timelines
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.federated.in_process import InProcessFederation
-from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK
+from tfmeta.federated.rounds import BEFORE_ATTACK
 from tfmeta.federated.timeline import Timeline
 from tfmeta.models.conv4 import Conv4
 from tfmeta.store import lock
@@ -23,6 +23,8 @@ SMALL = dict(
     filters=2, meta_learning_inner_steps=1, attack_inner_steps=1, meta_batch_size=1, pretraining_rounds=3,
     pretraining_episodes=1, attack_episodes=3, checkpoint_episodes=1, rounds_after=2, round_episodes=1,
 )  # fmt: skip
+
+ATTACKED = 2
 
 
 class Killed(Exception):
