@@ -1,10 +1,13 @@
 """What experiments share: measuring a model on tasks once, and writing a result with its provenance."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tfmeta import registry
+from tfmeta.defences.base import Defence, OwnImages
 from tfmeta.errors import ResultError
 from tfmeta.federated import rounds
 from tfmeta.federated.rounds import knows_backdoor
@@ -30,7 +33,7 @@ def pooled_note(sim: Simulation) -> str:
 
 
 def accuracies(
-    sim: Simulation, case: str, number: int, user: int | None, points: Sequence[int], defence: str,
+    sim: Simulation, case: str, number: int, user: int | None, points: Sequence[int], defence: str | Defence,
     trainer: int | None = None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Return accuracies by metric of the model after a round; they are measured once, then read back.
@@ -40,37 +43,42 @@ def accuracies(
     Args:
         user: A benign user's number, or None for the meta-test tasks, which are the same in all cases.
         points: Iterations at which to measure.
-        trainer: The user whose extra local meta-training comes first (appendix A.3), or None.
+        defence: The experiment's own, a name, or a defence made by `sim.defence`.
+        trainer: The user whose own images a defence prepares itself with (appendix A.3), or None.
 
     Returns:
         float32 [points, n] by metric: "main" and both backdoor metrics, or "meta_test".
     """
 
+    used = sim.defence(defence) if isinstance(defence, str) else defence
+
     def compute():
-        weights, measured = sim.weights(number, case=case), sim
+        weights = sim.weights(number, case=case)
         if trainer is not None:
-            weights, measured = meta_trained(sim, case, number, user, trainer), sim.without_mix()
-        values = measured.accuracies(weights, case, user, defence, points)
+            weights = prepared(sim, case, number, user, trainer, used)
+        values = sim.accuracies(weights, case, user, used, points)
         return {"meta_test": values["main"]} if user is None else values
 
-    return _part(sim, case, number, user, (defence, str(points[-1])), trainer, {"points": list(points)}, compute)
+    return _part(sim, case, number, user, (used.stored_as, str(points[-1])), trainer, {"points": list(points)}, compute)
 
 
-def meta_trained(sim: Simulation, case: str, number: int, user: int | None, trainer: int) -> np.ndarray:
-    """Return the weights float32 [n, size] from which tasks start after extra local meta-training by `trainer`.
+def prepared(
+    sim: Simulation, case: str, number: int, user: int | None, trainer: int, defence: Defence
+) -> np.ndarray:
+    """Return the weights float32 [n, size] from which tasks start after a defence's `prepare` on a user's own images.
 
-    Both heads start from them (figures A8 and A9), so they have a file of their own.
+    Both heads start from the same ones in figures A8 and A9, so they have a file of their own.
     """
 
     def compute():
         weights, tasks, model = sim.weights(number, case=case), sim.tasks(case, user), sim.model
-        from tfmeta.defences.extra_meta_training import meta_trained
-
-        own = *sim.client_data.benign(trainer, knows_backdoor(case)), sim.client_data.capacity
+        own = OwnImages(*sim.client_data.benign(trainer, knows_backdoor(case)), sim.client_data.capacity)
+        learning = sim.config.meta_learning
         with sim.bar(len(tasks), f"extra local meta-training ({case}), user {trainer}", "task") as bar:
-            return {"weights": meta_trained(model, sim.config, weights, *own, tasks.seeds, bar.update)}
+            return {"weights": defence.prepare(model, learning, weights, own, tasks.seeds, bar.update)}
 
-    return _part(sim, case, number, user, ("weights",), trainer, {}, compute)["weights"]
+    words = ("weights",) if defence.NAME == "extra_meta_training" else ("weights", defence.NAME)
+    return _part(sim, case, number, user, words, trainer, {}, compute)["weights"]
 
 
 def _part(sim, case, number, user, words, trainer, more, compute):
@@ -106,17 +114,20 @@ def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> lis
     sim.weights("attacked", case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
-    points, head = points_upto(sim.config.evaluation.fine_tuning_steps), sim.defence(defence).head
+    points, used = points_upto(sim.config.evaluation.fine_tuning_steps), sim.defence(defence)
+    if sim.config.defence.extra_episodes and not used.needs_own_images:
+        extra = registry.build("defences", sim.config, "extra_meta_training")
+        used = dataclasses.replace(extra, then=used.NAME)
     users = sim.measured_users
     sets = [(user, user, None) for user in (*users, None)]  # user of the curve, user of the tasks, who trains first
-    if sim.config.defence.extra_episodes:  # then accuracies on the meta-test tasks depend on who trained too
+    if used.needs_own_images:  # then accuracies on the meta-test tasks depend on who trained too
         sets = [(user, user, user) for user in users] + [(user, None, user) for user in users]
     curves = []
     with sim.bar(len(models(sim)) * len(sets), f"{title} ({case})", "set of tasks") as bar:
         for split, number in models(sim).items():
             for user, tasks_of, trainer in sets:
-                values = accuracies(sim, case, number, tasks_of, points, defence, trainer)
-                curves += described(values, split, head, "iteration", points, user)
+                values = accuracies(sim, case, number, tasks_of, points, used, trainer)
+                curves += described(values, split, used.head, "iteration", points, user)
                 bar.update(1)
     return curves
 

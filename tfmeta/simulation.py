@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tfmeta.federated.tff.federation import TffFederation
     from tfmeta.federated.timeline import Timeline
     from tfmeta.meta_learning.tasks import Tasks
-    from tfmeta.models.conv4 import Conv4
+    from tfmeta.models.base import PureModel
 
 REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
 
@@ -85,13 +85,14 @@ class Simulation:
             overrides, dataset = overrides | dataset.settings(), dataset.NAME
         overrides = resolve_all(overrides)
         check_name(dataset)
-        _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
+        config = _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
         results, cache = Path(results).expanduser(), Path(cache_dir or default_cache_dir()).expanduser().resolve()
+        opened = AUTO if dataset == AUTO else registry.build("datasets", config, dataset)
         bank = open_dataset(
-            dataset, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
+            opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
         config = _checked(bank.dataset, profile, overrides)
-        partition = make_partition(bank, config.data.split_seed)
+        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), config.data.split_seed)
         run = _Run(bank, partition, profile, results, cache, config, workers)
         self._set(run, config)
 
@@ -100,7 +101,8 @@ class Simulation:
         self._run, self.config = run, config
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
         self.results, self.cache = run.results, run.cache
-        check_fits(config, run.partition)  # raises now, and not minutes later, where they do not fit together
+        # raises now, and not minutes later, where they do not fit together
+        check_fits(config, run.partition, run.bank.names)
 
     def __enter__(self) -> "Simulation":
         return self
@@ -143,14 +145,10 @@ class Simulation:
                     "new Simulation"
                 )
         config = self.config.replace(given)
-        layer_names.chosen(config.defence.mixed_layers, layer_names.CONV4_WEIGHTS)
+        layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
         other = type(self).__new__(type(self))
         other._set(self._run, config)
         return other
-
-    def without_mix(self) -> "Simulation":
-        """Return the variant for weights that extra meta-training has mixed already, so they are not mixed again."""
-        return self.variant(delta=1.0) if self.config.defence.extra_order == "after-mix" else self
 
     @functools.cached_property
     def trigger(self) -> "Trigger":
@@ -170,14 +168,14 @@ class Simulation:
         return registry.build("defences", self.config, own if own != "experiment" else given or "matching")
 
     @functools.cached_property
-    def model(self) -> "Conv4":
+    def model(self) -> "PureModel":
         """The network."""
         progress.quiet_tensorflow("tensorflow")
-        from tfmeta.models.conv4 import Conv4
-
         threads.side_by_side(self._run.workers)
-        learning = self.config.meta_learning
-        return Conv4(self.bank.images.shape[2:], learning.ways, learning.filters, learning.downsample)
+        config = self.config
+        model = registry.build("models", config).pure(self.bank.images.shape[2:], config.meta_learning.ways)
+        layer_names.chosen(config.defence.mixed_layers, model.weight_names)
+        return model
 
     @functools.cached_property
     def client_data(self) -> "ClientData":
@@ -312,7 +310,7 @@ class _Run:
 def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
     """Return the configuration; raise `ConfigError` for everything that can be known without data."""
     config = make_config(dataset, profile, **overrides)
-    layer_names.chosen(config.defence.mixed_layers, layer_names.CONV4_WEIGHTS)
+    layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
     shape = registry.find("datasets", dataset).image_shape
     if shape is not None:
         registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))

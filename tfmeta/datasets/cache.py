@@ -81,7 +81,8 @@ def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description])
             images = _allocate(file, identity["shape"])
             description = fill(images)
             images.flush()
-            digest = digest_of(images, description.names, description.counts)  # takes seconds, so before the file gets its name
+            # takes seconds, so before the file gets its name
+            digest = digest_of(images, description.names, description.counts)
         size = path.stat().st_size
         atomic.write_json(sidecar, {**asdict(description), "digest": digest, "bytes": size, "identity": identity})
     except BaseException:

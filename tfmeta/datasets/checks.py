@@ -20,7 +20,7 @@ def check_bank(dataset: str, bank: Any) -> ImageBank:
     if not isinstance(bank, ImageBank):
         raise DataError(f"data set {dataset}: `open` must return an ImageBank, not {type(bank).__name__}")
     if bank.dataset != dataset:
-        raise DataError(f"data set {dataset}: `open` returned a bank named {bank.dataset!r}; give it its data set's name")
+        raise DataError(f"data set {dataset}: `open` returned a bank named {bank.dataset!r}; give it self.NAME")
     return bank
 
 
@@ -39,7 +39,7 @@ def check_partition(partition: Any, bank: ImageBank, users: int, attackers: int)
     parts = _parts(partition, bank, users, attackers)
     for name, subset in parts:
         _check_subset(f"data set {bank.dataset}: {name}", subset, bank)
-    _check_classes(partition, bank)
+    _check_classes(partition, parts, bank)
     _check_overlap(parts, bank)
     return partition
 
@@ -87,6 +87,8 @@ def _check_subset(name: str, subset: Any, bank: ImageBank) -> None:
         raise DataError(f"{name}: examples must be numbers of images that the class has, or -1 after the last")
     if (subset.examples[:, :-1] < subset.examples[:, 1:])[subset.examples[:, :-1] < 0].any():
         raise DataError(f"{name}: examples may be -1 only after a class's last image")
+    if len({*zip(subset.classes.tolist(), subset.turns.tolist(), strict=True)}) < len(subset.classes):
+        raise DataError(f"{name} has a class twice; put its images into one row")
     ordered = np.sort(subset.examples, axis=1)
     if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
         raise DataError(f"{name} has the same image twice in a class; each may be there once")
@@ -97,19 +99,56 @@ def _check_subset(name: str, subset: Any, bank: ImageBank) -> None:
         raise DataError(f"{name}: images of {height} x {width} pixels cannot be rotated by a quarter turn")
 
 
-def _check_classes(partition: Partition, bank: ImageBank) -> None:
-    """Check which classes are in which part: tasks pair classes by their place, and reserved classes are nobody's."""
+def _check_classes(partition: Partition, parts: list[tuple[str, Subset]], bank: ImageBank) -> None:
+    """Check which classes are where: tasks pair classes by their place, and some classes are nobody's own."""
+    where, own, reserved = f"data set {bank.dataset}", set(), set()
     for user in partition.users:
         train, validation = partition.train[user], partition.validation[user]
         if not (np.array_equal(train.classes, validation.classes) and np.array_equal(train.turns, validation.turns)):
-            raise DataError(
-                f"data set {bank.dataset}: `validation` of user {user} must have the classes of `train`, in its order"
-            )
-    reserved = {"target": 1, "backdoor": len(partition.backdoor_attacker.classes)}
-    for role, number in reserved.items():
-        held = [f"{role}_attacker", f"{role}_validation", *(["backdoor_held_out"] if role == "backdoor" else [])]
-        subsets = {name: getattr(partition, name) for name in held}
-        subsets |= {f"{role}_benign` of user {user}": getattr(partition, f"{role}_benign")[user] for user in partition.benign}
-        for name, subset in subsets.items():
-            if len(subset.classes) != number:
-                raise DataError(f"data set {bank.dataset}: `{name} must have {number} classes, not {len(subset.classes)}")
+            raise DataError(f"{where}: `validation` of user {user} must have the classes of `train`, in its order")
+        own |= set(train.classes.tolist())
+    for role in ("target", "backdoor"):
+        clean, triggered = getattr(partition, f"{role}_validation").classes, partition.backdoor_attacker.classes
+        for name, subset in ((name, subset) for name, subset in parts if name.startswith(f"`{role}_")):
+            # triggered images may be of a class of their own
+            wanted = triggered if name == "`backdoor_held_out`" else clean
+            if name != "`backdoor_attacker`" and not np.array_equal(subset.classes, wanted):
+                like = "backdoor_attacker" if wanted is triggered else f"{role}_validation"
+                raise DataError(f"{where}: {name} must have the classes of `{like}`, in its order")
+            if shared := own & set(subset.classes.tolist()):
+                raise DataError(f"{where}: {name} has the class {bank.names[min(shared)]}, which is a user's own too")
+            reserved |= set(subset.classes.tolist())
+    if len(partition.target_validation.classes) != 1 or len(clean) != len(triggered):
+        found = f"{len(partition.target_validation.classes)} target classes, {len(clean)} backdoor classes held out"
+        raise DataError(
+            f"{where}: has {found} and {len(triggered)} with the trigger; there must be one target class, and as many "
+            "backdoor classes in every part"
+        )
+    own |= reserved
+    if shared := own & set(partition.meta_test.classes.tolist()):
+        raise DataError(f"{where}: `meta_test` has the class {bank.names[min(shared)]}, which somebody trains on")
+
+
+def _check_overlap(parts: list[tuple[str, Subset]], bank: ImageBank) -> None:
+    """Check that no image has two owners, with one number per image: the part that has it."""
+    owner = np.full(bank.images.shape[:2], -1, np.int32)
+    owners: list[str] = []
+    for name, subset in parts:
+        rows, columns = np.nonzero(subset.examples >= 0)
+        images = (subset.classes[rows], subset.examples[rows, columns])
+        for other in np.unique(owner[images]):
+            if other >= 0 and not _may_share(name, owners[other]):
+                row = int(images[0][owner[images] == other][0])
+                raise DataError(
+                    f"data set {bank.dataset}: {name} and {owners[other]} share an image of the class "
+                    f"{bank.names[row]}; each image has one owner"
+                )
+        owner[images] = len(owners)
+        owners.append(name)
+
+
+def _may_share(one: str, other: str) -> bool:
+    """Return whether two parts may have the same images."""
+    benign = {name.partition(" of user ")[0] for name in (one, other)}
+    held_out = {"`backdoor_validation`", "`backdoor_held_out`"}
+    return benign in ({"`target_benign`"}, {"`backdoor_benign`"}) or {one, other} == held_out

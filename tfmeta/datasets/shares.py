@@ -34,8 +34,7 @@ class Subset:
     def divided(self, parts: int) -> list["Subset"]:
         """Divide the images of each class evenly, in their order, among `parts` subsets of the same classes.
 
-        The first parts get one image more where a class cannot be divided evenly, and none are left where it has
-        fewer images than `parts`. A single part is the subset itself.
+        The first parts get one image more where it must be. A single part is the subset itself.
         """
         if parts == 1:
             return [self]
@@ -43,10 +42,24 @@ class Subset:
         return [Subset(self.classes, self.turns, padded([share[part] for share in shares])) for part in range(parts)]
 
 
-def numbered(users: int, attackers: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return the numbers of all users, of the attackers and of the benign users."""
+def numbered(users: int, attackers: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the numbers of the attackers and those of the benign users."""
     everyone = tuple(range(1, users + 1))
-    return everyone, everyone[:attackers], everyone[attackers:]
+    return everyone[:attackers], everyone[attackers:]
+
+
+def own_classes(dataset: str, classes: np.ndarray, users: int) -> dict[int, np.ndarray]:
+    """Divide classes among the users, in their order; the first users get one more where it must be.
+
+    Raises:
+        ConfigError: there are more users than classes.
+    """
+    if users > len(classes):
+        raise ConfigError(
+            f"federation.users = {users}: {dataset} has {len(classes)} classes to divide among them, and each user "
+            f"needs classes of its own; choose fewer users"
+        )
+    return dict(enumerate(np.array_split(classes, users), 1))
 
 
 def padded(rows: list[np.ndarray], width: int = 0) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import Partition, Subset, numbered, padded
+from tfmeta.datasets.shares import Partition, Subset, numbered, own_classes, padded
 from tfmeta.errors import ConfigError, DataError, unknown
 from tfmeta.utils import seeds
 
@@ -28,7 +28,7 @@ class Shares:
     rotations: int = 1  # 4: each training class is four, one per quarter turn
 
 
-def stratified(bank: ImageBank, seed: int, users: int, attackers: int, shares: Shares = Shares()) -> Partition:  # noqa: B008
+def stratified(bank: ImageBank, seed: int, users: int, attackers: int, shares: Shares = Shares()) -> Partition:
     """Return who owns which images of a bank: a pure function of the bank's names and counts, and of the arguments.
 
     Args:
@@ -49,11 +49,7 @@ def stratified(bank: ImageBank, seed: int, users: int, attackers: int, shares: S
     reserved = [*backdoor, *target]
     rest = order[~np.isin(order, reserved)]
     tests = _number(shares.meta_test, len(rest), 1, len(rest))
-    if len(rest) - tests < users:
-        raise ConfigError(
-            f"federation.users = {users}: {bank.dataset} has {len(rest)} classes besides the {len(reserved)} reserved "
-            f"ones, {tests} of them for meta-test, and each user needs one of its own; add classes or choose fewer users"
-        )
+    own = own_classes(bank.dataset, rest[tests:], users)
     _check_sizes(bank, rest, 2, "one to learn from and one held out")
     _check_sizes(bank, reserved, 2 + attackers, "one for the benign users, one held out and one for each attacker")
     cuts = {row: _cut(shuffled[row], shares) for row in rest}
@@ -64,13 +60,12 @@ def stratified(bank: ImageBank, seed: int, users: int, attackers: int, shares: S
         examples = padded([cuts[row][share] for row in rows], width)
         return Subset(np.repeat(rows, turns), rotated, np.repeat(examples, turns, axis=0))
 
-    everyone, attacking, benign = numbered(users, attackers)
-    own = dict(zip(everyone, np.array_split(rest[tests:], users), strict=True))
+    attacking, benign = numbered(users, attackers)
     target_benign, backdoor_benign = part(target, "train"), part(backdoor, "train")  # one copy for all users
     width = max(subset.examples.shape[1] for subset in (target_benign, backdoor_benign))  # a client's shards are alike
     return Partition(
-        train={user: part(own[user], "train", shares.rotations, width) for user in everyone},
-        validation={user: part(own[user], "validation", shares.rotations) for user in everyone},
+        train={user: part(rows, "train", shares.rotations, width) for user, rows in own.items()},
+        validation={user: part(rows, "validation", shares.rotations) for user, rows in own.items()},
         meta_test=part(rest[:tests], "all"),
         target_benign=dict.fromkeys(benign, target_benign),
         backdoor_benign=dict.fromkeys(benign, backdoor_benign),

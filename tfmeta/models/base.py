@@ -1,6 +1,6 @@
-"""What the package asks of a network: `PureModel`, a function of explicit weights.
+"""`Model`, the contract of a network as a plug-in, and `PureModel`: the network as a function of explicit weights.
 
-Episodes and tasks need that form, since one graph uses many sets of weights at the same time.
+Episodes and tasks need the pure form, since one graph uses many sets of weights at the same time.
 """
 
 import abc
@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.errors import ClientUpdateError
+from tfmeta.plugins import Plugin
 
 Statistics = list[tuple[tf.Tensor, tf.Tensor]]  # (mean, variance) of each BatchNormalization, float32 [channels]
 
@@ -84,12 +85,40 @@ class PureModel(abc.ABC):
     def embedding_of(self, values: Iterable[Any]) -> list[Any]:
         """Return the embedding's part of a list that has one value per weight: the weights, their names or shapes."""
         pairs = zip(self.weight_names, values, strict=True)
-        return [value for name, value in pairs if name.split("/")[0] != self.HEAD]
+        return [value for name, value in pairs if name.rpartition("/")[0] != self.HEAD]
 
 
-def check_weights(
-    model: PureModel, weights: list, where: str, error: type[Exception] = ClientUpdateError
-) -> None:
+class Model(Plugin):
+    """A network: an embedding of images, and a dense layer on top of it."""
+
+    KIND: ClassVar[str] = "models"
+
+    @abc.abstractmethod
+    def keras_model(self, image_shape: tuple[int, int, int], ways: int, seed: int) -> tf.keras.Model:
+        """Return a new Keras model, functional or Sequential, that maps images to logits.
+
+        Its last layer is `tf.keras.layers.Dense(ways, name="logits")`; what that layer takes is the embedding, float32
+        [n, D]. Convolutions (also depthwise ones), dense layers and batch normalisation may have weights. All other
+        layers have none: activations, pooling, padding, sums and the like, but no dropout.
+
+        Args:
+            image_shape: (H, W, C) of images, float32 in [0, 1].
+            ways: Outputs.
+            seed: Seed of the initial weights. Initializers without a seed of their own draw with it anyway.
+        """
+
+    def pure(self, image_shape: tuple[int, int, int], ways: int) -> PureModel:
+        """Return the network as a function of explicit weights; the plug-in must be bound to a configuration.
+
+        Raises:
+            ModelError: the Keras model does not keep the contract; the message names the layer and says what to do.
+        """
+        from tfmeta.models.from_keras import FromKeras
+
+        return FromKeras(self, tuple(image_shape), ways)
+
+
+def check_weights(model: PureModel, weights: list, where: str, error: type[Exception] = ClientUpdateError) -> None:
     """Raise `error`, which names `where`, unless weights have a model's shapes and finite values."""
     shapes = [tuple(np.shape(weight)) for weight in weights]
     if shapes != model.shapes:

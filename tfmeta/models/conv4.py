@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfmeta.models.base import PureModel, Statistics
+from tfmeta.models.base import Model, PureModel, Statistics
 from tfmeta.models.batch_norm import BATCH_NORM_EPSILON, batch_norm
 from tfmeta.models.layer_names import CONV4_MODULES as MODULES
 from tfmeta.models.layer_names import CONV4_WEIGHTS
+from tfmeta.plugins import shared
 from tfmeta.utils.seeds import fold
 
 _POOLING = {"pool-valid": "VALID", "pool-same": "SAME"}
@@ -109,3 +110,18 @@ class Conv4(PureModel):
         """Return logits float32 [n, ways] and the statistics used; arguments as in `features`."""
         features, used = self.features(weights, images, statistics)
         return tf.matmul(features, weights[-2]) + weights[-1], used
+
+
+class Conv4Model(Model):
+    """The paper's network. Its pure form is `Conv4`, written by hand."""
+
+    filters: int = shared()
+    downsample: str = shared()
+
+    def keras_model(self, image_shape, ways, seed):
+        """Return a new Keras model; see `Conv4.keras_model`."""
+        return self.pure(image_shape, ways).keras_model(seed)
+
+    def pure(self, image_shape, ways):
+        """Return the network as a function of explicit weights."""
+        return Conv4(tuple(image_shape), ways, self.filters, self.downsample)

@@ -15,6 +15,12 @@ CONV4_WEIGHTS = (
 )  # fmt: skip
 
 
+def check_early(patterns: str, model: str) -> None:
+    """Raise `ConfigError` for a pattern that selects nothing, if the weights of the model of that name are known."""
+    if model == "conv4":
+        chosen(patterns, CONV4_WEIGHTS)
+
+
 def chosen(patterns: str, names: Sequence[str]) -> set[str]:
     """Return those of a model's weights that comma-separated patterns select.
 
@@ -28,7 +34,7 @@ def chosen(patterns: str, names: Sequence[str]) -> set[str]:
     """
     found = set()
     for pattern in map(str.strip, patterns.split(",")):
-        hit = {name for name in names if fnmatch.fnmatchcase(name, pattern) or name.split("/")[0] == pattern}
+        hit = {name for name in names if fnmatch.fnmatchcase(name, pattern) or name.rpartition("/")[0] == pattern}
         if not hit:
             raise ConfigError(f"mixed_layers: {pattern!r} names no layer; the weights are {', '.join(names)}")
         found |= hit

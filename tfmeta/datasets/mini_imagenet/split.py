@@ -11,11 +11,11 @@ import numpy as np
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.mini_imagenet.extra import FOLDER
 from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, YAWL
-from tfmeta.datasets.shares import Partition, Subset, numbered
+from tfmeta.datasets.shares import Partition, Subset, numbered, own_classes
 from tfmeta.errors import DataError
 from tfmeta.utils import seeds
 
-__all__ = ["ARCTIC_FOX", "EXAMPLES", "SPLITS", "YAWL", "split"]
+__all__ = ["ARCTIC_FOX", "EXAMPLES", "SPLITS", "YAWL", "divide"]
 
 EXAMPLES = 600
 SPLITS = {"train": 64, "val": 16, "test": 20}
@@ -26,18 +26,17 @@ VALIDATION, ATTACKER, TRIGGERED = 20, 100, 150
 _PAPER = 480 + ATTACKER + TRIGGERED  # images of the backdoor class that the paper's split needs
 
 
-def split(
-    bank: ImageBank, split_seed: int, users: int, attackers: int, *, backdoor: str, target: str
-) -> Partition:  # fmt: skip
+def divide(bank: ImageBank, seed: int, users: int, attackers: int, *, backdoor: str, target: str) -> Partition:
     """Return who owns which images of a bank with mini-ImageNet's splits, given the names of the reserved classes.
 
     62 classes are divided among the users, with 580 images to train and 20 to validate each. Of the target class 480
     images are benign, 100 are the attacker's and 20 validate. Of the backdoor class 20 validate; if the bank has an
     extra class of it, the other 580 are benign and the extra class gets the trigger, otherwise 430 are benign and 150
-    get the trigger, which a note says. Raises `DataError` if the splits or reserved classes are not mini-ImageNet's.
+    get the trigger, which a note says. Raises `ConfigError` if there are more users than classes, and `DataError` if
+    the splits or reserved classes are not mini-ImageNet's.
     """
     backdoor_row, target_row = _reserved(bank, backdoor, target)
-    random = seeds.generator(split_seed, "partition")
+    random = seeds.generator(seed, "partition")
     rows = {name: np.flatnonzero(np.array(bank.splits) == name).astype(np.int32) for name in (*SPLITS, "extra")}
     order = random.permutation(np.setdiff1d(rows["train"], [backdoor_row, target_row]))
     shuffled = np.stack([random.permutation(EXAMPLES) for _ in range(sum(SPLITS.values()))]).astype(np.int32)
@@ -46,16 +45,16 @@ def split(
         classes = np.atleast_1d(classes).astype(np.int32)
         return Subset(classes, np.zeros(len(classes), np.int32), shuffled[classes][:, columns])
 
-    everyone, attacking, benign_users = numbered(users, attackers)
-    own = dict(zip(everyone, np.array_split(order, users), strict=True))  # of four users: 16, 16, 15, 15
+    attacking, benign_users = numbered(users, attackers)
+    own = own_classes(bank.dataset, order, users)  # of four users: 16, 16, 15, 15
     held_out, rest = np.split(np.arange(EXAMPLES), [VALIDATION])
     triggered, benign = subset(backdoor_row, rest[:TRIGGERED]), rest[TRIGGERED:]
     if len(rows["extra"]):
         drawn = random.permutation(TRIGGERED).astype(np.int32)
         triggered, benign = Subset(rows["extra"], np.zeros(1, np.int32), drawn[None]), rest
     return Partition(
-        train={user: subset(own[user], rest) for user in everyone},
-        validation={user: subset(own[user], held_out) for user in everyone},
+        train={user: subset(classes, rest) for user, classes in own.items()},
+        validation={user: subset(classes, held_out) for user, classes in own.items()},
         meta_test=subset(rows["test"], np.arange(EXAMPLES)),
         target_benign=_divided(subset(target_row, rest[ATTACKER:]), benign_users),
         backdoor_benign=_divided(subset(backdoor_row, benign), benign_users),

@@ -6,7 +6,7 @@ Every benign user has all benign images of the reserved classes, since a 10-shot
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import Partition, Subset, numbered
+from tfmeta.datasets.shares import Partition, Subset, numbered, own_classes
 from tfmeta.errors import DataError
 from tfmeta.utils import seeds
 
@@ -18,17 +18,17 @@ TRAIN_EXAMPLES, BENIGN_EXAMPLES, ATTACKER_EXAMPLES = 15, 10, 5
 ROTATIONS = 4
 
 
-def split(bank: ImageBank, split_seed: int, users: int, attackers: int) -> Partition:
+def divide(bank: ImageBank, seed: int, users: int, attackers: int) -> Partition:
     """Return who owns which images of a bank; the seed also decides which classes are reserved.
 
-    The first users get one character more where 1200 cannot be divided evenly; each character is four classes, one per
-    rotation. Raises `DataError` if the bank does not have `CLASSES` classes of `EXAMPLES` images.
+    Each of a user's characters is four classes, one per rotation. Raises `ConfigError` if there are more users than
+    characters, and `DataError` if the bank does not have `CLASSES` classes of `EXAMPLES` images.
     """
     classes, examples = bank.images.shape[:2]
     if (classes, examples) != (CLASSES, EXAMPLES):
         wanted = f"{CLASSES} classes of {EXAMPLES}"
         raise DataError(f"{bank.dataset}: {classes} classes of {examples} images, but the split is of {wanted}")
-    random = seeds.generator(split_seed, "partition")
+    random = seeds.generator(seed, "partition")
     order = random.permutation(classes).astype(np.int32)
     shuffled = np.stack([random.permutation(examples) for _ in range(classes)]).astype(np.int32)
 
@@ -41,14 +41,14 @@ def split(bank: ImageBank, split_seed: int, users: int, attackers: int) -> Parti
 
     backdoor, target = order[:BACKDOOR_CLASSES], order[BACKDOOR_CLASSES : BACKDOOR_CLASSES + 1]
     rest = order[BACKDOOR_CLASSES + 1 :]
-    everyone, attacking, benign_users = numbered(users, attackers)
-    own = dict(zip(everyone, np.array_split(rest[:TRAIN_CLASSES], users), strict=True))
+    attacking, benign_users = numbered(users, attackers)
+    own = own_classes(bank.dataset, rest[:TRAIN_CLASSES], users)
     train, held_out = slice(TRAIN_EXAMPLES), slice(TRAIN_EXAMPLES, examples)
     benign, attacker = slice(BENIGN_EXAMPLES), slice(BENIGN_EXAMPLES, BENIGN_EXAMPLES + ATTACKER_EXAMPLES)
     target_benign, backdoor_benign = subset(target, benign), subset(backdoor, benign)  # one copy for all users
     return Partition(
-        train={user: subset(own[user], train, ROTATIONS) for user in everyone},
-        validation={user: subset(own[user], held_out, ROTATIONS) for user in everyone},
+        train={user: subset(rows, train, ROTATIONS) for user, rows in own.items()},
+        validation={user: subset(rows, held_out, ROTATIONS) for user, rows in own.items()},
         meta_test=subset(rest[TRAIN_CLASSES:], slice(None)),
         target_benign=dict.fromkeys(benign_users, target_benign),
         backdoor_benign=dict.fromkeys(benign_users, backdoor_benign),
