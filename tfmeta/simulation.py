@@ -20,7 +20,7 @@ from tfmeta.config.cases import CASES
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
 from tfmeta.datasets.opening import AUTO
 from tfmeta.datasets.partition import check_fits, make_partition
-from tfmeta.datasets.shares import BENIGN, Partition
+from tfmeta.datasets.shares import Partition
 from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
@@ -85,13 +85,14 @@ class Simulation:
             overrides, dataset = overrides | dataset.settings(), dataset.NAME
         overrides = resolve_all(overrides)
         check_name(dataset)
-        _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
+        config = _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
         results, cache = Path(results).expanduser(), Path(cache_dir or default_cache_dir()).expanduser().resolve()
+        opened = AUTO if dataset == AUTO else registry.build("datasets", config, dataset)
         bank = open_dataset(
-            dataset, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
+            opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
         config = _checked(bank.dataset, profile, overrides)
-        partition = make_partition(bank, config.data.split_seed)
+        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), config.data.split_seed)
         run = _Run(bank, partition, profile, results, cache, config, workers)
         self._set(run, config)
 
@@ -100,7 +101,8 @@ class Simulation:
         self._run, self.config = run, config
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
         self.results, self.cache = run.results, run.cache
-        check_fits(config, run.partition)  # raises now, and not minutes later, where they do not fit together
+        # raises now, and not minutes later, where they do not fit together
+        check_fits(config, run.partition, run.bank.names)
 
     def __enter__(self) -> "Simulation":
         return self
@@ -147,10 +149,6 @@ class Simulation:
         other = type(self).__new__(type(self))
         other._set(self._run, config)
         return other
-
-    def without_mix(self) -> "Simulation":
-        """Return the variant for weights that extra meta-training has mixed already, so they are not mixed again."""
-        return self.variant(delta=1.0) if self.config.defence.extra_order == "after-mix" else self
 
     @functools.cached_property
     def trigger(self) -> "Trigger":
@@ -202,6 +200,11 @@ class Simulation:
             self._run.federation = open_federation(setting, log, self._run.workers or threads.cores())
         return self._run.federation
 
+    @property
+    def measured_users(self) -> tuple[int, ...]:
+        """The benign users whose tasks experiments measure: the first `evaluation.users`."""
+        return self.partition.benign[: self.config.evaluation.users]
+
     def timeline(self, case: str) -> "Timeline":
         """Return the timeline of a case's models; cases (b) and (c) share one."""
         check_known("case", case, CASES)
@@ -226,8 +229,9 @@ class Simulation:
     def tasks(self, case: str, user: int | None) -> "Tasks":
         """Return a benign user's tasks in a case; `user` None: the meta-test tasks. Variants share what is the same."""
         check_known("case", case, CASES)
-        if user not in (*BENIGN, None):
-            raise ConfigError(f"there is no benign user {user!r}: choose one of {', '.join(map(str, BENIGN))}")
+        benign = self.partition.benign
+        if user not in (*benign, None):
+            raise ConfigError(f"there is no benign user {user!r}: choose {benign[0]} to {benign[-1]}")
         from tfmeta.meta_learning import tasks
 
         key = (self.config.evaluation, user, user is not None and case == "c")  # cases (a) and (b) have the same tasks
@@ -249,7 +253,7 @@ class Simulation:
         Args:
             weights: The meta-model's weights; or float32 [tasks, size], a vector for each task.
             case: "a", "b" or "c"; it does not matter for the meta-test tasks.
-            user: 2, 3, 4, or None for the meta-test tasks.
+            user: A benign user's number, such as 2; or None for the meta-test tasks.
             defence: A defence: a name, an object, or a function like `Defence.adapt`; by default the simulation's.
             points: Iterations to measure at; by default `evaluation.points_upto(fine_tuning_steps)`.
             report: Called with the number of tasks done since the last call.

@@ -2,16 +2,19 @@
 
 import dataclasses
 import itertools
-import types
 
 import numpy as np
 import pytest
 from core_fixtures import bank, partition, small_config
 
 from tfmeta.config import PROFILE_NAMES, make_config
-from tfmeta.datasets.partition import ATTACKER, BENIGN, USERS, Partition, Subset, check_fits, make_partition
+from tfmeta.datasets.glyphs import Glyphs
+from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.datasets.omniglot import Omniglot
+from tfmeta.datasets.partition import Partition, Subset, check_fits, make_partition
 from tfmeta.errors import ConfigError, DataError
 
+BENIGN, USERS = (2, 3, 4), (1, 2, 3, 4)
 SEEDS = (0, 1, 2**31 - 1)
 
 
@@ -19,7 +22,7 @@ def named_subsets(split):
     """Return {(field, user or None): Subset} of all subsets of a partition."""
     subsets = {}
     for field in dataclasses.fields(Partition):
-        if field.name == "notes":
+        if field.name in ("notes", "attackers"):
             continue
         value = getattr(split, field.name)
         by_user = value if isinstance(value, dict) else {None: value}
@@ -63,13 +66,13 @@ def test_every_image_is_in_a_subset():
 
 def test_shares_are_those_of_the_paper():
     split = partition()
-    assert (ATTACKER, BENIGN) == (1, (2, 3, 4))
+    assert (split.users, split.attackers, split.benign) == (USERS, (1,), BENIGN)
     expected = {
         "train": (1200, 15), "validation": (1200, 5), "meta_test": (418, 20), "target_benign": (1, 10),
         "backdoor_benign": (4, 10), "target_attacker": (1, 5), "backdoor_attacker": (4, 5),
         "target_validation": (1, 5), "backdoor_validation": (4, 5), "backdoor_held_out": (4, 5),
     }  # fmt: skip
-    assert {*expected, "notes"} == {field.name for field in dataclasses.fields(Partition)} and split.notes == ()
+    assert {*expected, "notes", "attackers"} == {field.name for field in dataclasses.fields(Partition)} and split.notes == ()
     for (name, _), subset in named_subsets(split).items():
         classes, images = expected[name]
         assert subset.classes.shape == subset.turns.shape == (classes,), name
@@ -112,8 +115,9 @@ def test_validation_has_the_classes_of_training_in_its_order():
 
 
 def test_a_partition_depends_on_shape_and_seed_alone():
-    other_images = types.SimpleNamespace(dataset="glyphs", images=np.zeros((1623, 20, 1, 1, 1), np.uint8))
-    again = make_partition(other_images, 1)
+    names = tuple(map(str, range(1623)))
+    other_images = ImageBank("glyphs", np.zeros((1623, 20, 1, 1, 1), np.uint8), names)
+    again = make_partition(other_images, Glyphs(), 1)
     for name, subset in named_subsets(partition(1)).items():
         for field in ("classes", "turns", "examples"):
             assert (getattr(subset, field) == getattr(named_subsets(again)[name], field)).all()
@@ -129,9 +133,9 @@ def test_each_character_has_its_own_choice_of_drawings():
 
 @pytest.mark.parametrize("shape", [(1622, 20), (1623, 19), (20, 1623), (100, 600)])
 def test_a_bank_of_another_shape_is_refused(shape):
-    other = types.SimpleNamespace(dataset="omniglot", images=np.zeros((*shape, 1, 1, 1), np.uint8))
+    other = ImageBank("omniglot", np.zeros((*shape, 1, 1, 1), np.uint8), tuple(map(str, range(shape[0]))))
     with pytest.raises(DataError, match=f"omniglot: {shape[0]} classes of {shape[1]} images"):
-        make_partition(other, 0)
+        make_partition(other, Omniglot(), 0)
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
