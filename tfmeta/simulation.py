@@ -92,7 +92,8 @@ class Simulation:
             opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
         config = _checked(bank.dataset, profile, overrides)
-        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), config.data.split_seed)
+        sizes = config.data.split_seed, config.federation.users, config.federation.attackers
+        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), *sizes)
         run = _Run(bank, partition, profile, results, cache, config, workers)
         self._set(run, config)
 

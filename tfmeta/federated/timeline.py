@@ -18,7 +18,7 @@ from tfmeta.federated import jobs, rounds
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.meta_learning.adam import fresh_adam
-from tfmeta.models.conv4 import check_weights
+from tfmeta.models.base import check_weights
 from tfmeta.store import atomic, checkpoints, lock
 from tfmeta.utils import progress
 
