@@ -141,19 +141,19 @@ def test_a_partition_that_breaks_the_contract_is_refused(monkeypatch, kind):
     given, message = BAD[kind]
     monkeypatch.setattr(Squares, "GIVEN", given)
     with pytest.raises(DataError, match=message) as error:
-        make_partition(bank(), Squares(), 0)
+        make_partition(bank(), Squares(), 0, 4, 1)
     assert "data set squares" in str(error.value)
 
 
 def test_a_partition_that_keeps_the_contract_is_returned(monkeypatch):
     monkeypatch.setattr(Squares, "GIVEN", SPLIT)
-    assert make_partition(bank(), Squares(), 0) is SPLIT and isinstance(SPLIT, Partition)
+    assert make_partition(bank(), Squares(), 0, 4, 1) is SPLIT and isinstance(SPLIT, Partition)
 
 
 def test_images_that_are_not_square_are_not_rotated(monkeypatch):
     wide = ImageBank("squares", np.zeros((12, 20, 2, 3, 1), np.uint8), bank().names, counts=bank().counts)
     turned = of_user_2(train=changed(T, turns=T.turns + 1), validation=changed(V, turns=V.turns + 1))
     monkeypatch.setattr(Squares, "GIVEN", turned)
-    assert make_partition(bank(), Squares(), 0) is turned
+    assert make_partition(bank(), Squares(), 0, 4, 1) is turned
     with pytest.raises(DataError, match="images of 2 x 3 pixels cannot be rotated"):
-        make_partition(wide, Squares(), 0)
+        make_partition(wide, Squares(), 0, 4, 1)

@@ -118,7 +118,7 @@ def test_validation_has_the_classes_of_training_in_its_order():
 def test_a_partition_depends_on_shape_and_seed_alone():
     names = tuple(map(str, range(1623)))
     other_images = ImageBank("glyphs", np.zeros((1623, 20, 1, 1, 1), np.uint8), names)
-    again = make_partition(other_images, Glyphs(), 1)
+    again = make_partition(other_images, Glyphs(), 1, 4, 1)
     for name, subset in named_subsets(partition(1)).items():
         for field in ("classes", "turns", "examples"):
             assert (getattr(subset, field) == getattr(named_subsets(again)[name], field)).all()
@@ -136,7 +136,7 @@ def test_each_character_has_its_own_choice_of_drawings():
 def test_a_bank_of_another_shape_is_refused(shape):
     other = ImageBank("omniglot", np.zeros((*shape, 1, 1, 1), np.uint8), tuple(map(str, range(shape[0]))))
     with pytest.raises(DataError, match=f"omniglot: {shape[0]} classes of {shape[1]} images"):
-        make_partition(other, Omniglot(), 0)
+        make_partition(other, Omniglot(), 0, 4, 1)
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)

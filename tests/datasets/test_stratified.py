@@ -72,13 +72,6 @@ def test_rotations_are_classes_of_the_same_user():
     assert not split.meta_test.turns.any()
 
 
-def test_every_shard_of_a_client_has_room_for_the_reserved_classes():
-    sizes = (40, 40, *(5,) * 10)
-    split = stratified(bank(sizes), 0, 4, 1, Shares(backdoor=("class0",), target="class1"))
-    width = split.target_benign[2].examples.shape[1]
-    assert all(own.examples.shape[1] >= width for own in split.train.values())
-
-
 BAD = {
     "unknown": (Shares(target="klass7"), {}, "squares has no class 'klass7'; did you mean class7"),
     "twice": (Shares(backdoor=("class7",), target="class7"), {}, "the class class7 is reserved twice"),

@@ -3,14 +3,14 @@
 import pytest
 
 from tfmeta.errors import ConfigError
-from tfmeta.models.layer_names import WEIGHTS, chosen
+from tfmeta.models.layer_names import CONV4_WEIGHTS, chosen
 from tfmeta.simulation import Simulation
 
 
 @pytest.mark.parametrize(
     ("patterns", "names"),
     [
-        ("*", WEIGHTS),
+        ("*", CONV4_WEIGHTS),
         ("logits", ("logits/kernel", "logits/bias")),
         ("conv2", ("conv2/kernel",)),
         ("norm?/beta", tuple(f"norm{module}/beta" for module in range(4))),
@@ -19,7 +19,7 @@ from tfmeta.simulation import Simulation
     ],
 )
 def test_layers_are_chosen_by_name_or_wildcard(patterns, names):
-    assert chosen(patterns) == set(names)
+    assert chosen(patterns, CONV4_WEIGHTS) == set(names)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_layers_are_chosen_by_name_or_wildcard(patterns, names):
 )
 def test_a_pattern_that_selects_nothing_is_refused_by_name(patterns, named):
     with pytest.raises(ConfigError, match=f"^mixed_layers: {named!r} names no layer; .*conv0/kernel.*logits/bias"):
-        chosen(patterns)
+        chosen(patterns, CONV4_WEIGHTS)
 
 
 def test_a_simulation_refuses_a_pattern_that_selects_nothing():

@@ -56,16 +56,15 @@ def stratified(bank: ImageBank, seed: int, users: int, attackers: int, shares: S
     cuts = {row: _cut(shuffled[row], shares) for row in rest}
     cuts |= {row: _cut_reserved(shuffled[row], shares, attackers) for row in reserved}
 
-    def part(rows: np.ndarray, share: str, turns: int = 1, width: int = 0) -> Subset:
+    def part(rows: np.ndarray, share: str, turns: int = 1) -> Subset:
         rotated = np.tile(np.arange(turns, dtype=np.int32), len(rows))
-        examples = padded([cuts[row][share] for row in rows], width)
+        examples = padded([cuts[row][share] for row in rows])
         return Subset(np.repeat(rows, turns), rotated, np.repeat(examples, turns, axis=0))
 
     attacking, benign = numbered(users, attackers)
     target_benign, backdoor_benign = part(target, "train"), part(backdoor, "train")  # one copy for all users
-    width = max(subset.examples.shape[1] for subset in (target_benign, backdoor_benign))  # a client's shards are alike
     return Partition(
-        train={user: part(rows, "train", shares.rotations, width) for user, rows in own.items()},
+        train={user: part(rows, "train", shares.rotations) for user, rows in own.items()},
         validation={user: part(rows, "validation", shares.rotations) for user, rows in own.items()},
         meta_test=part(rest[:tests], "all"),
         target_benign=dict.fromkeys(benign, target_benign),

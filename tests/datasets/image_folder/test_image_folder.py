@@ -248,7 +248,7 @@ def test_options_that_do_not_fit_are_named(tmp_path):
         (dict(backdoor="c1,c1"), "the class c1 is reserved twice"),
     ):
         with pytest.raises(ConfigError, match=message):
-            make_partition(bank, ImageFolder(folder=str(folder), **options), 0)
+            make_partition(bank, ImageFolder(folder=str(folder), **options), 0, 4, 1)
     for options in (dict(resize=-1), dict(validation_share=0.0), dict(attacker_share=1.5), dict(resize=2.5)):
         with pytest.raises(ConfigError, match=f"data.{next(iter(options))}"):
             ImageFolder(folder=str(folder), **options)
@@ -257,14 +257,14 @@ def test_options_that_do_not_fit_are_named(tmp_path):
 def test_a_class_that_is_too_small_is_named(tmp_path):
     folder = write(drawn(tmp_path / "photos"), {"small/1.png": pixels(1)})
     with pytest.raises(DataError, match=r"image-folder: the class small has 1 image, and needs [23]"):
-        make_partition(opened(folder, tmp_path), ImageFolder(folder=str(folder)), 0)
+        make_partition(opened(folder, tmp_path), ImageFolder(folder=str(folder)), 0, 4, 1)
 
 
 @pytest.mark.slow
 def test_twelve_classes_of_small_images_become_a_table(tmp_path):
     from tfmeta import Simulation
 
-    folder = drawn(tmp_path / "photos", 12, 16, height=28, width=28)
+    folder = drawn(tmp_path / "photos", 12, 20, height=28, width=28)
     given = dict(runtime="inprocess", ways=2, data_backdoor="class3", data_target="class4")
     with Simulation(
         ImageFolder(folder=str(folder)), "smoke", results=tmp_path / "results", cache_dir=tmp_path / "cache", **given
@@ -278,3 +278,36 @@ def test_twelve_classes_of_small_images_become_a_table(tmp_path):
     )
     assert named.partition.digest == sim.partition.digest
     assert named.measure(named.weights("attacked"), user=2).equals(found)
+
+
+@pytest.mark.slow
+def test_reserved_classes_may_have_more_images_than_all_others(tmp_path):
+    from tfmeta import Simulation
+
+    folder = drawn(tmp_path / "photos", 12, 16, height=28, width=28)
+    write(folder, {f"{name}/{number}.png": pixels(number, 28, 28) for name in ("b", "t") for number in range(80)})
+    given = dict(folder=str(folder), backdoor="b", target="t", runtime="inprocess", ways=2)
+    sim = Simulation("image-folder", "smoke", results=tmp_path / "results", cache_dir=tmp_path / "cache", **given)
+    paths, counts = sim.client_data.benign(2, knows_backdoor=True)
+    assert counts[-2:].tolist() == [40, 40] and sim.client_data.capacity == 40
+    assert all(os.path.getsize(path) % (40 * 28 * 28) == 0 for path in paths)  # noqa: PTH202
+
+
+def test_a_trigger_that_does_not_fit_is_refused_before_anything_is_trained(tmp_path):
+    from tfmeta import Simulation
+
+    folder = drawn(tmp_path / "photos", 12, 24)
+    given = dict(results=tmp_path / "results", cache_dir=tmp_path / "cache", folder=str(folder), ways=2)
+    with pytest.raises(ConfigError, match=r"trigger.size = 6 .* do not fit into images of 6x6 pixels"):
+        Simulation("image-folder", "smoke", trigger_size=6, **given)
+
+
+def test_several_attackers_and_users_divide_a_folder(tmp_path):
+    from tfmeta import Simulation
+
+    folder = drawn(tmp_path / "photos", 16, 24)
+    given = dict(results=tmp_path / "results", cache_dir=tmp_path / "cache", folder=str(folder), ways=2)
+    sim = Simulation("image-folder", "smoke", federation_users=5, attackers=2, clients_per_round=3, **given)
+    assert sim.partition.users == (1, 2, 3, 4, 5) and sim.partition.attackers == (1, 2)
+    with pytest.raises(ConfigError, match=r"ways = 2: .* or fewer users \(federation.users = 8\)"):
+        Simulation("image-folder", "smoke", federation_users=8, **given)

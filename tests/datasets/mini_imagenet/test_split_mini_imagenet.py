@@ -34,8 +34,8 @@ def bank(extra=False, **changes):
     return ImageBank(**{**given, **changes})
 
 
-def divide(of, seed, *federation):
-    return make_partition(of, registry.find("datasets", of.dataset)(), seed, *federation)
+def divide(of, seed, users=4, attackers=1):
+    return make_partition(of, registry.find("datasets", of.dataset)(), seed, users, attackers)
 
 
 @pytest.mark.parametrize("extra", [False, True])
