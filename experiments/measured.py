@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfmeta import registry
+from tfmeta.config import Config
 from tfmeta.datasets.shares import BENIGN
-from tfmeta.errors import ResultError
+from tfmeta.errors import ConfigError, ResultError
 from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK, knows_backdoor
 from tfmeta.simulation import Simulation
 from tfmeta.store import checkpoints, lock, provenance, results
@@ -31,6 +33,7 @@ def accuracies(
     Args:
         user: 2, 3, 4, or None for the meta-test tasks, which are the same in all cases.
         points: Iterations at which to measure.
+        defence: The experiment's own defence, which gives way to the one that the simulation was made with.
         trainer: The user whose extra local meta-training comes first (appendix A.3), or None.
 
     Returns:
@@ -41,10 +44,11 @@ def accuracies(
         weights, measured = sim.weights(number, case=case), sim
         if trainer is not None:
             weights, measured = meta_trained(sim, case, number, user, trainer), sim.without_mix()
-        values = measured.accuracies(weights, case, user, defence, points)
+        values = measured.accuracies(weights, case, user, measured.chosen_defence(defence), points)
         return {"meta_test": values["main"]} if user is None else values
 
-    return _part(sim, case, number, user, (defence, str(points[-1])), trainer, {"points": list(points)}, compute)
+    words = sim.chosen_defence(defence).NAME, str(points[-1])
+    return _part(sim, case, number, user, words, trainer, {"points": list(points)}, compute)
 
 
 def meta_trained(sim: Simulation, case: str, number: int, user: int | None, trainer: int) -> np.ndarray:
@@ -97,7 +101,7 @@ def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> lis
     sim.weights(ATTACKED, case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
-    points, head = points_upto(sim.config.evaluation.fine_tuning_steps), sim.defence(defence).head
+    points, head = points_upto(sim.config.evaluation.fine_tuning_steps), sim.chosen_defence(defence).head
     sets = [(user, user, None) for user in (*BENIGN, None)]  # user of the curve, user of the tasks, who trains first
     if sim.config.defence.extra_episodes:  # then accuracies on the meta-test tasks depend on who trained too
         sets = [(user, user, user) for user in BENIGN] + [(user, None, user) for user in BENIGN]
@@ -117,6 +121,30 @@ def described(
     """Return accuracies float32 [points, n] by metric as `result` takes them: keyword arguments of `results.curve`."""
     shared = {"user": user, "head": head, "split": split, "x": x, "x_name": x_name}
     return [{**shared, "metric": metric, "task_values": task_values} for metric, task_values in values.items()]
+
+
+def defence_words(config: Config, own: str) -> str:
+    """Return what to call the defence that is measured: the one that a configuration names, or else `own`."""
+    return own if config.defence.name == "experiment" else config.defence.name
+
+
+def check_has_delta(config: Config, experiment: str) -> None:
+    """Raise `ConfigError` if the defence that a configuration names is not one that mixes weights.
+
+    An experiment about the share delta of the trained weights would measure the same numbers again and again.
+    """
+    if not has_delta(config):
+        name = config.defence.name
+        raise ConfigError(
+            f"{experiment} is about delta, and the defence {name} has no option delta: leave out --defence, or choose "
+            "a defence that has `delta: float = shared()`"
+        )
+
+
+def has_delta(config: Config) -> bool:
+    """Return whether the defence that a configuration names mixes weights; so do the experiments' own."""
+    name = config.defence.name
+    return name == "experiment" or "delta" in registry.options_of("defences", name, shared=True)
 
 
 def norms(sim: Simulation, case: str) -> dict[str, dict]:
