@@ -49,7 +49,7 @@ KINDS = {
     "aggregations": Kind(
         "aggregation", "tfmeta.aggregations", "Aggregation", "federation", "federation.aggregation", "pretraining"
     ),
-    "triggers": Kind("trigger pattern", "tfmeta.attacks.triggers", "Trigger", "trigger", "trigger.pattern", "attack"),
+    "triggers": Kind("trigger", "tfmeta.attacks.triggers", "Trigger", "trigger", "trigger.pattern", "attack"),
     "attacks": Kind("attack", "tfmeta.attacks", "Attack", "attack", "attack.name", "attack"),
     "defences": Kind("defence", "tfmeta.defences", "Defence", "defence", "defence.name", "evaluation"),
 }

@@ -38,6 +38,9 @@ class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract metho
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
+        if cls.KIND not in registry.KINDS:
+            bases = ", ".join(f"{kind.package}.base.{kind.base}" for kind in registry.KINDS.values())
+            raise PluginError(f"{cls.__name__} is a plug-in of no kind: derive it from one of {bases}")
         _check_inherited(cls)
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
         cls.NAME = _name_of(cls)

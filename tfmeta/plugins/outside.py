@@ -108,6 +108,27 @@ def in_words(error: BaseException) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:_LONGEST].removesuffix(": ")
 
 
+def failure(error: BaseException, path: Path, what: str) -> str:
+    """Return what happened in a file, with the last of its lines that an error passed through.
+
+    Args:
+        error: The error.
+        path: The file.
+        what: What the file did not do, in words; said where no line of the file is known.
+    """
+    number = getattr(error, "lineno", None) if isinstance(error, SyntaxError) and error.filename == str(path) else None
+    passed = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    number = number or (passed[-1] if passed else None)
+    reason = str(error) if isinstance(error, PluginError) else in_words(error)
+    if number is None:
+        return f"{path} {what}: {reason}"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    line = lines[number - 1].strip() if number <= len(lines) else ""
+    if line.startswith("@") and "dataclass" in line:
+        reason += " (a plug-in is a dataclass without asking: leave out @dataclass)"
+    return f"{path}, line {number}, {line!r}: {reason}"
+
+
 def _imported(path: Path) -> ModuleType:
     """Import a file as a module of its own; a failure becomes one sentence with the file's own line."""
     name = f"{_PREFIX}.{path.stem}"
@@ -124,20 +145,5 @@ def _imported(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a reader's file raises
         del sys.modules[name]
-        raise PluginError(_failure(error, path)) from error
+        raise PluginError(failure(error, path, "does not import")) from error
     return module
-
-
-def _failure(error: BaseException, path: Path) -> str:
-    """Return what happened when a file was imported, with the last line of the file that an error passed through."""
-    number = getattr(error, "lineno", None) if isinstance(error, SyntaxError) and error.filename == str(path) else None
-    passed = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    number = number or (passed[-1] if passed else None)
-    reason = str(error) if isinstance(error, PluginError) else in_words(error)
-    if "non-frozen dataclass" in reason:
-        reason += " (a plug-in is a dataclass without asking: leave out @dataclass)"
-    if number is None:
-        return f"{path} does not import: {reason}"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    line = lines[number - 1].strip() if number <= len(lines) else ""
-    return f"{path}, line {number}, {line!r}: {reason}"
