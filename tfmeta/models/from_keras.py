@@ -124,7 +124,8 @@ def _step(layer, places):
 
 def _drawing(layer, weight):
     """Return how a layer's weight is drawn; raise `ModelError` where it cannot be drawn in the graph."""
+    option = "depthwise" if weight == "depthwise_kernel" else weight  # what Keras calls it
     try:
-        return drawing(getattr(layer, f"{weight}_initializer"))
+        return drawing(getattr(layer, f"{option}_initializer"))
     except ModelError as error:
         raise ModelError(f"layer {layer.name} ({type(layer).__name__}), {weight}: {error}") from error
