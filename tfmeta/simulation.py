@@ -25,7 +25,6 @@ from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
-from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.given import plugin_of, settings_of
 from tfmeta.plugins.identity import identity, remember
 from tfmeta.store.reuse import StoredFiles
@@ -97,8 +96,9 @@ class Simulation:
         bank = open_dataset(
             opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
-        config = _checked(bank.dataset, profile, overrides)
-        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), config.data.split_seed)
+        config = _checked(bank.dataset, profile, overrides, bank.images.shape[2:])
+        opened, federation = registry.build("datasets", config, bank.dataset), config.federation
+        partition = make_partition(bank, opened, config.data.split_seed, federation.users, federation.attackers)
         run = _Run(bank, partition, profile, results, cache, config, workers, files)
         self._set(run, config)
 
@@ -280,7 +280,7 @@ class Simulation:
         from tfmeta.meta_learning.adaptation import AdaptationSettings
 
         settings, tasks, points = AdaptationSettings.of(self.config), self.tasks(case, user), points or self._points()
-        used, workers = defence if isinstance(defence, Plugin) else self.defence(defence), self._run.workers
+        used, workers = self.defence(defence), self._run.workers
         return evaluation.measure(model, settings, weights, tasks, points, used, report, workers)
 
     def measure(
@@ -325,11 +325,16 @@ class _Run:
     tasks: dict = dataclasses.field(default_factory=dict)
 
 
-def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
-    """Return the configuration; raise `ConfigError` for everything that can be known without data."""
+def _checked(
+    dataset: str, profile: str, overrides: dict[str, Any], shape: tuple[int, int, int] | None = None
+) -> Config:  # fmt: skip
+    """Return the configuration; raise `ConfigError` for everything that can be known without data.
+
+    `shape` is that of an image, where only the data tell.
+    """
     config = make_config(dataset, profile, **overrides)
     layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
-    shape = registry.find("datasets", dataset).image_shape
+    shape = shape or registry.find("datasets", dataset).image_shape
     if shape is not None:
         registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))
     return config
