@@ -12,6 +12,8 @@ TRIGGER ?=
 AGGREGATION ?=
 MODEL ?=
 PLUGIN ?=
+FRESH ?=
+KEEP ?=
 PYTHON ?=
 GPU ?=
 PYTEST_ARGS ?=
@@ -24,7 +26,7 @@ LOCK := $(if $(on),requirements-gpu.txt,requirements.txt)
 # Refuse any other variable on the command line: a misspelt one would be ignored, and another experiment run.
 # MAKEOVERRIDES has name=value for each, with a backslash before every blank or backslash of a value.
 plugins := ATTACK DEFENCE TRIGGER AGGREGATION MODEL PLUGIN
-known := PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) PYTHON GPU PYTEST_ARGS UPGRADE VENV
+known := PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) FRESH KEEP PYTHON GPU PYTEST_ARGS UPGRADE VENV
 blank := $(subst ,, )
 tab := $(shell printf '\t')
 given := $(subst \$(tab),_,$(subst \$(blank),_,$(subst \\,_,$(MAKEOVERRIDES))))
@@ -39,11 +41,12 @@ endif
 export PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) PYTHON VENV
 
 data-dir = $${DATA_DIR:+--data-dir "$$DATA_DIR"}
+stored = $(if $(filter-out 0 no false,$(FRESH)),--fresh) $(if $(filter-out 0 no false,$(KEEP)),--keep)
 # Each word of SET becomes one --set, and each of PLUGIN one --plugin. set -f keeps the shell from replacing a * by the
 # names of files.
 each-plugin = for file in $$PLUGIN; do set -- "$$@" --plugin "$$file"; done
 figure = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; $(each-plugin); \
-	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) \
+	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) $(stored) \
 	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} $${ATTACK:+--attack "$$ATTACK"} \
 	$${DEFENCE:+--defence "$$DEFENCE"} $${TRIGGER:+--trigger "$$TRIGGER"} \
 	$${AGGREGATION:+--aggregation "$$AGGREGATION"} $${MODEL:+--model "$$MODEL"} "$$@"
@@ -62,6 +65,7 @@ help: ## this list
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'
 	@echo '     DATA_DIR=folder SEED=number WORKERS=number SET="field=value …"'
 	@echo '     ATTACK= DEFENCE= TRIGGER= AGGREGATION= MODEL=name PLUGIN="my_plug_in.py …"'
+	@echo '     FRESH=1 (compute again what other code computed) KEEP=1 (accept it; results say so)'
 	@echo '     GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
 
 env: ## set up the environment (other targets do this themselves); GPU=1 for a GPU

@@ -148,6 +148,12 @@ def _config(given, dataset="omniglot"):
     return make_config(name, given["profile"], **options.overrides(given))
 
 
+def _stored(given):
+    if given["fresh"] and given["keep"]:
+        raise ConfigError("--fresh computes again what --keep accepts: give one of them")
+    return "fresh" if given["fresh"] else "keep" if given["keep"] else "check"
+
+
 def _simulation(given, dataset="omniglot"):
     """Return the simulation that options ask for; `dataset` is what "auto" stands for."""
     progress.setup_logging(given["verbose"])
@@ -155,7 +161,7 @@ def _simulation(given, dataset="omniglot"):
     from tfmeta.simulation import Simulation
 
     more = {name: given[name] for name in ("results", "data_dir", "workers")} | options.overrides(given)
-    sim = Simulation(given["dataset"], given["profile"], paper_dataset=dataset, **more)
+    sim = Simulation(given["dataset"], given["profile"], paper_dataset=dataset, stored=_stored(given), **more)
     log.info("profile %s; results go to %s", sim.profile, folder_of(sim))
     return sim
 

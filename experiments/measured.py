@@ -1,29 +1,37 @@
 """What experiments share: measuring a model on tasks once, and writing a result with its provenance."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from experiments import stored
+from experiments.stored import folder_of
 from tfmeta import registry
 from tfmeta.config import Config
-from tfmeta.datasets.shares import BENIGN
-from tfmeta.errors import ConfigError, ResultError
-from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK, knows_backdoor
+from tfmeta.defences.base import Defence, OwnImages
+from tfmeta.errors import ConfigError
+from tfmeta.federated import rounds
+from tfmeta.federated.rounds import knows_backdoor
 from tfmeta.simulation import Simulation
-from tfmeta.store import checkpoints, lock, provenance, results
-
-MODELS = {"before": BEFORE_ATTACK, "after": ATTACKED}
-POOLED = "main task and backdoor: the tasks of users 2, 3 and 4 together"
+from tfmeta.store import lock, provenance, results
 
 
-def folder_of(sim: Simulation) -> Path:
-    """Return the folder of a simulation's results."""
-    return results.run_folder(sim.results, sim.bank.dataset, sim.profile, sim.tag)
+def models(sim: Simulation) -> dict[str, int]:
+    """Return the rounds after which models are compared, "before" and "after" the attack."""
+    return {"before": rounds.BEFORE_ATTACK, "after": rounds.attacked(sim.config)}
+
+
+def pooled_note(sim: Simulation) -> str:
+    """Return the note of results in which the tasks of all measured users are one set."""
+    *most, last = map(str, sim.measured_users)
+    users = f"users {', '.join(most)} and {last}" if most else f"user {last}"
+    return f"main task and backdoor: the tasks of {users} together"
 
 
 def accuracies(
-    sim: Simulation, case: str, number: int, user: int | None, points: Sequence[int], defence: str,
+    sim: Simulation, case: str, number: int, user: int | None, points: Sequence[int], defence: str | Defence,
     trainer: int | None = None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Return accuracies by metric of the model after a round; they are measured once, then read back.
@@ -31,65 +39,54 @@ def accuracies(
     Each measurement is a file under `parts/`, so a killed run resumes, and all experiments that need it share it.
 
     Args:
-        user: 2, 3, 4, or None for the meta-test tasks, which are the same in all cases.
+        user: A benign user's number, or None for the meta-test tasks, which are the same in all cases.
         points: Iterations at which to measure.
-        defence: The experiment's own defence, which gives way to the one that the simulation was made with.
-        trainer: The user whose extra local meta-training comes first (appendix A.3), or None.
+        defence: The experiment's own, a name, which gives way to the one that the simulation was made with; or a
+            defence that is bound to the simulation's configuration.
+        trainer: The user whose own images a defence prepares itself with (appendix A.3), or None.
 
     Returns:
         float32 [points, n] by metric: "main" and both backdoor metrics, or "meta_test".
     """
 
+    used = sim.chosen_defence(defence) if isinstance(defence, str) else defence
+
     def compute():
-        weights, measured = sim.weights(number, case=case), sim
+        weights = sim.weights(number, case=case)
         if trainer is not None:
-            weights, measured = meta_trained(sim, case, number, user, trainer), sim.without_mix()
-        values = measured.accuracies(weights, case, user, measured.chosen_defence(defence), points)
+            weights = prepared(sim, case, number, user, trainer, used)
+        values = sim.accuracies(weights, case, user, used, points)
         return {"meta_test": values["main"]} if user is None else values
 
-    words = sim.chosen_defence(defence).NAME, str(points[-1])
-    return _part(sim, case, number, user, words, trainer, {"points": list(points)}, compute)
+    more = {**sim.identity("evaluation", used), "points": list(points)}
+    return stored.part(sim, case, number, user, (used.stored_as, str(points[-1])), trainer, more, compute)
 
 
-def meta_trained(sim: Simulation, case: str, number: int, user: int | None, trainer: int) -> np.ndarray:
-    """Return the weights float32 [n, size] from which tasks start after extra local meta-training by `trainer`.
+def prepared(
+    sim: Simulation, case: str, number: int, user: int | None, trainer: int, defence: Defence
+) -> np.ndarray:
+    """Return the weights float32 [n, size] from which tasks start after a defence's `prepare` on a user's own images.
 
-    Both heads start from them (figures A8 and A9), so they have a file of their own.
+    Both heads start from the same ones in figures A8 and A9, so they have a file of their own.
     """
 
     def compute():
         weights, tasks, model = sim.weights(number, case=case), sim.tasks(case, user), sim.model
-        from tfmeta.defences.extra_meta_training import meta_trained
-
-        own = *sim.client_data.benign(trainer, knows_backdoor(case)), sim.client_data.capacity
+        own = OwnImages(*sim.client_data.benign(trainer, knows_backdoor(case)), sim.client_data.capacity)
+        learning = sim.config.meta_learning
         with sim.bar(len(tasks), f"extra local meta-training ({case}), user {trainer}", "task") as bar:
-            return {"weights": meta_trained(model, sim.config, weights, *own, tasks.seeds, bar.update)}
+            return {"weights": defence.prepare(model, learning, weights, own, tasks.seeds, bar.update)}
 
-    return _part(sim, case, number, user, ("weights",), trainer, {}, compute)["weights"]
-
-
-def _part(sim, case, number, user, words, trainer, more, compute):
-    """Return the arrays of a file under `parts/`, computing them if it is not there."""
-    tasks = "meta-test" if user is None else f"user{user}-{'c' if case == 'c' else 'ab'}"
-    known = "known" if knows_backdoor(case) else "unknown"
-    words = (known, f"round{number:04d}", tasks, *words, trainer and f"by{trainer}", sim.variation)
-    path = folder_of(sim) / "parts" / ("-".join(word for word in words if word) + ".npz")
-    identity = {"dataset": sim.bank.dataset, "digest": sim.bank.digest, "fields": sim.config.to_dict()}
-    manifest = {"part": path.stem, **identity, **more}
-    if path.exists():
-        return checkpoints.load(path, manifest)
-    values = compute()
-    checkpoints.save(path, values, manifest)
-    # in the file's order, so that a run that is killed here and resumes lists its curves in the same order
-    return {name: values[name] for name in sorted(values)}
+    more = sim.identity("evaluation", defence.prepared_by)
+    return stored.part(sim, case, number, user, ("weights",), trainer, more, compute)["weights"]
 
 
 def pooled(
     sim: Simulation, case: str, number: int, points: Sequence[int], defence: str, report: Callable[[int], None]
 ) -> dict[str, np.ndarray]:
-    """Return accuracies as `accuracies` does, of all users' tasks one after the other; `report(1)` follows each set."""
+    """Return accuracies as `accuracies` does, of all measured users' tasks in a row; `report(1)` follows each set."""
     found = {}
-    for user in (*BENIGN, None):
+    for user in (*sim.measured_users, None):
         for metric, values in accuracies(sim, case, number, user, points, defence).items():
             found.setdefault(metric, []).append(values)
         report(1)
@@ -97,20 +94,24 @@ def pooled(
 
 
 def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> list[dict]:
-    """Return the curves of all benign users' fine-tuning, before and after the attack; `title` is the bar's."""
-    sim.weights(ATTACKED, case=case)  # train all models first, so that their bars come before the tasks' bar
+    """Return the curves of all measured users' fine-tuning, before and after the attack; `title` is the bar's."""
+    sim.weights("attacked", case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
-    points, head = points_upto(sim.config.evaluation.fine_tuning_steps), sim.chosen_defence(defence).head
-    sets = [(user, user, None) for user in (*BENIGN, None)]  # user of the curve, user of the tasks, who trains first
-    if sim.config.defence.extra_episodes:  # then accuracies on the meta-test tasks depend on who trained too
-        sets = [(user, user, user) for user in BENIGN] + [(user, None, user) for user in BENIGN]
+    points, used = points_upto(sim.config.evaluation.fine_tuning_steps), sim.chosen_defence(defence)
+    if sim.config.defence.extra_episodes and not used.needs_own_images:
+        extra = registry.build("defences", sim.config, "extra_meta_training")
+        used = dataclasses.replace(extra, then=used.NAME)
+    users = sim.measured_users
+    sets = [(user, user, None) for user in (*users, None)]  # user of the curve, user of the tasks, who trains first
+    if used.needs_own_images:  # then accuracies on the meta-test tasks depend on who trained too
+        sets = [(user, user, user) for user in users] + [(user, None, user) for user in users]
     curves = []
-    with sim.bar(len(MODELS) * len(sets), f"{title} ({case})", "set of tasks") as bar:
-        for split, number in MODELS.items():
+    with sim.bar(len(models(sim)) * len(sets), f"{title} ({case})", "set of tasks") as bar:
+        for split, number in models(sim).items():
             for user, tasks_of, trainer in sets:
-                values = accuracies(sim, case, number, tasks_of, points, defence, trainer)
-                curves += described(values, split, head, "iteration", points, user)
+                values = accuracies(sim, case, number, tasks_of, points, used, trainer)
+                curves += described(values, split, used.head, "iteration", points, user)
                 bar.update(1)
     return curves
 
@@ -151,8 +152,8 @@ def norms(sim: Simulation, case: str) -> dict[str, dict]:
     """Return (and log) the norms of theta and theta_g by weight, "before" and "after" the attack."""
     from tfmeta.defences import noise_mix
 
-    found, drawn = {}, np.concatenate([sim.tasks(case, user).seeds for user in BENIGN])
-    for split, number in MODELS.items():
+    found, drawn = {}, np.concatenate([sim.tasks(case, user).seeds for user in sim.measured_users])
+    for split, number in models(sim).items():
         found[split] = noise_mix.norms(sim.model, sim.weights(number, case=case), drawn)
         noise_mix.log_norms(found[split], sim.config.defence.delta, f"case {case}, {split} the attack")
     return found
@@ -164,18 +165,16 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
     `compute` returns what `described` does, extra parts of the document, and extra arrays.
 
     Raises:
-        ResultError: a document is there, but damaged, or of another configuration or other data.
+        ResultError: a document is there, but damaged, or of another configuration, other data or other code.
     """
     path = results.path_of(folder_of(sim), experiment, case)
-    if path.exists():
-        there = results.read(path, sim.config.to_dict())["provenance"]["data_digest"]
-        if there != sim.bank.digest:  # fonts or a decoder have changed since
-            what = f"{path} is of other data: its digest is {there}, this run's is {sim.bank.digest}"
-            raise ResultError(f"{what}. Delete it to compute it again, or use another results folder")
+    if path.exists() and stored.reusable(sim, path):
         return path
     with lock.hold(path.parent):
         begun = provenance.start()
-        descriptions, more, arrays = compute()
+        with sim.stored.collecting() as used:
+            sim.stored.note(stored.of_document(sim, experiment))
+            descriptions, more, arrays = compute()
         notes = [*sim.partition.notes, *more.get("notes", ())]  # the partition's say where shares are not the paper's
         more = {**more, "notes": notes} if notes else more
         curves = [results.curve(**description) for description in descriptions]
@@ -183,6 +182,7 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
         document = {
             "experiment": experiment, "case": case, "dataset": sim.bank.dataset, "profile": sim.profile,
             "config": sim.config.to_dict(), "changed": sim.changed, "curves": curves,
-            "provenance": provenance.collect(sim.bank.digest, begun), **more,
+            "plugins": used.plugins, "code": used.code,
+            "provenance": provenance.collect(sim.bank.digest, begun, used.kept), **more,
         }  # fmt: skip
         return results.write(path.parent, document, {**values, **arrays})

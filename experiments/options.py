@@ -63,6 +63,8 @@ RUN = (
     click.option("--data-dir", type=FOLDER, help="folder with the data sets [TFMETA_DATA]"),
     click.option("--results", type=FOLDER, default="results", show_default=True, help="folder for results"),
     click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
+    click.option("--fresh", is_flag=True, help="compute again what other code of tfmeta computed"),
+    click.option("--keep", is_flag=True, help="accept what other code of tfmeta computed; results say so"),
     click.option("-v", "--verbose", is_flag=True, help="print more"),
 )
 

@@ -11,6 +11,7 @@ import numpy as np
 from tfmeta import registry
 from tfmeta.config import Config, make_config, resolve_all
 from tfmeta.datasets.image_bank import ImageBank
+from tfmeta.datasets.omniglot import Omniglot
 from tfmeta.datasets.partition import make_partition
 
 CLASSES, EXAMPLES = 1623, 20  # Omniglot's
@@ -26,8 +27,8 @@ def bank():
 
 
 @functools.cache
-def partition(split_seed=0):
-    return make_partition(bank(), split_seed)
+def partition(split_seed=0, users=4, attackers=1):
+    return make_partition(bank(), Omniglot(), split_seed, users, attackers)
 
 
 @functools.cache
@@ -72,6 +73,15 @@ def trigger(pattern="checker", **options):
     """Return a built-in trigger."""
     config = Config().replace({"trigger.pattern": pattern, **{f"trigger.{name}": of for name, of in options.items()}})
     return registry.build("triggers", config)
+
+
+def attack_context(config, seed, **given):
+    """Return what the only attacker's hooks are told."""
+    from tfmeta.attacks.base import AttackContext
+
+    learning = config.meta_learning
+    plain = dict(step=0, start=[], attacker=0, attackers=1, boost=config.attack.boost)
+    return AttackContext(seed=seed, ways=learning.ways, shots=learning.shots, **{**plain, **given})
 
 
 def identity_bank(classes, capacity, flag=0):

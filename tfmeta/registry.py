@@ -74,6 +74,11 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted({*_built_in(kind), *installed.points(kind), *outside}))
 
 
+def names_outside(kind: str) -> list[str]:
+    """Return the names of a kind's plug-ins that are not part of the package."""
+    return [name for name in names(kind) if not is_built_in(kind, name)]
+
+
 def find(kind: str, name: str) -> "type[Plugin]":
     """Return a plug-in's class, importing its module if need be.
 

@@ -20,13 +20,14 @@ from tfmeta.config.cases import CASES
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
 from tfmeta.datasets.opening import AUTO
 from tfmeta.datasets.partition import check_fits, make_partition
-from tfmeta.datasets.shares import BENIGN, Partition
+from tfmeta.datasets.shares import Partition
 from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
-from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.given import plugin_of, settings_of
+from tfmeta.plugins.identity import identity, remember
+from tfmeta.store.reuse import StoredFiles
 from tfmeta.utils import progress, threads
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from tfmeta.federated.tff.federation import TffFederation
     from tfmeta.federated.timeline import Timeline
     from tfmeta.meta_learning.tasks import Tasks
-    from tfmeta.models.conv4 import Conv4
+    from tfmeta.models.base import PureModel
 
 REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
 
@@ -63,6 +64,8 @@ class Simulation:
         cache_dir: Folder for decoded images; by default TFMETA_CACHE, else the user's cache.
         paper_dataset: The data set of the paper that "auto" stands for.
         workers: How many episodes or tasks run at once; by default as many as cores and memory allow.
+        stored: What to do with stored files that other code of the package computed: "check" stops there, "fresh"
+            computes them again, "keep" accepts them, and results say so.
         **overrides: Fields in which the run differs from its profile, such as `delta=0.5` or `attack_episodes=100`.
 
     Raises:
@@ -74,9 +77,11 @@ class Simulation:
         self, dataset: "str | Dataset" = AUTO, profile: str = "quick", *, attack: Any = None, defence: Any = None,
         trigger: Any = None, aggregation: Any = None, model: Any = None, results: Path | str = "results",
         data_dir: Path | str | None = None, cache_dir: Path | str | None = None, paper_dataset: str = "omniglot",
-        workers: int | None = None, **overrides: Any,
+        workers: int | None = None, stored: str = "check", **overrides: Any,
     ):  # fmt: skip
         progress.quiet_tensorflow()  # before anything here imports it
+        files = StoredFiles(stored)
+        remember()
         given = dict(attacks=attack, defences=defence, triggers=trigger, aggregations=aggregation, models=model)
         settings = [settings_of(kind, plugin) for kind, plugin in given.items() if plugin is not None]
         if not isinstance(dataset, str):
@@ -84,22 +89,25 @@ class Simulation:
             settings, dataset = [*settings, dataset.settings()], dataset.NAME
         overrides = merged(resolve_all(overrides), *settings)
         check_name(dataset)
-        _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
+        config = _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
         results, cache = Path(results).expanduser(), Path(cache_dir or default_cache_dir()).expanduser().resolve()
+        opened = AUTO if dataset == AUTO else registry.build("datasets", config, dataset)
         bank = open_dataset(
-            dataset, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
+            opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
-        config = _checked(bank.dataset, profile, overrides)
-        partition = make_partition(bank, config.data.split_seed)
-        run = _Run(bank, partition, profile, results, cache, config, workers)
+        config = _checked(bank.dataset, profile, overrides, bank.images.shape[2:])
+        opened, federation = registry.build("datasets", config, bank.dataset), config.federation
+        partition = make_partition(bank, opened, config.data.split_seed, federation.users, federation.attackers)
+        run = _Run(bank, partition, profile, results, cache, config, workers, files)
         self._set(run, config)
 
     def _set(self, run: "_Run", config: Config) -> None:
         """Set up a run or a variant of it; everything that depends on the configuration is made anew for each."""
         self._run, self.config = run, config
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
-        self.results, self.cache = run.results, run.cache
-        check_fits(config, run.partition)  # raises now, and not minutes later, where they do not fit together
+        self.results, self.cache, self.stored = run.results, run.cache, run.stored
+        # raises now, and not minutes later, where they do not fit together
+        check_fits(config, run.partition, run.bank.names)
 
     def __enter__(self) -> "Simulation":
         return self
@@ -146,14 +154,10 @@ class Simulation:
                     "new Simulation"
                 )
         config = self.config.replace(given)
-        layer_names.chosen(config.defence.mixed_layers)
+        layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
         other = type(self).__new__(type(self))
         other._set(self._run, config)
         return other
-
-    def without_mix(self) -> "Simulation":
-        """Return the variant for weights that extra meta-training has mixed already, so they are not mixed again."""
-        return self.variant(**{"defence.delta": 1.0}) if self.config.defence.extra_order == "after-mix" else self
 
     @functools.cached_property
     def trigger(self) -> "Trigger":
@@ -179,14 +183,14 @@ class Simulation:
         return registry.build("defences", self.config, otherwise if own == "experiment" else own)
 
     @functools.cached_property
-    def model(self) -> "Conv4":
+    def model(self) -> "PureModel":
         """The network."""
         progress.quiet_tensorflow("tensorflow")
-        from tfmeta.models.conv4 import Conv4
-
         threads.side_by_side(self._run.workers)
-        learning = self.config.meta_learning
-        return Conv4(self.bank.images.shape[2:], learning.ways, learning.filters, learning.downsample)
+        config = self.config
+        model = registry.build("models", config).pure(self.bank.images.shape[2:], config.meta_learning.ways)
+        layer_names.chosen(config.defence.mixed_layers, model.weight_names)
+        return model
 
     @functools.cached_property
     def client_data(self) -> "ClientData":
@@ -211,6 +215,11 @@ class Simulation:
             self._run.federation = open_federation(setting, log, self._run.workers or threads.cores())
         return self._run.federation
 
+    @property
+    def measured_users(self) -> tuple[int, ...]:
+        """The benign users whose tasks experiments measure: the first `evaluation.users`."""
+        return self.partition.benign[: self.config.evaluation.users]
+
     def timeline(self, case: str) -> "Timeline":
         """Return the timeline of a case's models; cases (b) and (c) share one."""
         check_known("case", case, CASES)
@@ -219,11 +228,22 @@ class Simulation:
             setting = self.setting
             from tfmeta.federated.timeline import Timeline
 
-            identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
+            models = self.results / "models"
             self._run.timelines[known] = Timeline(
-                setting, self.client_data, identity, self.results / "models", self.federation, known
+                setting, self.client_data, functools.cache(self.identity), models, self.federation, known, self.stored
             )
         return self._run.timelines[known]
+
+    def identity(self, stage: str, defence: "Defence | None" = None, more: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what decides a stage's numbers beside the configuration, for manifests.
+
+        Args:
+            stage: A stage's name.
+            defence: The defence that is measured, if one is.
+            more: Further modules of the package that take part.
+        """
+        data = {"dataset": self.bank.dataset, "digest": self.bank.digest}
+        return data | identity(self.config, stage, self.bank.dataset, self.partition.digest, defence, more)
 
     def weights(self, model: str | int = "attacked", *, case: str = "a") -> list[np.ndarray]:
         """Return the weights (float32 arrays) of a model of the timeline, training what is missing up to it.
@@ -235,8 +255,9 @@ class Simulation:
     def tasks(self, case: str, user: int | None) -> "Tasks":
         """Return a benign user's tasks in a case; `user` None: the meta-test tasks. Variants share what is the same."""
         check_known("case", case, CASES)
-        if user not in (*BENIGN, None):
-            raise ConfigError(f"there is no benign user {user!r}: choose one of {', '.join(map(str, BENIGN))}")
+        benign = self.partition.benign
+        if user not in (*benign, None):
+            raise ConfigError(f"there is no benign user {user!r}: choose {benign[0]} to {benign[-1]}")
         from tfmeta.meta_learning import tasks
 
         key = (self.config.evaluation, user, user is not None and case == "c")  # cases (a) and (b) have the same tasks
@@ -258,7 +279,7 @@ class Simulation:
         Args:
             weights: The meta-model's weights; or float32 [tasks, size], a vector for each task.
             case: "a", "b" or "c"; it does not matter for the meta-test tasks.
-            user: 2, 3, 4, or None for the meta-test tasks.
+            user: A benign user's number, such as 2; or None for the meta-test tasks.
             defence: A defence: a name, an object, or a function like `Defence.adapt`; by default the simulation's.
             points: Iterations to measure at; by default `evaluation.points_upto(fine_tuning_steps)`.
             report: Called with the number of tasks done since the last call.
@@ -268,7 +289,7 @@ class Simulation:
         from tfmeta.meta_learning.adaptation import AdaptationSettings
 
         settings, tasks, points = AdaptationSettings.of(self.config), self.tasks(case, user), points or self._points()
-        used, workers = defence if isinstance(defence, Plugin) else self.defence(defence), self._run.workers
+        used, workers = self.defence(defence), self._run.workers
         return evaluation.measure(model, settings, weights, tasks, points, used, report, workers)
 
     def measure(
@@ -307,16 +328,22 @@ class _Run:
     cache: Path
     base: Config
     workers: int | None
+    stored: StoredFiles
     federation: Any = None
     timelines: dict = dataclasses.field(default_factory=dict)
     tasks: dict = dataclasses.field(default_factory=dict)
 
 
-def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
-    """Return the configuration; raise `ConfigError` for everything that can be known without data."""
+def _checked(
+    dataset: str, profile: str, overrides: dict[str, Any], shape: tuple[int, int, int] | None = None
+) -> Config:  # fmt: skip
+    """Return the configuration; raise `ConfigError` for everything that can be known without data.
+
+    `shape` is that of an image, where only the data tell.
+    """
     config = make_config(dataset, profile, **overrides)
-    layer_names.chosen(config.defence.mixed_layers)
-    shape = registry.find("datasets", dataset).image_shape
+    layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
+    shape = shape or registry.find("datasets", dataset).image_shape
     if shape is not None:
         registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))
     return config

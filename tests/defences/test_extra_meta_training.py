@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from core_fixtures import Scene, flat
 
+from tfmeta import registry
 from tfmeta.datasets.shards import read_shards
-from tfmeta.defences import extra_meta_training
+from tfmeta.defences.base import OwnImages
 from tfmeta.errors import ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
@@ -20,9 +21,9 @@ SEEDS = np.array([[3, -4], [5, 6]], np.int32)
 
 def trained(scene, weights=None, seeds=SEEDS, report=lambda done: None):
     weights = scene.weights if weights is None else weights
-    return extra_meta_training.meta_trained(
-        scene.setting.model, scene.config, weights, scene.paths, scene.counts, scene.setting.capacity, seeds, report
-    )
+    defence = registry.build("defences", scene.config, "extra_meta_training")
+    own = OwnImages(scene.paths, scene.counts, scene.setting.capacity)
+    return defence.prepare(scene.setting.model, scene.config.meta_learning, weights, own, seeds, report)
 
 
 def by_hand(scene, seed, weights, config):

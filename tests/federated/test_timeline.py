@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from tfmeta.config import make_config
-from tfmeta.datasets.partition import make_partition
 from tfmeta.errors import BusyError, ConfigError, ModelError, ResultError
 from tfmeta.federated import timeline as timelines
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.federated.in_process import InProcessFederation
-from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK
+from tfmeta.federated.rounds import BEFORE_ATTACK
 from tfmeta.federated.timeline import Timeline
 from tfmeta.models.conv4 import Conv4
 from tfmeta.store import lock
@@ -24,25 +23,26 @@ SMALL = dict(
     pretraining_episodes=1, attack_episodes=3, checkpoint_episodes=1, rounds_after=2, round_episodes=1,
 )  # fmt: skip
 
+ATTACKED = 2
+
 
 class Killed(Exception):
     """Stands for a SIGKILL between two checkpoints; the real one is in tests/experiments."""
 
 
 class Stoppable:
-    """Timelines over one federation that can be stopped after some calls."""
+    """Timelines over one federation that can be stopped after some calls; `fields` are those of the configuration."""
 
-    def __init__(self, tmp_path_factory):
-        images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
-        self.bank = types.SimpleNamespace(dataset="omniglot", images=images, digest="0" * 64)
+    def __init__(self, tmp_path_factory, **fields):
+        self.bank, self.fields = core_fixtures.bank(), fields
         self.shards = tmp_path_factory.mktemp("shards")
         self.calls, self.stop_after = 0, None
-        self.partition = make_partition(self.bank, 0)
         self.federation = self._stoppable(InProcessFederation(self.setting().setting))
 
     def setting(self, **overrides):
-        config = make_config("omniglot", "smoke", **{**SMALL, **overrides})
-        data = ClientData(self.bank, self.partition, core_fixtures.trigger(), config, self.shards)
+        config = make_config("omniglot", "smoke", **{**SMALL, **self.fields, **overrides})
+        partition = core_fixtures.partition(0, config.federation.users, config.federation.attackers)
+        data = ClientData(self.bank, partition, core_fixtures.trigger(), config, self.shards)
         setting = Setting(Conv4((28, 28, 1), 5, config.meta_learning.filters), data.capacity, config)
         return types.SimpleNamespace(setting=setting, data=data)
 

@@ -20,6 +20,8 @@ from tfmeta.errors import DataError
 
 # What Pillow raises for a damaged image.
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+LARGEST = 16 << 20  # bytes of a photo; ImageNet's largest has 15 million
+MOST_PIXELS = 64 << 20  # ImageNet's largest image has 20 million; a small file must not fill the memory when decoded
 _AGAIN = "delete it and download it again"
 
 
@@ -54,7 +56,7 @@ class Archive:
         except OSError as error:
             raise DataError(unreadable(file, error)) from error
         if size > largest:
-            raise DataError(f"{file}: {size} bytes are too many for an image of this data set; download it again")
+            raise DataError(f"{file}: {size} bytes are too many for an image of this data set; get a smaller one")
         try:
             return self._zip.read(member)  # verifies the zip's checksum
         except Exception as error:  # encrypted, damaged, ...: each decompressor has errors of its own
@@ -66,6 +68,9 @@ class Archive:
         data = self.read(member, largest)
         try:
             with Image.open(io.BytesIO(data), formats=formats) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    size = f"{image.width} x {image.height}"
+                    raise DataError(f"{self.path / member}: {size} pixels are too many for an image; get it again")
                 yield image
         except UNDECODABLE as error:
             reason = f" ({error})"
@@ -140,7 +145,7 @@ def _zip_members(path: Path, file: zipfile.ZipFile) -> list[str]:
             raise DataError(f"{path}: refused, since its member {name!r} leads out of its folder; {advice}")
         if count > 1:
             raise DataError(f"{path}/{name}: the zip holds this file more than once; {_AGAIN}")
-    return [name for name in names if not _hidden(name)]
+    return [name for name in names if not hidden(name)]
 
 
 def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
@@ -148,7 +153,7 @@ def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _hidden(entry.name):
+                if hidden(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
@@ -158,6 +163,6 @@ def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]
         raise DataError(unreadable(Path(error.filename or folder), error)) from error
 
 
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
     """Return whether unpackers or file managers left this file behind: .DS_Store, ._0709_01.png, __MACOSX/..."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

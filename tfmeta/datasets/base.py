@@ -6,11 +6,15 @@ from typing import ClassVar
 
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.shares import Partition
+from tfmeta.datasets.stratified import stratified
 from tfmeta.plugins import Plugin
 
 
 class Dataset(Plugin):
-    """A data set: where its images come from, and who owns which of them."""
+    """A data set: where its images come from, and who owns which of them.
+
+    Only `open` must be defined; `ImageBank(self.NAME, images, names)` is enough for it to return.
+    """
 
     KIND: ClassVar[str] = "datasets"
     display_name: ClassVar[str] = ""  # what figures call it; by default its name
@@ -24,16 +28,30 @@ class Dataset(Plugin):
 
         Args:
             data_dir: Folder with the user's data.
-            cache_dir: Folder for decoded images.
+            cache_dir: Folder for decoded images (`tfmeta.datasets.cache`).
             download: Whether missing data may be downloaded.
+
+        Returns:
+            A bank whose `dataset` is the data set's name, `self.NAME`.
 
         Raises:
             DataError: the data is missing, incomplete or damaged.
         """
 
-    @abc.abstractmethod
-    def partition(self, bank: ImageBank, split_seed: int) -> Partition:
-        """Return who owns which images of a bank, a pure function of its arguments."""
+    def partition(self, bank: ImageBank, seed: int, users: int, attackers: int) -> Partition:
+        """Return who owns which images of a bank, a pure function of its arguments; by default `stratified` divides it.
+
+        Args:
+            bank: What `open` returned.
+            seed: The seed of the split, `data.split_seed`.
+            users: How many users there are, numbered from 1.
+            attackers: How many of them attack: the first ones.
+
+        Raises:
+            ConfigError: the users do not fit the bank's classes.
+            DataError: the bank is not what this partition needs.
+        """
+        return stratified(bank, seed, users, attackers)
 
     def missing(self, data_dir: Path, download: bool = True) -> str | None:
         """Return why the data set cannot be opened, or None if it can."""

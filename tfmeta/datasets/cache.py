@@ -38,6 +38,7 @@ class Description:
     splits: tuple[str, ...]  # one per class
     source: str  # one line for people
     remarks: tuple[str, ...] = ()  # warnings, repeated whenever the bank is opened
+    counts: tuple[int, ...] | None = None  # images of each class, where not all have as many
 
 
 def fetch(
@@ -80,7 +81,8 @@ def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description])
             images = _allocate(file, identity["shape"])
             description = fill(images)
             images.flush()
-            digest = digest_of(images, description.names)  # takes seconds, so before the file gets its name
+            # takes seconds, so before the file gets its name
+            digest = digest_of(images, description.names, description.counts)
         size = path.stat().st_size
         atomic.write_json(sidecar, {**asdict(description), "digest": digest, "bytes": size, "identity": identity})
     except BaseException:
@@ -116,9 +118,10 @@ def _load(path: Path, identity: dict) -> ImageBank | None:
         if found != (identity, stored["bytes"], np.uint8, identity["shape"]):
             raise ValueError("its header, its size or its .json is another bank's")
         names, splits = tuple(stored["names"]), tuple(stored["splits"])
-        if images.nbytes <= VERIFIED_BYTES and digest_of(images, names) != stored["digest"]:
+        counts = None if stored.get("counts") is None else tuple(stored["counts"])
+        if images.nbytes <= VERIFIED_BYTES and digest_of(images, names, counts) != stored["digest"]:
             raise ValueError("its content is not what was written")
-        bank = ImageBank(identity["dataset"], images, names, stored["digest"], stored["source"], splits)
+        bank = ImageBank(identity["dataset"], images, names, stored["digest"], stored["source"], splits, counts)
         remarks = stored["remarks"]
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         log.warning("the cached bank %s is damaged (%s: %s); making it again", path, type(error).__name__, error)

@@ -1,14 +1,19 @@
-"""Open a data set by name; `auto` opens the real one if it is there, otherwise its stand-in."""
+"""Open a data set, by name or as an object; `auto` opens the real one if it is there, otherwise its stand-in."""
 
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from tfmeta import registry
+from tfmeta.datasets.checks import check_bank
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.errors import ConfigError, StorageError, unknown
+
+if TYPE_CHECKING:
+    from tfmeta.datasets.base import Dataset
 
 AUTO = "auto"
 
@@ -32,16 +37,16 @@ def check_name(name: str) -> None:
 
 
 def open_dataset(
-    name: str, data_dir: Path | str | None = None, cache_dir: Path | str | None = None, download: bool = True,
-    paper_dataset: str = "omniglot", stand_in: bool = True,
+    dataset: "str | Dataset", data_dir: Path | str | None = None, cache_dir: Path | str | None = None,
+    download: bool = True, paper_dataset: str = "omniglot", stand_in: bool = True,
 ) -> ImageBank:  # fmt: skip
-    """Open a data set by name.
+    """Open a data set.
 
     `auto` opens the paper's data set if it is found or can be downloaded, otherwise its stand-in, with a warning. Data
     that is there but damaged is an error for `auto` too, and so is a `data_dir` that does not exist.
 
     Args:
-        name: A data set's name, or "auto".
+        dataset: A data set's name; "auto"; or an object such as `ImageFolder(folder="photos")`, which has its options.
         data_dir: Folder with the data; by default `default_data_dir()`, or a folder in the cache if that is None.
         cache_dir: Folder for decoded images; by default `default_cache_dir()`.
         download: Whether missing data may be downloaded.
@@ -49,35 +54,39 @@ def open_dataset(
         stand_in: Whether "auto" may open a stand-in.
 
     Raises:
-        ConfigError: the name is unknown, or "auto" found no real data and `stand_in` is false.
-        DataError: the data is missing, incomplete or damaged.
+        ConfigError: the name is unknown, an option of the data set is wrong, or "auto" found no real data and
+            `stand_in` is false.
+        DataError: the data is missing, incomplete or damaged, or the data set returns no image bank.
         DownloadError: a download failed.
         StorageError: a folder cannot be written to.
     """
-    check_name(name)
+    if isinstance(dataset, str):
+        check_name(dataset)
     cache_dir = _expanded(cache_dir) or default_cache_dir()
     data_dir = _expanded(data_dir) or default_data_dir() or _data_in_cache(cache_dir)
-    if name == AUTO:
-        name = _available(paper_dataset, data_dir, download, stand_in)
-    bank = registry.find("datasets", name)().open(data_dir, cache_dir, download)
+    if dataset == AUTO:
+        dataset = _available(paper_dataset, data_dir, download, stand_in)
+    if isinstance(dataset, str):
+        dataset = registry.find("datasets", dataset)()
+    bank = check_bank(dataset.NAME, dataset.open(data_dir, cache_dir, download))
     log.info("data set %s: %s", bank.dataset, bank.source)
     return bank
 
 
 def _available(name: str, data_dir: Path, download: bool, stand_in: bool) -> str:
     """Return the data set's name if it is there, otherwise its stand-in's."""
-    module = registry.find("datasets", name)()
-    reason = module.missing(data_dir, download)
+    paper = registry.find("datasets", name)()
+    reason = paper.missing(data_dir, download)
     if reason is None:
         return name
     instead = registry.standing_for(name)[1]
     advice = "To use real data, put it into a folder and name that folder with DATA_DIR (--data-dir, TFMETA_DATA)"
     if not stand_in:
         advice = f"{advice}, or ask for the stand-in by name (DATASET={instead})"
-        raise ConfigError(f"no real {module.display_name}: {reason}. This profile is for real data. {advice}")
+        raise ConfigError(f"no real {paper.display_name}: {reason}. This profile is for real data. {advice}")
     log.warning(
         "NO REAL %s: %s. Using the stand-in data set %s (drawn from fonts): results are not %s's. %s.",
-        module.display_name.upper(), reason, instead.upper(), module.display_name, advice,
+        paper.display_name.upper(), reason, instead.upper(), paper.display_name, advice,
     )  # fmt: skip
     return instead
 

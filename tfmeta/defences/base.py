@@ -1,31 +1,53 @@
 """`Defence`: the contract of what a user can do alone against a backdoor."""
 
 import abc
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import numpy as np
+
+from tfmeta.config.meta_learning import MetaLearningConfig
 from tfmeta.plugins import Plugin
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from tfmeta.meta_learning.adaptation import AdaptationSettings
-    from tfmeta.models.conv4 import Conv4
+    from tfmeta.models.base import PureModel
+
+
+class OwnImages(NamedTuple):
+    """The images of a user's own classes, which it also trains on in the federation."""
+
+    shards: Sequence[str]  # files; `datasets.shards.read_shards` reads them in a graph
+    counts: np.ndarray  # int32 [classes], the number of images of each class in them
+    capacity: int  # images per class that the shards have room for
 
 
 class Defence(Plugin):
     """How a user adapts the model that it was sent to its own task.
 
-    A defence sees that model and the task's support set, and nothing else. It runs inside a TensorFlow graph, so it
-    uses TensorFlow operations.
+    A defence sees that model and the task's support set, and nothing else; with `needs_own_images` also the user's
+    other images. `adapt` runs inside a TensorFlow graph, so it uses TensorFlow operations.
     """
 
     KIND: ClassVar[str] = "defences"
     head: ClassVar[str] = "softmax"  # the head that its results belong to: "softmax" or "matching"
+    needs_own_images: ClassVar[bool] = False  # then `prepare` comes first
+
+    @property
+    def stored_as(self) -> str:
+        """What the files of its measurements are called."""
+        return self.NAME
+
+    @property
+    def prepared_by(self) -> "Defence":
+        """The defence with only those options that `prepare` reads; others with the same one share its results."""
+        return self
 
     @abc.abstractmethod
     def adapt(
-        self, model: "Conv4", evaluation: "AdaptationSettings", weights: "list[tf.Tensor]", support: "tf.Tensor",
+        self, model: "PureModel", evaluation: "AdaptationSettings", weights: "list[tf.Tensor]", support: "tf.Tensor",
         labels: "tf.Tensor", query_groups: "Sequence[tf.Tensor]", seed: "tf.Tensor", points: Sequence[int],
     ) -> "tf.Tensor":  # fmt: skip
         """Return class probabilities of all queries at the iterations `points`: float32 [points, queries, ways].
@@ -41,3 +63,21 @@ class Defence(Plugin):
             seed: int32 [2], for what is drawn.
             points: Ascending iterations; 0 is the model before its first step.
         """
+
+    def prepare(
+        self, model: "PureModel", learning: MetaLearningConfig, weights: list[np.ndarray], own: OwnImages,
+        seeds: np.ndarray, report: Callable[[int], None],
+    ) -> np.ndarray:  # fmt: skip
+        """Return the weights from which each task's adaptation starts, float32 [tasks, size].
+
+        Called only with `needs_own_images`, once for all tasks of a user.
+
+        Args:
+            model: The network.
+            learning: The federation's settings of meta-learning.
+            weights: The weights that the user received.
+            own: The user's own images.
+            seeds: int32 [tasks, 2], the tasks'.
+            report: Called with the number of tasks done since the last call.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says needs_own_images, but defines no prepare")

@@ -3,61 +3,89 @@
 By default it starts from the task's mixed weights theta' (ledger 29), so each task has its own training.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.config import Config
 from tfmeta.datasets.shards import read_shards
-from tfmeta.defences import noise_mix
-from tfmeta.errors import ModelError
+from tfmeta.defences.fine_tuning import FineTuning
+from tfmeta.defences.matching import Matching
+from tfmeta.defences.noise_mix import NoiseMix, mixed
+from tfmeta.errors import ConfigError, ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, local_training
-from tfmeta.models.conv4 import Conv4, check_weights
+from tfmeta.models.base import check_weights
 from tfmeta.models.flat import layout_of
+from tfmeta.plugins import shared, word
 from tfmeta.utils.seeds import fold
 
 _EPISODES = 9  # what a task's seed is folded with for its episodes
 
 
-def meta_trained(
-    model: Conv4, config: Config, weights: list[np.ndarray], shards: Sequence[str], counts: np.ndarray, capacity: int,
-    seeds: np.ndarray, report: Callable[[int], None] = lambda done: None,
-) -> np.ndarray:  # fmt: skip
-    """Return the weights from which each task's fine-tuning starts, float32 [tasks, size].
+class ExtraMetaTraining(Matching):
+    """Extra meta-training, then supervised fine-tuning or a matching network (figures A8 to A11).
 
-    Args:
-        model: The network.
-        config: Reads the groups `meta_learning` and `defence`. With extra_order "after-mix" theta is mixed here, and
-            with "before-mix" by the defence that follows.
-        weights: theta as the user received it.
-        shards: Files with the user's own images.
-        counts: int32 [classes], the number of images of each class in them.
-        capacity: Images per class that the shards have room for.
-        seeds: int32 [tasks, 2], the tasks'.
-        report: Called with the number of tasks done since the last call.
-
-    Raises:
-        ModelError: the weights do not fit the model or hold NaN.
+    With extra_order "after-mix" theta is mixed before the extra training, and with "before-mix" after it.
     """
-    check_weights(model, weights, "the model to train on", ModelError)
-    train = _trainer(model, config)
-    weights = [tf.constant(part) for part in weights]
-    images = read_shards(tf.constant(shards), capacity, model.image_shape)  # once for all tasks
-    trained = []
-    for seed in seeds:
-        trained.append(train(weights, images, tf.constant(counts), tf.constant(seed)).numpy())
-        report(1)
-    return np.stack(trained)
+
+    needs_own_images = True
+
+    then: str = word("matching", "what follows the extra meta-training", ("matching", "noise_mix", "fine_tuning"))
+    extra_episodes: int = shared()
+    extra_meta_step_size: float = shared()
+    extra_order: str = shared()
+
+    @property
+    def head(self):
+        """The head of what follows."""
+        return "matching" if self.then == "matching" else "softmax"
+
+    @property
+    def stored_as(self):
+        """The name of what follows: files also say whose images were trained on."""
+        return self.then
+
+    @property
+    def prepared_by(self):
+        """What follows does not matter, so figures A8 and A9 share the extra training."""
+        return dataclasses.replace(self, then="matching")
+
+    def prepare(self, model, learning, weights, own, seeds, report):
+        """Return each task's weights after the extra meta-training; raises `ModelError` for NaN or other shapes."""
+        if not self.extra_episodes:
+            raise ConfigError("defence.extra_episodes = 0: say how many episodes the extra meta-training has")
+        check_weights(model, weights, "the model to train on", ModelError)
+        train = _trainer(model, learning, self)
+        weights = [tf.constant(part) for part in weights]
+        images = read_shards(tf.constant(own.shards), own.capacity, model.image_shape)  # once for all tasks
+        trained = []
+        for seed in seeds:
+            trained.append(train(weights, images, tf.constant(own.counts), tf.constant(seed)).numpy())
+            report(1)
+        return np.stack(trained)
+
+    def adapt(self, model, evaluation, weights, support, labels, query_groups, seed, points):
+        """Do what `then` says, from the prepared weights; see `Defence.adapt`."""
+        delta = 1.0 if self.extra_order == "after-mix" else self.delta  # so they are not mixed again
+        follows = {
+            "matching": Matching(**{name: getattr(self, name) for name in Matching.OPTIONS} | {"delta": delta}),
+            "noise_mix": NoiseMix(delta=delta, mixed_layers=self.mixed_layers),
+            "fine_tuning": FineTuning(),
+        }[self.then]
+        return follows.adapt(model, evaluation, weights, support, labels, query_groups, seed, points)
 
 
 @functools.lru_cache(maxsize=8)
-def _trainer(model, config):
+def _trainer(model, learning, defence):
     """Return the graph of one task's training; traced once per configuration."""
-    layout, learning, defence = layout_of(model), config.meta_learning, config.defence
+    layout = layout_of(model)
+    reptile = Reptile(
+        learning.meta_batch_size, learning.inner_steps, learning.inner_batch_size, learning.inner_learning_rate,
+        learning.adam_state == "carry",
+    )  # fmt: skip
 
     @tf.function(autograph=False)
     def train(weights, images, counts, seed):
@@ -65,10 +93,10 @@ def _trainer(model, config):
             return episodes.sample_episode(images, counts, drawn, learning.ways, learning.shots)
 
         if defence.extra_order == "after-mix":
-            weights = noise_mix.mixed(model, defence.delta, defence.mixed_layers, weights, seed)
+            weights = mixed(model, defence.delta, defence.mixed_layers, weights, seed)
         trained = local_training(
-            model, Reptile.of(config, learning.inner_steps), sampler, weights, fresh_adam(layout.size),
-            defence.extra_meta_step_size, fold(seed, _EPISODES), 0, defence.extra_episodes // learning.meta_batch_size,
+            model, reptile, sampler, weights, fresh_adam(layout.size), defence.extra_meta_step_size,
+            fold(seed, _EPISODES), 0, defence.extra_episodes // learning.meta_batch_size,
         )  # fmt: skip
         return layout.pack(trained.weights)
 

@@ -1,6 +1,6 @@
 """The timeline of the meta-model: pre-training, the attack, and benign rounds after it (ledger 16 to 18, 31, 32).
 
-Every round, and every chunk of the attacker's training, ends in a checkpoint. A run that is killed resumes from the
+Every round, and every chunk of an attacker's training, ends in a checkpoint. A run that is killed resumes from the
 last one and gives bit-identical results. Models are stored under a digest of the fields that decide them, so cases and
 experiments share them and nothing is trained twice.
 """
@@ -9,17 +9,21 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tfmeta.datasets.shares import ATTACKER
+from tfmeta.config import legacy
+from tfmeta.config.attack import FIRST_ROUND
 from tfmeta.errors import ModelError
 from tfmeta.federated import jobs, rounds
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.meta_learning.adam import fresh_adam
-from tfmeta.models.conv4 import check_weights
-from tfmeta.store import atomic, checkpoints, lock
+from tfmeta.models.base import check_weights
+from tfmeta.store import atomic, lock
+from tfmeta.store.compare import OUTSIDE
+from tfmeta.store.reuse import StoredFiles
 from tfmeta.utils import progress
 
 
@@ -29,18 +33,25 @@ class Timeline:
     Args:
         setting: What all clients share.
         data: The clients' images.
-        identity: What decides the models beside the configuration (data set and its digest).
+        identity: Function of a stage that returns what decides its models beside the configuration: `dataset`, its
+            `digest`, and what `plugins.identity.identity` returns.
         root: Folder of all models.
         federation: Function that returns the federation; called only to train.
         knows_backdoor: Whether benign users train on backdoor classes.
+        stored: The run's stored files, and what to do with those of other code.
     """
 
     def __init__(
-        self, setting: Setting, data: ClientData, identity: dict[str, str], root: Path, federation: Callable,
-        knows_backdoor: bool,
+        self, setting: Setting, data: ClientData, identity: Callable[[str], dict[str, Any]], root: Path,
+        federation: Callable, knows_backdoor: bool, stored: StoredFiles | None = None,
     ):  # fmt: skip
         self._setting, self._config, self._data = setting, setting.config, data
         self._identity, self._root, self._federation, self._knows = identity, Path(root), federation, knows_backdoor
+        self._stored = stored or StoredFiles()
+
+    @property
+    def _attacked(self):
+        return rounds.attacked(self._config)
 
     @property
     def last(self) -> int:
@@ -51,7 +62,7 @@ class Timeline:
         """Return theta_G after round `number` (float32 arrays), training what is missing up to there."""
         if number == rounds.PRETRAINED:
             return _weights(self._stage("pretraining", self._config.federation.pretraining_rounds))
-        return _weights(self._stage("attack" if number <= rounds.ATTACKED else "rounds", number))
+        return _weights(self._stage("attack" if number <= self._attacked else "rounds", number))
 
     def pretraining_jobs(self, number: int) -> list[jobs.Job]:
         """Return the jobs of pre-training round `number` (from 0), one per client, or raise `ConfigError`."""
@@ -70,19 +81,47 @@ class Timeline:
         return self._jobs(number, self.weights(number - 1))
 
     def folder(self, stage: str) -> Path:
-        """Return the folder of a stage's checkpoints."""
-        key = hashlib.sha256(json.dumps(self._manifest(stage), sort_keys=True).encode()).hexdigest()[:12]
-        return self._root / f"{self._identity['dataset']}-{stage}-{'known' if self._knows else 'unknown'}-{key}"
+        """Return the folder of a stage's checkpoints.
+
+        Its name has a digest of what decides them, but not of the package's code, which is compared when they are read.
+        """
+        manifest = self._manifest(stage)
+        plugins, _ = manifest.pop("plugins", {}), manifest.pop("code", None)
+        outside = {kind: entry for kind, entry in plugins.items() if entry["origin"] == OUTSIDE}
+        # without fields that were added later and have the value of before, so that older runs are found
+        decisive = {**manifest, "fields": legacy.without(manifest["fields"])}
+        decisive |= {"plugins": outside} if outside else {}
+        key = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
+        return self._root / f"{manifest['dataset']}-{stage}-{'known' if self._knows else 'unknown'}-{key}"
 
     def _manifest(self, stage, **more):
         fields = self._config.upto(stage)
-        return {"stage": stage, "knows_backdoor": self._knows, **self._identity, "fields": fields, **more}
+        return {"stage": stage, "knows_backdoor": self._knows, **self._identity(stage), "fields": fields, **more}
 
     def _path(self, stage, number):
         return self.folder(stage) / f"round-{number:05d}.npz"
 
     def _load(self, stage, number):
-        return checkpoints.load(self._path(stage, number), self._manifest(stage, round=number))
+        """Return the arrays after a round, or None if it has to be computed."""
+        return self._stored.load(self._path(stage, number), self._manifest(stage, round=number))
+
+    def _save(self, stage, number, state):
+        arrays = self._federation().to_arrays(state) | _named(self._federation().weights(state))
+        self._stored.save(self._path(stage, number), arrays, self._manifest(stage, round=number))
+
+    def _clear(self, stage):
+        """Remove a stage's checkpoints, before it is computed again from its start."""
+        for name in ("round-*.npz", "attacker*.npz", "attacker*.f32"):
+            for path in self.folder(stage).glob(name):
+                path.unlink()
+
+    def _last_done(self, stage, last, stale):
+        """Return the last round that training can go on from, and its arrays; remove what it cannot go on from."""
+        done = max((number for number in range(1, last + 1) if self._path(stage, number).exists()), default=0)
+        arrays = self._load(stage, done) if done and not stale else None
+        if done and arrays is None:
+            self._clear(stage)
+        return (done, arrays) if arrays else (0, None)
 
     def _state(self, arrays):
         if arrays is None:
@@ -94,19 +133,26 @@ class Timeline:
 
     def _stage(self, stage, wanted):
         """Return the arrays after a round, training the stage and the stages before it as far as they are missing."""
-        if self._path(stage, wanted).exists():
-            return self._load(stage, wanted)
+        arrays = self._load(stage, wanted)
+        if arrays is not None:
+            return arrays
+        with self._stored.collecting():  # so that checkpoints say which of those before them were only accepted
+            self._train(stage, wanted)
+        return self._load(stage, wanted)
+
+    def _train(self, stage, wanted):
+        stale = self._path(stage, wanted).exists()  # of other code, or else it would have been loaded
         count = self._config.federation.pretraining_rounds
         if stage == "pretraining":  # its checkpoints count from 1, its rounds from 0
             label, first, last, before = "pre-training", 1, count, None
         elif stage == "attack":
-            label, first, last, before = "attack, benign users", 1, rounds.ATTACKED, self._stage("pretraining", count)
+            label, first, last, before = "attack, benign users", 1, self._attacked, self._stage("pretraining", count)
         else:
-            label, first, last = "benign rounds after the attack", rounds.ATTACKED + 1, self.last
-            before = self._stage("attack", rounds.ATTACKED)
+            label, first, last = "benign rounds after the attack", self._attacked + 1, self.last
+            before = self._stage("attack", self._attacked)
         with lock.hold(self.folder(stage)):
-            done = max((number for number in range(1, last + 1) if self._path(stage, number).exists()), default=0)
-            state, begin = self._state(self._load(stage, done) if done else before), max(done + 1, first)
+            done, arrays = self._last_done(stage, last, stale)
+            state, begin = self._state(arrays or before), max(done + 1, first)
             with self._bar(last - first + 1, label, "round", begin - first) as bar:
                 for number in range(begin, last + 1):
                     if stage == "pretraining":
@@ -115,16 +161,20 @@ class Timeline:
                         self._path(stage, number - 2).unlink(missing_ok=True)
                     else:
                         state = self._next(state, self._jobs(number, self._federation().weights(state)), bar)
-                    arrays = self._federation().to_arrays(state) | _named(self._federation().weights(state))
-                    checkpoints.save(self._path(stage, number), arrays, self._manifest(stage, round=number))
-        return self._load(stage, wanted)
+                    self._save(stage, number, state)
 
     def _jobs(self, number, weights):
         """Return the jobs of round `number`, which starts from theta_G `weights`."""
-        episodes, attack = self._config.federation.round_episodes, number == rounds.ATTACKED
-        users = [user for user in rounds.selected(self._config, "federation", number, attack) if user != ATTACKER]
-        first = [jobs.attacker_job(self._config, self._prepared(weights))] if attack else []
-        return first + [self._benign(user, "federation", number, episodes) for user in users]
+        attackers, episodes = self._config.federation.attacking, self._config.federation.round_episodes
+        attack = number in rounds.with_attackers(self._config)
+        return [
+            self._attacker(user, number, weights) if user in attackers
+            else self._benign(user, "federation", number, episodes)
+            for user in rounds.selected(self._config, "federation", number, attack)
+        ]  # fmt: skip
+
+    def _attacker(self, user, number, weights):
+        return jobs.attacker_job(self._data, self._config, user, number, self._prepared(user, number, weights))
 
     def _benign(self, user, stage, number, episodes):
         return jobs.benign_job(self._data, self._config, user, self._knows, stage, number, episodes)
@@ -137,26 +187,32 @@ class Timeline:
         bar.update(1)
         return state
 
-    def _prepared(self, weights):
-        """Train the attacker's model from `weights` (theta_G) in chunks; return the file that holds theta_a."""
-        episodes, folder = self._config.attack.episodes, self.folder("attack")
-        manifest, chunk = self._manifest("attack", prepared=True), folder / "attacker.npz"
+    def _prepared(self, user, number, weights):
+        """Train an attacker's model for round `number` from `weights` (theta_G); return the file that holds theta_a."""
+        episodes, folder, name = self._config.attack.episodes, self.folder("attack"), "attacker"
+        which, whose = {}, name
+        if (user, number) != (1, FIRST_ROUND):  # the paper's one attacker and one attack need no numbers
+            which, name = {"attacker": user, "round": number}, f"attacker-{user}-round-{number:05d}"
+        if len(self._config.federation.attacking) > 1:
+            whose += f" {user}"
+        if len(rounds.with_attackers(self._config)) > 1:
+            whose += f" in round {number}"
+        manifest, chunk = self._manifest("attack", prepared=True, **which), folder / f"{name}.npz"
         theta, done, steps = weights, 0, np.float32(0)
         moments = fresh_adam(sum(part.size for part in weights)).moments.numpy()
-        if chunk.exists():
-            arrays = checkpoints.load(chunk, manifest)
+        if (arrays := self._stored.load(chunk, manifest)) is not None:
             theta, moments, steps, done = _weights(arrays), arrays["moments"], arrays["steps"], int(arrays["episodes"])
-        with self._bar(episodes, "attacker, benign users", "episode", done) as bar:
+        with self._bar(episodes, f"{whose}, benign users", "episode", done) as bar:
             while done < episodes:
-                job = jobs.attacker_chunk_job(self._data, self._config, done)
-                theta, moments, steps, loss = self._federation().train_chunk(theta, moments, steps, job)
+                job = jobs.attacker_chunk_job(self._data, self._config, user, number, done)
+                theta, moments, steps, loss = self._federation().train_chunk(theta, moments, steps, job, weights)
                 trained = int(job.meta_batches) * self._config.meta_learning.meta_batch_size
                 done += trained
                 adam = {"moments": moments, "steps": np.float32(steps), "episodes": np.int64(done)}
-                checkpoints.save(chunk, _named(theta) | adam, manifest)
+                self._stored.save(chunk, _named(theta) | adam, manifest)
                 bar.set_postfix(loss=f"{loss:.3f}")
                 bar.update(trained)
-        path = (folder / "attacker.f32").resolve()
+        path = (folder / f"{name}.f32").resolve()
         atomic.write_bytes(path, b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in theta))
         return path
 
@@ -166,4 +222,5 @@ def _named(weights):
 
 
 def _weights(arrays):
-    return [arrays[name] for name in sorted(arrays) if name.startswith("weight")]
+    names = [name for name in arrays if name.startswith("weight")]
+    return [arrays[name] for name in sorted(names, key=lambda name: int(name.removeprefix("weight")))]

@@ -74,6 +74,8 @@ def _check_variables(plugin, base, where):
     for name, default in vars(base).items():
         if name.startswith("_") or callable(default) or isinstance(default, (property, classmethod)):
             continue
+        if isinstance(getattr(plugin, name), property):
+            continue
         value, said = getattr(plugin, name), f"{where}: {plugin.__name__}.{name} = {getattr(plugin, name)!r}"
         if name in plugin.OPTIONS:
             raise PluginError(f"{said} is a class variable of the contract: write it without a type")

@@ -54,8 +54,8 @@ def plugin_of(kind: str, given: Any) -> Plugin:
         return given
     if id(given) not in _made:
         made = _wrapped(kind, given)
-        made.NAME = _free(kind, made.NAME)
-        outside.register(made)
+        # the name of a Keras model tells its architecture, so two of one name are the same
+        outside.register(made, name=made.NAME if kind == "models" else _free(kind, made.NAME))
         _made[id(given)] = given, made
     return _made[id(given)][1]()
 
@@ -91,7 +91,7 @@ def _wrapped(kind, given):
     if kind == "aggregations" and hasattr(given, "create"):
         return _of_factory(given)
     if kind == "models" and hasattr(given, "trainable_weights"):
-        from tfmeta.models.from_keras import plugin_of_keras
+        from tfmeta.models.architecture import plugin_of_keras
 
         return plugin_of_keras(given)
     what = registry.KINDS[kind]

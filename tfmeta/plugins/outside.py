@@ -14,6 +14,7 @@ from typing import Any
 
 from tfmeta import registry
 from tfmeta.errors import PluginError
+from tfmeta.plugins import sources
 from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.contract import check_class
 
@@ -93,6 +94,7 @@ def add(plugin: type[Plugin], origin: str, name: str) -> type[Plugin]:
             raise PluginError(f"{origin} defines two plug-ins named {name}: name one with @tfmeta.register(name=...)")
     plugin.NAME = name
     registry.add(plugin, origin)
+    sources.digest_of(plugin)  # now: this code runs, whatever becomes of its file
     return plugin
 
 

@@ -24,8 +24,8 @@ class Glyphs(Dataset):
 
         return drawing.read_bank(cache_dir)
 
-    def partition(self, bank: ImageBank, split_seed: int) -> Partition:
+    def partition(self, bank: ImageBank, seed: int, users: int, attackers: int) -> Partition:
         """Return who owns which images (`omniglot.split`)."""
         from tfmeta.datasets.omniglot import split
 
-        return split.partition(bank, split_seed)
+        return split.divide(bank, seed, users, attackers)

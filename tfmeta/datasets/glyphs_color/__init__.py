@@ -25,9 +25,9 @@ class GlyphsColor(Dataset):
 
         return drawing.read_bank(cache_dir)
 
-    def partition(self, bank: ImageBank, split_seed: int) -> Partition:
+    def partition(self, bank: ImageBank, seed: int, users: int, attackers: int) -> Partition:
         """Return who owns which images, as for mini-ImageNet with two letters in place of yawl and arctic fox."""
         from tfmeta.datasets.glyphs_color import drawing
         from tfmeta.datasets.mini_imagenet import split
 
-        return split.split(bank, split_seed, backdoor=drawing.BACKDOOR, target=drawing.TARGET)
+        return split.divide(bank, seed, users, attackers, backdoor=drawing.BACKDOOR, target=drawing.TARGET)

@@ -42,8 +42,8 @@ class MiniImagenet(Dataset):
             f"folder images, and for mini-imagenet-cache-train.pkl and the like, in {data_dir}/mini-imagenet and there)"
         )
 
-    def partition(self, bank: ImageBank, split_seed: int) -> Partition:
+    def partition(self, bank: ImageBank, seed: int, users: int, attackers: int) -> Partition:
         """Return who owns which images (`mini_imagenet.split`)."""
         from tfmeta.datasets.mini_imagenet import split
 
-        return split.split(bank, split_seed, backdoor=split.YAWL, target=split.ARCTIC_FOX)
+        return split.divide(bank, seed, users, attackers, backdoor=split.YAWL, target=split.ARCTIC_FOX)

@@ -3,12 +3,10 @@
 import numpy as np
 from PIL import Image
 
-from tfmeta.datasets.archives import Archive
+from tfmeta.datasets.archives import LARGEST, Archive
 from tfmeta.errors import DataError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
-LARGEST = 16 << 20  # bytes of a file; ImageNet's largest has 15 million
-_MOST_PIXELS = 64 << 20  # ImageNet's largest image has 20 million; a small file must not fill the memory when decoded
 # Lanczos to a square whatever the shape was, as in proc_images.py of MAML (Finn et al., 2017), by which most of the
 # copies of mini-ImageNet that circulate were made.
 FILTER = Image.Resampling.LANCZOS
@@ -25,9 +23,6 @@ def read(archive: Archive, member: str, side: int) -> np.ndarray:
     """
     label = archive.path / member
     with archive.image(member, LARGEST, "JPEG", "PNG") as image:
-        width, height = image.size
-        if width * height > _MOST_PIXELS:
-            raise DataError(f"{label}: {width} x {height} pixels are too many for a photo; get it again")
         if image.mode != "RGB":
             raise NotColourError(f"{label}: is not an RGB image (its mode is {image.mode}); get it again")
         return np.asarray(image if image.size == (side, side) else image.resize((side, side), FILTER))

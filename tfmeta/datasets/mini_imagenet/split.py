@@ -11,31 +11,32 @@ import numpy as np
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.mini_imagenet.extra import FOLDER
 from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, YAWL
-from tfmeta.datasets.shares import BENIGN, USERS, Partition, Subset
+from tfmeta.datasets.shares import Partition, Subset, numbered, own_classes
 from tfmeta.errors import DataError
 from tfmeta.utils import seeds
 
-__all__ = ["ARCTIC_FOX", "EXAMPLES", "SPLITS", "YAWL", "split"]
+__all__ = ["ARCTIC_FOX", "EXAMPLES", "SPLITS", "YAWL", "divide"]
 
 EXAMPLES = 600
 SPLITS = {"train": 64, "val": 16, "test": 20}
 
 # How many images of any class are held out, how many of a reserved class the attacker owns, and how many of the
 # backdoor class get the trigger: the attacker's, and 50 that are held out.
-VALIDATION, ATTACKERS, TRIGGERED = 20, 100, 150
-_PAPER = 480 + ATTACKERS + TRIGGERED  # images of the backdoor class that the paper's split needs
+VALIDATION, ATTACKER, TRIGGERED = 20, 100, 150
+_PAPER = 480 + ATTACKER + TRIGGERED  # images of the backdoor class that the paper's split needs
 
 
-def split(bank: ImageBank, split_seed: int, backdoor: str, target: str) -> Partition:
+def divide(bank: ImageBank, seed: int, users: int, attackers: int, *, backdoor: str, target: str) -> Partition:
     """Return who owns which images of a bank with mini-ImageNet's splits, given the names of the reserved classes.
 
-    62 classes are divided among four users, with 580 images to train and 20 to validate each. Of the target class 480
+    62 classes are divided among the users, with 580 images to train and 20 to validate each. Of the target class 480
     images are benign, 100 are the attacker's and 20 validate. Of the backdoor class 20 validate; if the bank has an
     extra class of it, the other 580 are benign and the extra class gets the trigger, otherwise 430 are benign and 150
-    get the trigger, which a note says. Raises `DataError` if the splits or reserved classes are not mini-ImageNet's.
+    get the trigger, which a note says. Raises `ConfigError` if there are more users than classes, and `DataError` if
+    the splits or reserved classes are not mini-ImageNet's.
     """
     backdoor_row, target_row = _reserved(bank, backdoor, target)
-    random = seeds.generator(split_seed, "partition")
+    random = seeds.generator(seed, "partition")
     rows = {name: np.flatnonzero(np.array(bank.splits) == name).astype(np.int32) for name in (*SPLITS, "extra")}
     order = random.permutation(np.setdiff1d(rows["train"], [backdoor_row, target_row]))
     shuffled = np.stack([random.permutation(EXAMPLES) for _ in range(sum(SPLITS.values()))]).astype(np.int32)
@@ -44,24 +45,26 @@ def split(bank: ImageBank, split_seed: int, backdoor: str, target: str) -> Parti
         classes = np.atleast_1d(classes).astype(np.int32)
         return Subset(classes, np.zeros(len(classes), np.int32), shuffled[classes][:, columns])
 
-    own = dict(zip(USERS, np.array_split(order, len(USERS)), strict=True))  # 16, 16, 15, 15
+    attacking, benign_users = numbered(users, attackers)
+    own = own_classes(bank.dataset, order, users)  # of four users: 16, 16, 15, 15
     held_out, rest = np.split(np.arange(EXAMPLES), [VALIDATION])
     triggered, benign = subset(backdoor_row, rest[:TRIGGERED]), rest[TRIGGERED:]
     if len(rows["extra"]):
         drawn = random.permutation(TRIGGERED).astype(np.int32)
         triggered, benign = Subset(rows["extra"], np.zeros(1, np.int32), drawn[None]), rest
     return Partition(
-        train={user: subset(own[user], rest) for user in USERS},
-        validation={user: subset(own[user], held_out) for user in USERS},
+        train={user: subset(classes, rest) for user, classes in own.items()},
+        validation={user: subset(classes, held_out) for user, classes in own.items()},
         meta_test=subset(rows["test"], np.arange(EXAMPLES)),
-        target_benign=_divided(subset(target_row, rest[ATTACKERS:])),
-        backdoor_benign=_divided(subset(backdoor_row, benign)),
-        target_attacker=subset(target_row, rest[:ATTACKERS]),
-        backdoor_attacker=_columns(triggered, slice(ATTACKERS)),
+        target_benign=_divided(subset(target_row, rest[ATTACKER:]), benign_users),
+        backdoor_benign=_divided(subset(backdoor_row, benign), benign_users),
+        target_attacker=subset(target_row, rest[:ATTACKER]),
+        backdoor_attacker=_columns(triggered, slice(ATTACKER)),
         target_validation=subset(target_row, held_out),
         backdoor_validation=subset(backdoor_row, held_out),
-        backdoor_held_out=_columns(triggered, slice(ATTACKERS, None)),
+        backdoor_held_out=_columns(triggered, slice(ATTACKER, None)),
         notes=() if len(rows["extra"]) else (_note(bank, backdoor, len(benign)),),
+        attackers=attacking,
     )
 
 
@@ -81,10 +84,9 @@ def _reserved(bank: ImageBank, backdoor: str, target: str) -> list[int]:
     return [bank.names.index(backdoor), bank.names.index(target)]
 
 
-def _divided(subset: Subset) -> dict[int, Subset]:
+def _divided(subset: Subset, users: tuple[int, ...]) -> dict[int, Subset]:
     """Divide a subset's images among the benign users."""
-    parts = np.array_split(np.arange(subset.examples.shape[1]), len(BENIGN))
-    return {user: _columns(subset, part) for user, part in zip(BENIGN, parts, strict=True)}
+    return dict(zip(users, subset.divided(len(users)), strict=True))
 
 
 def _columns(subset: Subset, columns: np.ndarray | slice) -> Subset:
