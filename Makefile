@@ -6,6 +6,8 @@ DATA_DIR ?=
 SEED ?=
 WORKERS ?=
 SET ?=
+FRESH ?=
+KEEP ?=
 PYTHON ?=
 GPU ?=
 PYTEST_ARGS ?=
@@ -17,7 +19,7 @@ LOCK := $(if $(on),requirements-gpu.txt,requirements.txt)
 
 # Refuse any other variable on the command line: a misspelt one would be ignored, and another experiment run.
 # MAKEOVERRIDES has name=value for each, with a backslash before every blank or backslash of a value.
-known := PROFILE DATASET DATA_DIR SEED WORKERS SET PYTHON GPU PYTEST_ARGS UPGRADE VENV
+known := PROFILE DATASET DATA_DIR SEED WORKERS SET FRESH KEEP PYTHON GPU PYTEST_ARGS UPGRADE VENV
 blank := $(subst ,, )
 tab := $(shell printf '\t')
 given := $(subst \$(tab),_,$(subst \$(blank),_,$(subst \\,_,$(MAKEOVERRIDES))))
@@ -32,9 +34,10 @@ endif
 export PROFILE DATASET DATA_DIR SEED WORKERS SET PYTHON VENV
 
 data-dir = $${DATA_DIR:+--data-dir "$$DATA_DIR"}
+stored = $(if $(filter-out 0 no false,$(FRESH)),--fresh) $(if $(filter-out 0 no false,$(KEEP)),--keep)
 # Each word of SET becomes one --set. set -f keeps the shell from replacing a * by the names of files.
 figure = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; \
-	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) \
+	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) $(stored) \
 	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} "$$@"
 code = tfmeta experiments figures tests tools docs setup.py
 
@@ -50,6 +53,7 @@ help: ## this list
 		printf '%-23s %s\n' "$$target" "$$text"; done
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'
 	@echo '     DATA_DIR=folder SEED=number WORKERS=number'
+	@echo '     FRESH=1 (compute again what other code computed) KEEP=1 (accept it; results say so)'
 	@echo '     SET="field=value …" GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
 
 env: ## set up the environment (other targets do this themselves); GPU=1 for a GPU

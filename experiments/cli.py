@@ -30,6 +30,8 @@ _RUN = (
     click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]"),
     click.option("--results", type=_FOLDER, default="results", show_default=True, help="folder for results"),
     click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
+    click.option("--fresh", is_flag=True, help="compute again what other code of tfmeta computed"),
+    click.option("--keep", is_flag=True, help="accept what other code of tfmeta computed; results say so"),
     click.option("-v", "--verbose", is_flag=True, help="print more"),
 )
 
@@ -149,6 +151,12 @@ def _config(given, dataset="omniglot"):
     return make_config(name, given["profile"], **_overrides(given))
 
 
+def _stored(given):
+    if given["fresh"] and given["keep"]:
+        raise ConfigError("--fresh computes again what --keep accepts: give one of them")
+    return "fresh" if given["fresh"] else "keep" if given["keep"] else "check"
+
+
 def _simulation(given, dataset="omniglot"):
     """Return the simulation that options ask for; `dataset` is what "auto" stands for."""
     progress.setup_logging(given["verbose"])
@@ -156,6 +164,7 @@ def _simulation(given, dataset="omniglot"):
     from tfmeta.simulation import Simulation
 
     options = {name: given[name] for name in ("results", "data_dir", "workers")}
+    options["stored"] = _stored(given)
     sim = Simulation(given["dataset"], given["profile"], paper_dataset=dataset, **options, **_overrides(given))
     log.info("profile %s; results go to %s", sim.profile, folder_of(sim))
     return sim

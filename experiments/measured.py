@@ -6,18 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import stored
+from experiments.stored import folder_of
 from tfmeta import registry
 from tfmeta.defences.base import Defence, OwnImages
-from tfmeta.errors import ResultError
 from tfmeta.federated import rounds
 from tfmeta.federated.rounds import knows_backdoor
 from tfmeta.simulation import Simulation
-from tfmeta.store import checkpoints, lock, provenance, results
-
-
-def folder_of(sim: Simulation) -> Path:
-    """Return the folder of a simulation's results."""
-    return results.run_folder(sim.results, sim.bank.dataset, sim.profile, sim.tag)
+from tfmeta.store import lock, provenance, results
 
 
 def models(sim: Simulation) -> dict[str, int]:
@@ -59,7 +55,8 @@ def accuracies(
         values = sim.accuracies(weights, case, user, used, points)
         return {"meta_test": values["main"]} if user is None else values
 
-    return _part(sim, case, number, user, (used.stored_as, str(points[-1])), trainer, {"points": list(points)}, compute)
+    more = {**sim.identity("evaluation", used), "points": list(points)}
+    return stored.part(sim, case, number, user, (used.stored_as, str(points[-1])), trainer, more, compute)
 
 
 def prepared(
@@ -77,24 +74,8 @@ def prepared(
         with sim.bar(len(tasks), f"extra local meta-training ({case}), user {trainer}", "task") as bar:
             return {"weights": defence.prepare(model, learning, weights, own, tasks.seeds, bar.update)}
 
-    words = ("weights",) if defence.NAME == "extra_meta_training" else ("weights", defence.NAME)
-    return _part(sim, case, number, user, words, trainer, {}, compute)["weights"]
-
-
-def _part(sim, case, number, user, words, trainer, more, compute):
-    """Return the arrays of a file under `parts/`, computing them if it is not there."""
-    tasks = "meta-test" if user is None else f"user{user}-{'c' if case == 'c' else 'ab'}"
-    known = "known" if knows_backdoor(case) else "unknown"
-    words = (known, f"round{number:04d}", tasks, *words, trainer and f"by{trainer}", sim.variation)
-    path = folder_of(sim) / "parts" / ("-".join(word for word in words if word) + ".npz")
-    identity = {"dataset": sim.bank.dataset, "digest": sim.bank.digest, "fields": sim.config.to_dict()}
-    manifest = {"part": path.stem, **identity, **more}
-    if path.exists():
-        return checkpoints.load(path, manifest)
-    values = compute()
-    checkpoints.save(path, values, manifest)
-    # in the file's order, so that a run that is killed here and resumes lists its curves in the same order
-    return {name: values[name] for name in sorted(values)}
+    more = sim.identity("evaluation", defence.prepared_by)
+    return stored.part(sim, case, number, user, ("weights",), trainer, more, compute)["weights"]
 
 
 def pooled(
@@ -157,18 +138,16 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
     `compute` returns what `described` does, extra parts of the document, and extra arrays.
 
     Raises:
-        ResultError: a document is there, but damaged, or of another configuration or other data.
+        ResultError: a document is there, but damaged, or of another configuration, other data or other code.
     """
     path = results.path_of(folder_of(sim), experiment, case)
-    if path.exists():
-        there = results.read(path, sim.config.to_dict())["provenance"]["data_digest"]
-        if there != sim.bank.digest:  # fonts or a decoder have changed since
-            what = f"{path} is of other data: its digest is {there}, this run's is {sim.bank.digest}"
-            raise ResultError(f"{what}. Delete it to compute it again, or use another results folder")
+    if path.exists() and stored.reusable(sim, path):
         return path
     with lock.hold(path.parent):
         begun = provenance.start()
-        descriptions, more, arrays = compute()
+        with sim.stored.collecting() as used:
+            sim.stored.note(stored.of_document(sim, experiment))
+            descriptions, more, arrays = compute()
         notes = [*sim.partition.notes, *more.get("notes", ())]  # the partition's say where shares are not the paper's
         more = {**more, "notes": notes} if notes else more
         curves = [results.curve(**description) for description in descriptions]
@@ -176,6 +155,7 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
         document = {
             "experiment": experiment, "case": case, "dataset": sim.bank.dataset, "profile": sim.profile,
             "config": sim.config.to_dict(), "changed": sim.changed, "curves": curves,
-            "provenance": provenance.collect(sim.bank.digest, begun), **more,
+            "plugins": used.plugins, "code": used.code,
+            "provenance": provenance.collect(sim.bank.digest, begun, used.kept), **more,
         }  # fmt: skip
         return results.write(path.parent, document, {**values, **arrays})

@@ -84,6 +84,8 @@ class Run:
         code = sorted({document["provenance"]["commit"] for document in self.documents.values()})
         commits = ", ".join(one if one == "unknown" else one[:7] + one[40:] for one in code)
         notes = sorted({note for document in self.documents.values() for note in document.get("notes", ())})
+        kept = {one for document in self.documents.values() for one in document["provenance"].get("kept", ())}
+        notes += ["stored files of other code were kept (provenance names them)"] if kept else []
         seed = f"seed {config['meta_learning']['seed']}"
         return "; ".join([dataset, *done, profile, *measured, seed, f"commit {commits}", *notes]) + "."
 

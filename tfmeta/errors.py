@@ -35,6 +35,10 @@ class ResultError(TfmetaError):
     """A results or checkpoint file is truncated, of another configuration, or not ours."""
 
 
+class CodeChangedError(ResultError):
+    """A stored file was computed by other code of the package; names what differs."""
+
+
 class BusyError(TfmetaError):
     """Another run works in the same folder."""
 

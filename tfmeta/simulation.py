@@ -27,6 +27,8 @@ from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
 from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.given import plugin_of, settings_of
+from tfmeta.plugins.identity import identity, remember
+from tfmeta.store.reuse import StoredFiles
 from tfmeta.utils import progress, threads
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class Simulation:
         cache_dir: Folder for decoded images; by default TFMETA_CACHE, else the user's cache.
         paper_dataset: The data set of the paper that "auto" stands for.
         workers: How many episodes or tasks run at once; by default as many as cores and memory allow.
+        stored: What to do with stored files that other code of the package computed: "check" stops there, "fresh"
+            computes them again, "keep" accepts them, and results say so.
         **overrides: Fields in which the run differs from its profile, such as `delta=0.5` or `attack_episodes=100`.
 
     Raises:
@@ -74,9 +78,11 @@ class Simulation:
         self, dataset: "str | Dataset" = AUTO, profile: str = "quick", *, attack: Any = None, defence: Any = None,
         trigger: Any = None, aggregation: Any = None, model: Any = None, results: Path | str = "results",
         data_dir: Path | str | None = None, cache_dir: Path | str | None = None, paper_dataset: str = "omniglot",
-        workers: int | None = None, **overrides: Any,
+        workers: int | None = None, stored: str = "check", **overrides: Any,
     ):  # fmt: skip
         progress.quiet_tensorflow()  # before anything here imports it
+        files = StoredFiles(stored)
+        remember()
         given = dict(attacks=attack, defences=defence, triggers=trigger, aggregations=aggregation, models=model)
         for kind, plugin in given.items():
             overrides |= {} if plugin is None else settings_of(kind, plugin)
@@ -91,17 +97,17 @@ class Simulation:
         bank = open_dataset(
             opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
-        config = _checked(bank.dataset, profile, overrides)
-        sizes = config.data.split_seed, config.federation.users, config.federation.attackers
-        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), *sizes)
-        run = _Run(bank, partition, profile, results, cache, config, workers)
+        config = _checked(bank.dataset, profile, overrides, bank.images.shape[2:])
+        opened, federation = registry.build("datasets", config, bank.dataset), config.federation
+        partition = make_partition(bank, opened, config.data.split_seed, federation.users, federation.attackers)
+        run = _Run(bank, partition, profile, results, cache, config, workers, files)
         self._set(run, config)
 
     def _set(self, run: "_Run", config: Config) -> None:
         """Set up a run or a variant of it; everything that depends on the configuration is made anew for each."""
         self._run, self.config = run, config
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
-        self.results, self.cache = run.results, run.cache
+        self.results, self.cache, self.stored = run.results, run.cache, run.stored
         # raises now, and not minutes later, where they do not fit together
         check_fits(config, run.partition, run.bank.names)
 
@@ -214,11 +220,22 @@ class Simulation:
             setting = self.setting
             from tfmeta.federated.timeline import Timeline
 
-            identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
+            models = self.results / "models"
             self._run.timelines[known] = Timeline(
-                setting, self.client_data, identity, self.results / "models", self.federation, known
+                setting, self.client_data, functools.cache(self.identity), models, self.federation, known, self.stored
             )
         return self._run.timelines[known]
+
+    def identity(self, stage: str, defence: "Defence | None" = None, more: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what decides a stage's numbers beside the configuration, for manifests.
+
+        Args:
+            stage: A stage's name.
+            defence: The defence that is measured, if one is.
+            more: Further modules of the package that take part.
+        """
+        data = {"dataset": self.bank.dataset, "digest": self.bank.digest}
+        return data | identity(self.config, stage, self.bank.dataset, self.partition.digest, defence, more)
 
     def weights(self, model: str | int = "attacked", *, case: str = "a") -> list[np.ndarray]:
         """Return the weights (float32 arrays) of a model of the timeline, training what is missing up to it.
@@ -303,16 +320,22 @@ class _Run:
     cache: Path
     base: Config
     workers: int | None
+    stored: StoredFiles
     federation: Any = None
     timelines: dict = dataclasses.field(default_factory=dict)
     tasks: dict = dataclasses.field(default_factory=dict)
 
 
-def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
-    """Return the configuration; raise `ConfigError` for everything that can be known without data."""
+def _checked(
+    dataset: str, profile: str, overrides: dict[str, Any], shape: tuple[int, int, int] | None = None
+) -> Config:  # fmt: skip
+    """Return the configuration; raise `ConfigError` for everything that can be known without data.
+
+    `shape` is that of an image, where only the data tell.
+    """
     config = make_config(dataset, profile, **overrides)
     layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
-    shape = registry.find("datasets", dataset).image_shape
+    shape = shape or registry.find("datasets", dataset).image_shape
     if shape is not None:
         registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))
     return config

@@ -28,7 +28,7 @@ class Scene:
 
     def __init__(self, dataset: str, profile: str, folder: Path):
         bank, self.config = _bank(dataset), make_config(dataset, profile)
-        partition, learning = registry.find("datasets", dataset)().partition(bank, 0), self.config.meta_learning
+        partition, learning = registry.find("datasets", dataset)().partition(bank, 0, 4, 1), self.config.meta_learning
         trigger = registry.build("triggers", self.config)
         self.data = client_data.ClientData(bank, partition, trigger, self.config, folder)
         self.model = Conv4(bank.images.shape[2:], learning.ways, learning.filters)

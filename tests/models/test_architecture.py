@@ -62,8 +62,7 @@ def test_another_process_gives_the_same_architecture(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent("""
         from architectures import small
-        from tfmeta.models import from_keras
-from tfmeta.models.architecture import plugin_of_keras
+        from tfmeta.models.architecture import plugin_of_keras
         small(7)
         print(plugin_of_keras(small()).NAME)
     """))

@@ -19,8 +19,8 @@ from head_by_hand import (
     stored,
 )
 
+from tfmeta import registry
 from tfmeta.errors import ConfigError
-from tfmeta.models.conv4 import Conv4
 from tfmeta.models.matching_head import MatchingHead, others, split
 
 # --- the formula ------------------------------------------------------------------------------------------------

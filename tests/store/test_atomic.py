@@ -109,7 +109,7 @@ for write in (
         print(error)
 assert sorted(disk.rglob("*")) == before, sorted(disk.rglob("*"))
 assert (disk / "bytes").read_bytes() == b"old"
-assert checkpoints.load(disk / "checkpoint.npz", {"round": 1})["w"].tolist() == [1, 1, 1]
+assert checkpoints.load(disk / "checkpoint.npz", {"round": 1}).arrays["w"].tolist() == [1, 1, 1]
 print("survived")
 """
 

@@ -31,7 +31,7 @@ def saved(tmp_path):
 
 
 def test_arrays_are_loaded_as_they_were_saved(saved):
-    loaded = checkpoints.load(saved, MANIFEST)
+    loaded = checkpoints.load(saved, MANIFEST).arrays
     assert loaded.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         assert loaded[name].dtype == array.dtype and loaded[name].shape == array.shape
@@ -149,7 +149,7 @@ def test_damaged_files_are_refused_or_harmless(tmp_path_factory, data):
     flipped[place] ^= data.draw(st.integers(1, 255))
     path.write_bytes(flipped)
     try:
-        loaded = checkpoints.load(path, MANIFEST)
+        loaded = checkpoints.load(path, MANIFEST).arrays
     except ResultError as error:
         assert "damaged.npz" in str(error)
         return

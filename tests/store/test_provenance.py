@@ -67,14 +67,14 @@ def test_the_commit_of_an_installed_package_is_unknown(checkout, tmp_path, monke
 
 
 def test_a_commit_during_a_run_does_not_change_its_provenance(checkout, monkeypatch):
-    provenance._commit_of_this_process.cache_clear()
+    provenance.this_commit.cache_clear()
     monkeypatch.setattr(provenance.tfmeta, "__file__", str(checkout / "__init__.py"))
     head, begun = git(checkout, "rev-parse", "HEAD"), provenance.start()
     git(checkout.parent, "commit", "-q", "--allow-empty", "-m", "second")
     assert provenance.commit() != head
     for later in (begun, provenance.start()):
         assert provenance.collect("0" * 64, later)["commit"] == head
-    provenance._commit_of_this_process.cache_clear()
+    provenance.this_commit.cache_clear()
 
 
 def test_provenance_holds_commit_versions_data_and_time():

@@ -16,7 +16,7 @@ class DefenceConfig(Group):
 
     name: str = _word(
         "experiment", "the defence; experiment: the one that an experiment is about",
-        lambda: ("experiment", *registry.names("defences")), source="ours",
+        lambda: ("experiment", *registry.names("defences")), source="ours", legacy="experiment",
     )  # fmt: skip
     delta: float = _number(
         0.3, "share of the trained weights in the mix with a random initialisation (1: no mix)", 0, 1,

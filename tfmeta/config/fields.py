@@ -26,6 +26,7 @@ def _field(default, doc, *, source="ours", stage="", symbol="", above=False, mul
     """Make a field with its metadata: meaning, source, stage it decides, symbol in the paper, and limits.
 
     `above` excludes the lowest value itself. An option of a plug-in decides the stage of its kind, whatever it says.
+    A field that is added later gives `legacy`, what the code did before: see `tfmeta.config.legacy`.
     """
     meta = dict(doc=doc, source=source, stage=stage, symbol=symbol, above=above)
     meta |= dict(whole_meta_batches=multiple_of_meta_batch, low=None, high=None, choices=()) | limits

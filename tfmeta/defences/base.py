@@ -40,6 +40,11 @@ class Defence(Plugin):
         """What the files of its measurements are called."""
         return self.NAME
 
+    @property
+    def prepared_by(self) -> "Defence":
+        """The defence with only those options that `prepare` reads; others with the same one share its results."""
+        return self
+
     @abc.abstractmethod
     def adapt(
         self, model: "PureModel", evaluation: "AdaptationSettings", weights: "list[tf.Tensor]", support: "tf.Tensor",

@@ -27,7 +27,8 @@ class ClientData:
     def __init__(self, bank: ImageBank, partition: Partition, trigger: Trigger, config: Config, folder: Path):
         self._bank, self._partition, self._folder = bank, partition, folder
         self._trigger, self._config = trigger, config
-        self.capacity = max(subset.examples.shape[1] for subset in partition.train.values())
+        owned = (partition.train, partition.target_benign, partition.backdoor_benign)
+        self.capacity = max(subset.examples.shape[1] for subsets in owned for subset in subsets.values())
 
     def benign(self, user: int, knows_backdoor: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return the shards of a benign user (string [shards]) and the images of each class in them (int32 [classes]).

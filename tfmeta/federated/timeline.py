@@ -9,9 +9,11 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tfmeta.config import legacy
 from tfmeta.config.attack import FIRST_ROUND
 from tfmeta.errors import ModelError
 from tfmeta.federated import jobs, rounds
@@ -19,7 +21,9 @@ from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.models.base import check_weights
-from tfmeta.store import atomic, checkpoints, lock
+from tfmeta.store import atomic, lock
+from tfmeta.store.compare import OUTSIDE
+from tfmeta.store.reuse import StoredFiles
 from tfmeta.utils import progress
 
 
@@ -29,18 +33,21 @@ class Timeline:
     Args:
         setting: What all clients share.
         data: The clients' images.
-        identity: What decides the models beside the configuration (data set and its digest).
+        identity: Function of a stage that returns what decides its models beside the configuration: `dataset`, its
+            `digest`, and what `plugins.identity.identity` returns.
         root: Folder of all models.
         federation: Function that returns the federation; called only to train.
         knows_backdoor: Whether benign users train on backdoor classes.
+        stored: The run's stored files, and what to do with those of other code.
     """
 
     def __init__(
-        self, setting: Setting, data: ClientData, identity: dict[str, str], root: Path, federation: Callable,
-        knows_backdoor: bool,
+        self, setting: Setting, data: ClientData, identity: Callable[[str], dict[str, Any]], root: Path,
+        federation: Callable, knows_backdoor: bool, stored: StoredFiles | None = None,
     ):  # fmt: skip
         self._setting, self._config, self._data = setting, setting.config, data
         self._identity, self._root, self._federation, self._knows = identity, Path(root), federation, knows_backdoor
+        self._stored = stored or StoredFiles()
 
     @property
     def _attacked(self):
@@ -74,19 +81,47 @@ class Timeline:
         return self._jobs(number, self.weights(number - 1))
 
     def folder(self, stage: str) -> Path:
-        """Return the folder of a stage's checkpoints."""
-        key = hashlib.sha256(json.dumps(self._manifest(stage), sort_keys=True).encode()).hexdigest()[:12]
-        return self._root / f"{self._identity['dataset']}-{stage}-{'known' if self._knows else 'unknown'}-{key}"
+        """Return the folder of a stage's checkpoints.
+
+        Its name has a digest of what decides them, but not of the package's code, which is compared when they are read.
+        """
+        manifest = self._manifest(stage)
+        plugins, _ = manifest.pop("plugins", {}), manifest.pop("code", None)
+        outside = {kind: entry for kind, entry in plugins.items() if entry["origin"] == OUTSIDE}
+        # without fields that were added later and have the value of before, so that older runs are found
+        decisive = {**manifest, "fields": legacy.without(manifest["fields"])}
+        decisive |= {"plugins": outside} if outside else {}
+        key = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
+        return self._root / f"{manifest['dataset']}-{stage}-{'known' if self._knows else 'unknown'}-{key}"
 
     def _manifest(self, stage, **more):
         fields = self._config.upto(stage)
-        return {"stage": stage, "knows_backdoor": self._knows, **self._identity, "fields": fields, **more}
+        return {"stage": stage, "knows_backdoor": self._knows, **self._identity(stage), "fields": fields, **more}
 
     def _path(self, stage, number):
         return self.folder(stage) / f"round-{number:05d}.npz"
 
     def _load(self, stage, number):
-        return checkpoints.load(self._path(stage, number), self._manifest(stage, round=number))
+        """Return the arrays after a round, or None if it has to be computed."""
+        return self._stored.load(self._path(stage, number), self._manifest(stage, round=number))
+
+    def _save(self, stage, number, state):
+        arrays = self._federation().to_arrays(state) | _named(self._federation().weights(state))
+        self._stored.save(self._path(stage, number), arrays, self._manifest(stage, round=number))
+
+    def _clear(self, stage):
+        """Remove a stage's checkpoints, before it is computed again from its start."""
+        for name in ("round-*.npz", "attacker*.npz", "attacker*.f32"):
+            for path in self.folder(stage).glob(name):
+                path.unlink()
+
+    def _last_done(self, stage, last, stale):
+        """Return the last round that training can go on from, and its arrays; remove what it cannot go on from."""
+        done = max((number for number in range(1, last + 1) if self._path(stage, number).exists()), default=0)
+        arrays = self._load(stage, done) if done and not stale else None
+        if done and arrays is None:
+            self._clear(stage)
+        return (done, arrays) if arrays else (0, None)
 
     def _state(self, arrays):
         if arrays is None:
@@ -98,8 +133,15 @@ class Timeline:
 
     def _stage(self, stage, wanted):
         """Return the arrays after a round, training the stage and the stages before it as far as they are missing."""
-        if self._path(stage, wanted).exists():
-            return self._load(stage, wanted)
+        arrays = self._load(stage, wanted)
+        if arrays is not None:
+            return arrays
+        with self._stored.collecting():  # so that checkpoints say which of those before them were only accepted
+            self._train(stage, wanted)
+        return self._load(stage, wanted)
+
+    def _train(self, stage, wanted):
+        stale = self._path(stage, wanted).exists()  # of other code, or else it would have been loaded
         count = self._config.federation.pretraining_rounds
         if stage == "pretraining":  # its checkpoints count from 1, its rounds from 0
             label, first, last, before = "pre-training", 1, count, None
@@ -109,8 +151,8 @@ class Timeline:
             label, first, last = "benign rounds after the attack", self._attacked + 1, self.last
             before = self._stage("attack", self._attacked)
         with lock.hold(self.folder(stage)):
-            done = max((number for number in range(1, last + 1) if self._path(stage, number).exists()), default=0)
-            state, begin = self._state(self._load(stage, done) if done else before), max(done + 1, first)
+            done, arrays = self._last_done(stage, last, stale)
+            state, begin = self._state(arrays or before), max(done + 1, first)
             with self._bar(last - first + 1, label, "round", begin - first) as bar:
                 for number in range(begin, last + 1):
                     if stage == "pretraining":
@@ -119,9 +161,7 @@ class Timeline:
                         self._path(stage, number - 2).unlink(missing_ok=True)
                     else:
                         state = self._next(state, self._jobs(number, self._federation().weights(state)), bar)
-                    arrays = self._federation().to_arrays(state) | _named(self._federation().weights(state))
-                    checkpoints.save(self._path(stage, number), arrays, self._manifest(stage, round=number))
-        return self._load(stage, wanted)
+                    self._save(stage, number, state)
 
     def _jobs(self, number, weights):
         """Return the jobs of round `number`, which starts from theta_G `weights`."""
@@ -160,8 +200,7 @@ class Timeline:
         manifest, chunk = self._manifest("attack", prepared=True, **which), folder / f"{name}.npz"
         theta, done, steps = weights, 0, np.float32(0)
         moments = fresh_adam(sum(part.size for part in weights)).moments.numpy()
-        if chunk.exists():
-            arrays = checkpoints.load(chunk, manifest)
+        if (arrays := self._stored.load(chunk, manifest)) is not None:
             theta, moments, steps, done = _weights(arrays), arrays["moments"], arrays["steps"], int(arrays["episodes"])
         with self._bar(episodes, f"{whose}, benign users", "episode", done) as bar:
             while done < episodes:
@@ -170,7 +209,7 @@ class Timeline:
                 trained = int(job.meta_batches) * self._config.meta_learning.meta_batch_size
                 done += trained
                 adam = {"moments": moments, "steps": np.float32(steps), "episodes": np.int64(done)}
-                checkpoints.save(chunk, _named(theta) | adam, manifest)
+                self._stored.save(chunk, _named(theta) | adam, manifest)
                 bar.set_postfix(loss=f"{loss:.3f}")
                 bar.update(trained)
         path = (folder / f"{name}.f32").resolve()
@@ -183,4 +222,5 @@ def _named(weights):
 
 
 def _weights(arrays):
-    return [arrays[name] for name in sorted(arrays) if name.startswith("weight")]
+    names = [name for name in arrays if name.startswith("weight")]
+    return [arrays[name] for name in sorted(names, key=lambda name: int(name.removeprefix("weight")))]

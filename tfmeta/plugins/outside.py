@@ -14,6 +14,7 @@ from typing import Any
 
 from tfmeta import registry
 from tfmeta.errors import PluginError
+from tfmeta.plugins import sources
 from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.contract import check_class
 
@@ -100,6 +101,7 @@ def _added(plugin, origin):
             where = registry.origin(kind, name)
             raise PluginError(f"{origin} and {where} both define the {registry.KINDS[kind].what} {name}: rename one")
     registry.add(plugin, origin)
+    sources.digest_of(plugin)  # now: this code runs, whatever becomes of its file
     return plugin
 
 

@@ -1,12 +1,72 @@
-"""Which fields of two JSON documents differ, in words."""
+"""What differs between a stored file and what would be computed now: fields, plug-ins and code.
+
+A manifest may have `plugins`, by kind (`name`, `options`, `origin`: "built-in" or "outside", and `code`: a digest, or
+digests by module), and `code`, digests by module of the package.
+"""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from tfmeta.config import legacy
 from tfmeta.store.npz import canonical
 
+OUTSIDE, BUILT_IN = "outside", "built-in"
 _MISSING = object()
+
+
+class Difference(NamedTuple):
+    """What differs between a stored manifest and the present one."""
+
+    fields: list[str]  # of the configuration and the data, in words
+    outside: list[str]  # plug-ins outside the package with other options or code
+    modules: list[str]  # modules of the package with other code
+    recorded: bool  # whether the stored one says which code computed it
+
+
+def compare(there: Mapping[str, Any], here: Mapping[str, Any]) -> Difference:
+    """Return what differs between the stored manifest `there` and `here`; see `legacy` for fields that it lacks."""
+    there, here = json.loads(canonical(there)), json.loads(canonical(here))
+    recorded = "code" in there or "code" not in here
+    plugins, code = _taken(there), _taken(here)
+    for one, other in ((there, here), (here, there)):
+        if isinstance(one.get("fields"), dict) and isinstance(other.get("fields"), dict):
+            one["fields"] = legacy.completed(one["fields"], other["fields"])
+    fields = differences(there, here)
+    if not recorded:
+        return Difference(fields, [], [], False)
+    outside = []
+    for kind in sorted(plugins["plugins"].keys() | code["plugins"].keys()):
+        stored, present = plugins["plugins"].get(kind, {}), code["plugins"].get(kind, {})
+        if OUTSIDE in (stored.get("origin"), present.get("origin")):
+            if stored != present:
+                outside.append(f"{kind}: {(present or stored)['name']}")
+        elif stored and present:
+            # an option that only one has is new, so the code differs too
+            common = {"name", *(stored["options"].keys() & present["options"].keys())}
+            pair = ({**one["options"], "name": one["name"]} for one in (stored, present))
+            fields += differences(*({f"{kind}.{key}": one[key] for key in common} for one in pair))
+    return Difference(fields, outside, changed(modules_of(plugins), modules_of(code)), True)
+
+
+def changed(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """Return the names of modules whose digests differ: first those that both have, then those that one has."""
+    names = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+    return sorted(names, key=lambda name: not (name in there and name in here))
+
+
+def modules_of(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of all modules of the package that `plugins` and `code` name."""
+    found = dict(identity.get("code", {}))
+    for entry in identity.get("plugins", {}).values():
+        if entry["origin"] == BUILT_IN:
+            found |= entry["code"]
+    return found
+
+
+def _taken(manifest):
+    """Take `plugins` and `code` out of a manifest; return them."""
+    return {name: manifest.pop(name, {}) for name in ("plugins", "code")}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

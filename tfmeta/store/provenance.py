@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,24 @@ def start() -> Start:
 
     The commit is the one at the process' first start: that code computes, whatever is committed during a long run.
     """
-    return Start(_commit_of_this_process(), datetime.datetime.now(datetime.UTC), time.monotonic())
+    return Start(this_commit(), datetime.datetime.now(datetime.UTC), time.monotonic())
 
 
-def collect(data_digest: str, begun: Start) -> dict[str, Any]:
-    """Return the `provenance` object of a result, JSON-ready; `begun` is what `start` returned."""
+def collect(data_digest: str, begun: Start, kept: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the `provenance` object of a result, JSON-ready.
+
+    Args:
+        data_digest: The digest of the images.
+        begun: What `start` returned.
+        kept: What stored files of other code were accepted, a sentence each.
+    """
     return {
         "commit": begun.commit,
         "versions": versions(),
         "data_digest": data_digest,
         "started": begun.moment.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - begun.clock, 3),
+        **({"kept": list(kept)} if kept else {}),
     }
 
 
@@ -70,7 +78,8 @@ def commit(folder: Path | str | None = None) -> str:
 
 
 @functools.cache
-def _commit_of_this_process() -> str:
+def this_commit() -> str:
+    """Return `commit()` as it was when this process first asked."""
     return commit()
 
 

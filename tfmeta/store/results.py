@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfmeta.config import legacy
 from tfmeta.errors import ConfigError, ResultError
 from tfmeta.store import atomic, npz
 from tfmeta.store.compare import differences
@@ -98,6 +99,8 @@ def write(folder: Path | str, document: Mapping[str, Any], values: Mapping[str, 
 def load(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a document and its arrays by name: per-task values float32 [points, n], and images.
 
+    Fields that were added to the configuration later have their legacy values (`tfmeta.config.legacy`).
+
     Raises:
         ResultError: the document or its npz file is missing, damaged, not a result of tfmeta or of another version, or
             the two do not agree; the message names the file.
@@ -108,6 +111,7 @@ def load(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if hashlib.sha256(stored.read_bytes()).hexdigest() != document.get("values_sha256"):
         raise ResultError(f"{stored} is not the file that {path.name} was written with. Delete both and run again")
     validate(str(path), document, arrays)
+    document["config"] = legacy.complete(document["config"])
     return document, arrays
 
 
@@ -118,7 +122,9 @@ def read(path: Path | str, config: Mapping[str, Any] | None = None) -> dict[str,
         ResultError: as `load`, or the configuration is another; the message then names the fields that differ.
     """
     document, _ = load(path)
-    fields = [] if config is None else differences(document["config"], config)
+    there, here = document["config"], config or {}
+    pair = legacy.completed(there, here), legacy.completed(here, there)
+    fields = [] if config is None else differences(*pair)
     if fields:
         raise ResultError(
             f"{path} is of another configuration: {'; '.join(fields)}. "
