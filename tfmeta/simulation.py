@@ -25,7 +25,6 @@ from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
-from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.given import plugin_of, settings_of
 from tfmeta.plugins.identity import identity, remember
 from tfmeta.store.reuse import StoredFiles
@@ -281,7 +280,7 @@ class Simulation:
         from tfmeta.meta_learning.adaptation import AdaptationSettings
 
         settings, tasks, points = AdaptationSettings.of(self.config), self.tasks(case, user), points or self._points()
-        used, workers = defence if isinstance(defence, Plugin) else self.defence(defence), self._run.workers
+        used, workers = self.defence(defence), self._run.workers
         return evaluation.measure(model, settings, weights, tasks, points, used, report, workers)
 
     def measure(
