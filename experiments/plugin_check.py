@@ -65,7 +65,7 @@ def _simulation(dataset: Any = "glyphs", **plugins: type[Plugin]) -> Iterator[Si
 def _dataset(plugin: type[Plugin]) -> Iterator[str]:
     with _simulation(plugin) as sim:
         classes, examples, *shape = sim.bank.images.shape
-        yield f"opens: {classes} classes of up to {examples} images, {'x'.join(map(str, shape))}; {sim.bank.source}"
+        yield f"opens: {classes} classes of up to {examples} images of {'x'.join(map(str, shape))}"
         yield f"divides its images; target class {sim.bank.names[sim.partition.target_attacker.classes[0]]}"
         weights = sim.weights("attacked")
         yield "trains a tiny model, and attacks it"
