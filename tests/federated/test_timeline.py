@@ -63,7 +63,7 @@ class Stoppable:
     def timeline(self, root, knows_backdoor=True, **overrides):
         made = self.setting(**overrides)
         identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
-        return Timeline(made.setting, made.data, identity, root, lambda: self.federation, knows_backdoor)
+        return Timeline(made.setting, made.data, lambda stage: identity, root, lambda: self.federation, knows_backdoor)
 
     def run(self, root, number=4, stop_after=None, **more):
         self.calls, self.stop_after = 0, stop_after

@@ -11,6 +11,7 @@ from tfmeta.models.base import check_weights
 from tfmeta.models.conv4 import Conv4Model
 from tfmeta.models.flat import layout_of
 from tfmeta.models.from_keras import FromKeras
+from tfmeta.models.keras_layers import matching_model, weights_of
 
 every_model = pytest.mark.parametrize("plugin", EVERY.values(), ids=EVERY)
 DOWNSAMPLE = ("pool-valid", "pool-same", "stride")
@@ -177,3 +178,16 @@ def test_one_graph_takes_several_sets_of_weights(plugin):
                                                    fn_output_signature=tf.float32))(stacked)  # fmt: skip
     for weights, logits in zip(sets, together, strict=True):
         np.testing.assert_allclose(logits, model.logits(weights, images)[0], atol=1e-5)
+
+
+def test_it_can_be_the_embedding_of_a_matching_network():
+    model = of(Residual())
+    matching, labels = matching_model(model, seed=3), np.arange(8, dtype=np.int32) % WAYS
+    embedding, alpha, _ = weights_of(matching, "matching")
+    for part, expected in zip(embedding, model.embedding_of(model.initial_weights(3)), strict=True):
+        np.testing.assert_array_equal(part, expected)
+    assert alpha.shape == (WAYS, model.feature_size)
+    answers = matching([make_images(model, 5), make_images(model, 8, seed=2), labels])
+    np.testing.assert_allclose(tf.reduce_sum(tf.exp(answers), 1), 1, rtol=1e-4)
+    for part, expected in zip(weights_of(model.keras_model(3)), model.initial_weights(3), strict=True):
+        np.testing.assert_array_equal(part, expected)

@@ -20,7 +20,7 @@ def seeded(build: Callable[[], tf.keras.Model], seed: int) -> tf.keras.Model:
     def run():
         # Keras draws the seeds that are missing from Python's generator.
         state = random.getstate()
-        random.seed(seed)
+        random.seed(int(seed))
         try:
             return build()
         finally:
