@@ -4,6 +4,7 @@ Such code imports from tfmeta too. `Outside` names those modules, which are comp
 """
 
 import builtins
+import dataclasses
 import functools
 import linecache
 import secrets
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from tfmeta.errors import ConfigError
 from tfmeta.plugins import code
 
+_OF_DATACLASSES = ("<string>", dataclasses.__file__)  # files of the methods that `dataclass` adds
 _PROCESS = secrets.token_hex(8)
 _seen: dict[int, tuple[Any, "Outside"]] = {}
 
@@ -158,7 +160,7 @@ def _of_definition(thing):
 def _methods(kind: type) -> Iterator[types.FunctionType]:
     for value in vars(kind).values():
         value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-        if isinstance(value, types.FunctionType) and value.__code__.co_filename != "<string>":  # dataclasses make those
+        if isinstance(value, types.FunctionType) and value.__code__.co_filename not in _OF_DATACLASSES:
             yield value
 
 
