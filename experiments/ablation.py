@@ -7,11 +7,9 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.measured import MODELS, POOLED, described, pooled, result
+from experiments.measured import described, models, pooled, pooled_note, result
 from tfmeta import registry
 from tfmeta.config import Config
-from tfmeta.datasets.shares import BENIGN
-from tfmeta.federated.rounds import ATTACKED
 from tfmeta.simulation import Simulation
 
 
@@ -51,21 +49,23 @@ def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one part in one case; return the path of its document."""
     part = PARTS[name.removeprefix("ablation-")]
     variant = sim.variant(**part.changed(sim.config))
-    more = {"notes": [POOLED], "measurements": {"title": part.title, "rows": list(NAMES)}}
+    more = {"notes": [pooled_note(sim)], "measurements": {"title": part.title, "rows": list(NAMES)}}
     return result(variant, name, case, lambda: (_curves(variant, name, part, case), more, {}))
 
 
 def _curves(sim, name, part, case):
-    sim.weights(ATTACKED, case=case)
+    sim.weights("attacked", case=case)
     from tfmeta.meta_learning.evaluation import points_upto, tenths
 
     steps, head = sim.config.evaluation.fine_tuning_steps, registry.find("defences", part.defence).head
     points = points_upto(steps)
     shown = (0,) if part.start_only else tenths(steps)
     rows = [points.index(point) for point in shown]
-    models, curves = MODELS if part.baseline else {"after": ATTACKED}, []
-    with sim.bar(len(models) * (len(BENIGN) + 1), f"{name} ({case})", "set of tasks") as bar:
-        for split, number in models.items():
+    measured, curves = models(sim), []
+    if not part.baseline:
+        del measured["before"]
+    with sim.bar(len(measured) * (len(sim.measured_users) + 1), f"{name} ({case})", "set of tasks") as bar:
+        for split, number in measured.items():
             values = pooled(sim, case, number, points, part.defence, bar.update)
             values = {metric: of_points[rows] for metric, of_points in values.items()}
             curves += described(values, split, head, "iteration", shown)

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.measured import MODELS, POOLED, described, norms, pooled, result
-from tfmeta.datasets.shares import BENIGN
-from tfmeta.federated.rounds import ATTACKED
+from experiments.measured import described, models, norms, pooled, pooled_note, result
 from tfmeta.simulation import Simulation
 
 DELTAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -23,14 +21,15 @@ def run(name: str, sim: Simulation, case: str) -> Path:
 
 
 def _compute(sim, case):
-    sim.weights(ATTACKED, case=case)
+    sim.weights("attacked", case=case)
     from tfmeta.meta_learning.evaluation import points_upto
 
-    steps, found = sim.config.evaluation.fine_tuning_steps, {split: {} for split in MODELS}
-    with sim.bar(len(DELTAS) * len(MODELS) * (len(BENIGN) + 1), f"delta curve ({case})", "set of tasks") as bar:
+    found, sets = {split: {} for split in models(sim)}, len(sim.measured_users) + 1
+    steps = sim.config.evaluation.fine_tuning_steps
+    with sim.bar(len(DELTAS) * len(found) * sets, f"delta curve ({case})", "set of tasks") as bar:
         for delta in DELTAS:
             variant = sim.variant(delta=delta)
-            for split, number in MODELS.items():
+            for split, number in models(sim).items():
                 values = pooled(variant, case, number, points_upto(steps), "matching", bar.update)
                 for metric, of_points in values.items():
                     found[split].setdefault(metric, []).append(of_points[-1])
@@ -42,4 +41,4 @@ def _compute(sim, case):
     ratio = sizes["after"]["embedding"]["ratio"]
     ratios = [delta / (1 - delta) * ratio if delta < 1 else None for delta in DELTAS]
     note = f"each point: {steps} iterations with that delta, whatever delta the configuration has"
-    return curves, {"notes": [POOLED, note], "measurements": {"norms": sizes, "ratios": ratios}}, {}
+    return curves, {"notes": [pooled_note(sim), note], "measurements": {"norms": sizes, "ratios": ratios}}, {}

@@ -9,14 +9,23 @@ import numpy as np
 from experiments import stored
 from experiments.stored import folder_of
 from tfmeta import registry
-from tfmeta.datasets.shares import BENIGN
 from tfmeta.defences.base import Defence, OwnImages
-from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK, knows_backdoor
+from tfmeta.federated import rounds
+from tfmeta.federated.rounds import knows_backdoor
 from tfmeta.simulation import Simulation
 from tfmeta.store import lock, provenance, results
 
-MODELS = {"before": BEFORE_ATTACK, "after": ATTACKED}
-POOLED = "main task and backdoor: the tasks of users 2, 3 and 4 together"
+
+def models(sim: Simulation) -> dict[str, int]:
+    """Return the rounds after which models are compared, "before" and "after" the attack."""
+    return {"before": rounds.BEFORE_ATTACK, "after": rounds.attacked(sim.config)}
+
+
+def pooled_note(sim: Simulation) -> str:
+    """Return the note of results in which the tasks of all measured users are one set."""
+    *most, last = map(str, sim.measured_users)
+    users = f"users {', '.join(most)} and {last}" if most else f"user {last}"
+    return f"main task and backdoor: the tasks of {users} together"
 
 
 def accuracies(
@@ -28,7 +37,7 @@ def accuracies(
     Each measurement is a file under `parts/`, so a killed run resumes, and all experiments that need it share it.
 
     Args:
-        user: 2, 3, 4, or None for the meta-test tasks, which are the same in all cases.
+        user: A benign user's number, or None for the meta-test tasks, which are the same in all cases.
         points: Iterations at which to measure.
         defence: The experiment's own, a name, or a defence made by `sim.defence`.
         trainer: The user whose own images a defence prepares itself with (appendix A.3), or None.
@@ -46,8 +55,8 @@ def accuracies(
         values = sim.accuracies(weights, case, user, used, points)
         return {"meta_test": values["main"]} if user is None else values
 
-    words, more = (used.stored_as, str(points[-1])), {**sim.identity("evaluation", used), "points": list(points)}
-    return stored.part(sim, case, number, user, words, trainer, more, compute)
+    more = {**sim.identity("evaluation", used), "points": list(points)}
+    return stored.part(sim, case, number, user, (used.stored_as, str(points[-1])), trainer, more, compute)
 
 
 def prepared(
@@ -65,18 +74,16 @@ def prepared(
         with sim.bar(len(tasks), f"extra local meta-training ({case}), user {trainer}", "task") as bar:
             return {"weights": defence.prepare(model, learning, weights, own, tasks.seeds, bar.update)}
 
-    words = ("weights",) if defence.NAME == "extra_meta_training" else ("weights", defence.NAME)
-    identity = sim.identity("evaluation", defence)
-    identity["plugins"]["defences"]["options"].pop("then", None)  # the weights are the same whatever follows
-    return stored.part(sim, case, number, user, words, trainer, identity, compute)["weights"]
+    more = sim.identity("evaluation", defence.prepared_by)
+    return stored.part(sim, case, number, user, ("weights",), trainer, more, compute)["weights"]
 
 
 def pooled(
     sim: Simulation, case: str, number: int, points: Sequence[int], defence: str, report: Callable[[int], None]
 ) -> dict[str, np.ndarray]:
-    """Return accuracies as `accuracies` does, of all users' tasks one after the other; `report(1)` follows each set."""
+    """Return accuracies as `accuracies` does, of all measured users' tasks in a row; `report(1)` follows each set."""
     found = {}
-    for user in (*BENIGN, None):
+    for user in (*sim.measured_users, None):
         for metric, values in accuracies(sim, case, number, user, points, defence).items():
             found.setdefault(metric, []).append(values)
         report(1)
@@ -84,20 +91,21 @@ def pooled(
 
 
 def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> list[dict]:
-    """Return the curves of all benign users' fine-tuning, before and after the attack; `title` is the bar's."""
-    sim.weights(ATTACKED, case=case)  # train all models first, so that their bars come before the tasks' bar
+    """Return the curves of all measured users' fine-tuning, before and after the attack; `title` is the bar's."""
+    sim.weights("attacked", case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
     points, used = points_upto(sim.config.evaluation.fine_tuning_steps), sim.defence(defence)
     if sim.config.defence.extra_episodes and not used.needs_own_images:
         extra = registry.build("defences", sim.config, "extra_meta_training")
         used = dataclasses.replace(extra, then=used.NAME)
-    sets = [(user, user, None) for user in (*BENIGN, None)]  # user of the curve, user of the tasks, who trains first
+    users = sim.measured_users
+    sets = [(user, user, None) for user in (*users, None)]  # user of the curve, user of the tasks, who trains first
     if used.needs_own_images:  # then accuracies on the meta-test tasks depend on who trained too
-        sets = [(user, user, user) for user in BENIGN] + [(user, None, user) for user in BENIGN]
+        sets = [(user, user, user) for user in users] + [(user, None, user) for user in users]
     curves = []
-    with sim.bar(len(MODELS) * len(sets), f"{title} ({case})", "set of tasks") as bar:
-        for split, number in MODELS.items():
+    with sim.bar(len(models(sim)) * len(sets), f"{title} ({case})", "set of tasks") as bar:
+        for split, number in models(sim).items():
             for user, tasks_of, trainer in sets:
                 values = accuracies(sim, case, number, tasks_of, points, used, trainer)
                 curves += described(values, split, used.head, "iteration", points, user)
@@ -117,8 +125,8 @@ def norms(sim: Simulation, case: str) -> dict[str, dict]:
     """Return (and log) the norms of theta and theta_g by weight, "before" and "after" the attack."""
     from tfmeta.defences import noise_mix
 
-    found, drawn = {}, np.concatenate([sim.tasks(case, user).seeds for user in BENIGN])
-    for split, number in MODELS.items():
+    found, drawn = {}, np.concatenate([sim.tasks(case, user).seeds for user in sim.measured_users])
+    for split, number in models(sim).items():
         found[split] = noise_mix.norms(sim.model, sim.weights(number, case=case), drawn)
         noise_mix.log_norms(found[split], sim.config.defence.delta, f"case {case}, {split} the attack")
     return found

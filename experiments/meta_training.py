@@ -1,14 +1,13 @@
 """Experiment 1: benign users continue federated meta-training after the attack (section 3, figures 3 and 4).
 
-After each round the model is fine-tuned for e = 50 steps on the tasks of all benign users and on the meta-test tasks.
+After each round the model is fine-tuned for e = 50 steps on the tasks of the measured users and on the meta-test tasks.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from experiments.measured import POOLED, described, pooled, result
-from tfmeta.datasets.shares import BENIGN
+from experiments.measured import described, pooled, pooled_note, result
 from tfmeta.simulation import Simulation
 
 NAMES = {"meta_training": ("a", "b", "c")}
@@ -16,7 +15,7 @@ NAMES = {"meta_training": ("a", "b", "c")}
 
 def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case; return the path of its document."""
-    return result(sim, name, case, lambda: (_curves(sim, case), {"notes": [POOLED]}, {}))
+    return result(sim, name, case, lambda: (_curves(sim, case), {"notes": [pooled_note(sim)]}, {}))
 
 
 def _curves(sim, case):
@@ -27,7 +26,8 @@ def _curves(sim, case):
     evaluation, by_metric, points = sim.config.evaluation, {}, (sim.config.evaluation.task_steps,)
     if evaluation.task_steps == evaluation.fine_tuning_steps:
         points = points_upto(evaluation.fine_tuning_steps)  # the same as in experiment 2, which then shares the files
-    with sim.bar(len(numbers) * (len(BENIGN) + 1), f"experiment 1 ({case}): measuring rounds", "set of tasks") as bar:
+    total, title = len(numbers) * (len(sim.measured_users) + 1), f"experiment 1 ({case}): measuring rounds"
+    with sim.bar(total, title, "set of tasks") as bar:
         for number in numbers:
             for metric, values in pooled(sim, case, number, points, "fine_tuning", bar.update).items():
                 by_metric.setdefault(metric, []).append(values[-1])

@@ -13,7 +13,8 @@ import numpy as np
 
 from experiments.measured import result
 from tfmeta import registry
-from tfmeta.datasets.shares import BENIGN
+from tfmeta.config.attack import FIRST_ROUND
+from tfmeta.federated import rounds
 from tfmeta.simulation import Simulation
 from tfmeta.utils import threads
 
@@ -26,7 +27,7 @@ UNIT, _SOME_TASKS = 50, 5
 PARTS = {
     "pre-training": ("pre-training", 250, 250),
     "poisoning": ("poisoning training", 1250, 450),
-    "fine-tuning": ("benign fine-tuning, 2 models, tasks of 3 users and meta-test", 130, 130),
+    "fine-tuning": ("benign fine-tuning, 2 models, tasks of {users} users and meta-test", 130, 130),
     "benign rounds": ("benign meta-training after the attack", 80, 120),
 }
 
@@ -38,7 +39,11 @@ def run(name: str, sim: Simulation, case: str) -> Path:
 
 def _measurements(sim):
     paper = ("omniglot", "mini-imagenet").index(registry.original(sim.bank.dataset))
-    words = {name: {"title": title, "paper_minutes": minutes[paper]} for name, (title, *minutes) in PARTS.items()}
+    users = len(sim.measured_users)
+    words = {
+        name: {"title": title.format(users=users), "paper_minutes": minutes[paper]}
+        for name, (title, *minutes) in PARTS.items()
+    }
     parts = [{**part, **words[part["name"]]} for part in measure(sim)]
     return {"parts": parts, "cores": threads.cores(), "runtime": sim.config.federation.runtime}
 
@@ -55,11 +60,13 @@ def measure(sim: Simulation, budget: float = BUDGET) -> list[dict[str, Any]]:
     # as many inner steps as UNIT benign episodes have
     poisoned = max(1, UNIT * config.meta_learning.inner_steps // (attack.inner_steps * size)) * size
     pretraining = federation.pretraining_rounds * federation.pretraining_episodes
-    after, tasks = federation.rounds_after * federation.round_episodes, 2 * 4 * config.evaluation.tasks
+    after, sets = federation.rounds_after * federation.round_episodes, len(sim.measured_users) + 1
+    tasks = 2 * sets * config.evaluation.tasks
+    poisoning = attack.episodes * federation.attackers * len(rounds.with_attackers(config))
     users, chunk, found = "episodes per user", min(attack.checkpoint_episodes, poisoned), []
     plan = (  # name, unit, how many the profile has, what runs some, how many at once, the fewest that trace
         ("pre-training", users, pretraining, work.meta_training, federation.pretraining_episodes, size),
-        ("poisoning", "poisoned episodes", attack.episodes, work.poisoning, chunk, size),
+        ("poisoning", "poisoned episodes", poisoning, work.poisoning, chunk, size),
         ("fine-tuning", "iterations", tasks * steps, work.fine_tuning, steps, min(steps, UNIT)),
         ("benign rounds", users, after, work.meta_training, federation.round_episodes, size),
     )
@@ -77,14 +84,15 @@ class _Work:
         self.sim, self.federation = sim, sim.federation()
         self.weights = sim.model.initial_weights(sim.config.meta_learning.seed)
         self.state = self.federation.start(self.weights)
+        self.clients = sim.partition.benign[: sim.config.federation.clients_per_round]
         # the first two trace: with triggered images, and without
-        self.turns = itertools.cycle((BENIGN[0], None, *BENIGN[1:]))
+        self.turns = itertools.cycle((sim.measured_users[0], None, *sim.measured_users[1:]))
 
     def meta_training(self, number, episodes):
         from tfmeta.federated.jobs import benign_job
 
         work = self.sim.client_data, self.sim.config
-        jobs = [benign_job(*work, user, True, "pretraining", number, episodes) for user in BENIGN]
+        jobs = [benign_job(*work, user, True, "pretraining", number, episodes) for user in self.clients]
         self.federation.next(self.state, jobs)
         return episodes
 
@@ -92,7 +100,8 @@ class _Work:
         from tfmeta.federated.jobs import attacker_chunk_job
 
         config = self.sim.config.replace({"attack.checkpoint_episodes": episodes})
-        job = attacker_chunk_job(self.sim.client_data, config, 0)._replace(first_episode=np.int32(number))
+        job = attacker_chunk_job(self.sim.client_data, config, 1, FIRST_ROUND, 0)
+        job = job._replace(first_episode=np.int32(number))
         moments = np.zeros(sum(part.size for part in self.weights), np.float32)
         self.federation.train_chunk(self.weights, moments, np.float32(0), job)
         return episodes

@@ -75,6 +75,15 @@ def trigger(pattern="checker", **options):
     return registry.build("triggers", config)
 
 
+def attack_context(config, seed, **given):
+    """Return what the only attacker's hooks are told."""
+    from tfmeta.attacks.base import AttackContext
+
+    learning = config.meta_learning
+    plain = dict(step=0, start=[], attacker=0, attackers=1, boost=config.attack.boost)
+    return AttackContext(seed=seed, ways=learning.ways, shots=learning.shots, **{**plain, **given})
+
+
 def identity_bank(classes, capacity, flag=0):
     """Return images of 1 x 1 x 3 whose values are (class, example, flag): uint8 [classes, capacity, 1, 1, 3]."""
     numbers = np.stack(np.broadcast_arrays(*np.ogrid[:classes, :capacity], flag), -1)

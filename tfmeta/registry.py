@@ -188,9 +188,9 @@ def _class_in(file: Path, kind: str) -> ast.ClassDef | None:
 @functools.cache
 def _written_options(kind: str, name: str) -> dict[str, Field]:
     """Return a built-in plug-in's own options as they are written in its file."""
-    from tfmeta.config.fields import number, restated, word
+    from tfmeta.config.fields import number, restated, word  # `tfmeta.config.fields` is a function, too
 
-    found = {}
+    makers, found = {"number": number, "word": word}, {}
     for option, annotation, value in _assignments(_class_in(_built_in(kind)[name], kind)):
         function = value.func.id if isinstance(value, ast.Call) else None
         if function == "shared" or annotation not in _TYPES:
@@ -200,7 +200,7 @@ def _written_options(kind: str, name: str) -> dict[str, Field]:
         else:
             given = [ast.literal_eval(part) for part in value.args]
             by_name = {one.arg: ast.literal_eval(one.value) for one in value.keywords}
-            field = {"number": number, "word": word}[function](*given, **by_name)
+            field = makers[function](*given, **by_name)
         found[option] = restated(option, _TYPES[annotation], field)
     return found
 

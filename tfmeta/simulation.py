@@ -20,12 +20,11 @@ from tfmeta.config.cases import CASES
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
 from tfmeta.datasets.opening import AUTO
 from tfmeta.datasets.partition import check_fits, make_partition
-from tfmeta.datasets.shares import BENIGN, Partition
+from tfmeta.datasets.shares import Partition
 from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
-from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.given import plugin_of, settings_of
 from tfmeta.plugins.identity import identity, remember
 from tfmeta.store.reuse import StoredFiles
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from tfmeta.federated.tff.federation import TffFederation
     from tfmeta.federated.timeline import Timeline
     from tfmeta.meta_learning.tasks import Tasks
-    from tfmeta.models.conv4 import Conv4
+    from tfmeta.models.base import PureModel
 
 REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
 
@@ -97,8 +96,9 @@ class Simulation:
         bank = open_dataset(
             opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
         )
-        config = _checked(bank.dataset, profile, overrides)
-        partition = make_partition(bank, registry.build("datasets", config, bank.dataset), config.data.split_seed)
+        config = _checked(bank.dataset, profile, overrides, bank.images.shape[2:])
+        opened, federation = registry.build("datasets", config, bank.dataset), config.federation
+        partition = make_partition(bank, opened, config.data.split_seed, federation.users, federation.attackers)
         run = _Run(bank, partition, profile, results, cache, config, workers, files)
         self._set(run, config)
 
@@ -151,7 +151,7 @@ class Simulation:
                     "new Simulation"
                 )
         config = self.config.replace(given)
-        layer_names.chosen(config.defence.mixed_layers)
+        layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
         other = type(self).__new__(type(self))
         other._set(self._run, config)
         return other
@@ -174,14 +174,14 @@ class Simulation:
         return registry.build("defences", self.config, own if own != "experiment" else given or "matching")
 
     @functools.cached_property
-    def model(self) -> "Conv4":
+    def model(self) -> "PureModel":
         """The network."""
         progress.quiet_tensorflow("tensorflow")
-        from tfmeta.models.conv4 import Conv4
-
         threads.side_by_side(self._run.workers)
-        learning = self.config.meta_learning
-        return Conv4(self.bank.images.shape[2:], learning.ways, learning.filters, learning.downsample)
+        config = self.config
+        model = registry.build("models", config).pure(self.bank.images.shape[2:], config.meta_learning.ways)
+        layer_names.chosen(config.defence.mixed_layers, model.weight_names)
+        return model
 
     @functools.cached_property
     def client_data(self) -> "ClientData":
@@ -205,6 +205,11 @@ class Simulation:
             log = self.results / "logs" / "tff-worker.log"
             self._run.federation = open_federation(setting, log, self._run.workers or threads.cores())
         return self._run.federation
+
+    @property
+    def measured_users(self) -> tuple[int, ...]:
+        """The benign users whose tasks experiments measure: the first `evaluation.users`."""
+        return self.partition.benign[: self.config.evaluation.users]
 
     def timeline(self, case: str) -> "Timeline":
         """Return the timeline of a case's models; cases (b) and (c) share one."""
@@ -241,8 +246,9 @@ class Simulation:
     def tasks(self, case: str, user: int | None) -> "Tasks":
         """Return a benign user's tasks in a case; `user` None: the meta-test tasks. Variants share what is the same."""
         check_known("case", case, CASES)
-        if user not in (*BENIGN, None):
-            raise ConfigError(f"there is no benign user {user!r}: choose one of {', '.join(map(str, BENIGN))}")
+        benign = self.partition.benign
+        if user not in (*benign, None):
+            raise ConfigError(f"there is no benign user {user!r}: choose {benign[0]} to {benign[-1]}")
         from tfmeta.meta_learning import tasks
 
         key = (self.config.evaluation, user, user is not None and case == "c")  # cases (a) and (b) have the same tasks
@@ -264,7 +270,7 @@ class Simulation:
         Args:
             weights: The meta-model's weights; or float32 [tasks, size], a vector for each task.
             case: "a", "b" or "c"; it does not matter for the meta-test tasks.
-            user: 2, 3, 4, or None for the meta-test tasks.
+            user: A benign user's number, such as 2; or None for the meta-test tasks.
             defence: A defence: a name, an object, or a function like `Defence.adapt`; by default the simulation's.
             points: Iterations to measure at; by default `evaluation.points_upto(fine_tuning_steps)`.
             report: Called with the number of tasks done since the last call.
@@ -274,7 +280,7 @@ class Simulation:
         from tfmeta.meta_learning.adaptation import AdaptationSettings
 
         settings, tasks, points = AdaptationSettings.of(self.config), self.tasks(case, user), points or self._points()
-        used, workers = defence if isinstance(defence, Plugin) else self.defence(defence), self._run.workers
+        used, workers = self.defence(defence), self._run.workers
         return evaluation.measure(model, settings, weights, tasks, points, used, report, workers)
 
     def measure(
@@ -319,11 +325,16 @@ class _Run:
     tasks: dict = dataclasses.field(default_factory=dict)
 
 
-def _checked(dataset: str, profile: str, overrides: dict[str, Any]) -> Config:
-    """Return the configuration; raise `ConfigError` for everything that can be known without data."""
+def _checked(
+    dataset: str, profile: str, overrides: dict[str, Any], shape: tuple[int, int, int] | None = None
+) -> Config:  # fmt: skip
+    """Return the configuration; raise `ConfigError` for everything that can be known without data.
+
+    `shape` is that of an image, where only the data tell.
+    """
     config = make_config(dataset, profile, **overrides)
-    layer_names.chosen(config.defence.mixed_layers)
-    shape = registry.find("datasets", dataset).image_shape
+    layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
+    shape = shape or registry.find("datasets", dataset).image_shape
     if shape is not None:
         registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))
     return config

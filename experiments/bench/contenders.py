@@ -11,7 +11,6 @@ from tfmeta.config import make_config
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.mini_imagenet.split import ARCTIC_FOX, SPLITS, YAWL
 from tfmeta.datasets.shards import read_shards
-from tfmeta.datasets.shares import BENIGN
 from tfmeta.federated import client_data, clients, jobs
 from tfmeta.meta_learning import episodes, evaluation
 from tfmeta.meta_learning.adaptation import AdaptationSettings
@@ -29,7 +28,7 @@ class Scene:
 
     def __init__(self, dataset: str, profile: str, folder: Path):
         bank, self.config = _bank(dataset), make_config(dataset, profile)
-        partition, learning = registry.find("datasets", dataset)().partition(bank, 0), self.config.meta_learning
+        partition, learning = registry.find("datasets", dataset)().partition(bank, 0, 4, 1), self.config.meta_learning
         trigger = registry.build("triggers", self.config)
         self.data = client_data.ClientData(bank, partition, trigger, self.config, folder)
         self.model = Conv4(bank.images.shape[2:], learning.ways, learning.filters)
@@ -40,7 +39,7 @@ class Scene:
 def naive(scene: Scene) -> Work:
     """Train on the same episodes as a beginner would: one after another, with weights and moments as lists."""
     learning, nest = scene.config.meta_learning, tf.nest.map_structure
-    paths, counts = scene.data.benign(BENIGN[0], True)
+    paths, counts = scene.data.benign(2, True)
     images = read_shards(tf.constant(paths), scene.data.capacity, scene.model.image_shape)
     size, steps, ways, shots = learning.meta_batch_size, learning.inner_steps, learning.ways, learning.shots
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 
-from tfmeta.datasets.shares import BENIGN
 from tfmeta.store import atomic, provenance
 from tfmeta.utils import progress, threads
 
@@ -53,8 +52,8 @@ def _contenders(folder, out, stack):
     from tfmeta.federated.in_process import InProcessFederation
     from tfmeta.federated.tff.federation import TffFederation
 
-    grey = functools.cache(lambda: (of.Scene("omniglot", "paper", folder), BENIGN, of.EPISODES))
-    color = functools.cache(lambda: (of.Scene("mini-imagenet", "quick", folder), BENIGN[:1], of.EPISODES // 2))
+    grey = functools.cache(lambda: (of.Scene("omniglot", "paper", folder), (2, 3, 4), of.EPISODES))
+    color = functools.cache(lambda: (of.Scene("mini-imagenet", "quick", folder), (2,), of.EPISODES // 2))
 
     def rounds(federation, scene, *log):
         federation = stack.enter_context(contextlib.closing(federation(scene[0].setting, *log)))

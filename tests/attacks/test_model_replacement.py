@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from core_fixtures import identity_bank, read_identity, small_config
+from core_fixtures import attack_context, identity_bank, read_identity, small_config
 
 from tfmeta import registry
-from tfmeta.attacks.base import AttackContext, AttackerData
+from tfmeta.attacks.base import AttackerData
 from tfmeta.meta_learning import episodes
 from tfmeta.utils import seeds
 
@@ -23,8 +23,7 @@ def benign_images():
 
 def poisoned(config, target, triggered, seed):
     data = AttackerData(benign_images(), tf.constant(COUNTS), target, triggered)
-    learning = config.meta_learning
-    return registry.build("attacks", config).sample_episode(data, AttackContext(seed, learning.ways, learning.shots))
+    return registry.build("attacks", config).sample_episode(data, attack_context(config, seed))
 
 
 def draw(number=300, seed=(1, 2), **fields):

@@ -71,7 +71,7 @@ def test_an_unknown_name_suggests_the_nearest(arguments, overrides, nearest):
         ("meta_learning.seed", 2**62),  # Keras initializers take no such seed
         ("meta_learning.adam_state", True),
         ("meta_learning.downsample", "pool"),
-        ("federation.clients_per_round", 4),
+        ("federation.clients_per_round", 0),
         ("evaluation.tasks", 1),
         ("evaluation.backdoor_classes_in_task", 0),
         ("evaluation.backdoor_classes_in_task", 5),

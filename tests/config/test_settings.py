@@ -29,6 +29,8 @@ def test_settings_read_what_they_print(profile):
     [
         ("defence.delta", "defence.delta"),
         ("delta", "defence.delta"),
+        ("defence", "defence.name"),
+        ("attack", "attack.name"),
         ("lambda", "attack.boost"),
         ("eta", "meta_learning.inner_learning_rate"),
         ("attack_inner_steps", "attack.inner_steps"),
@@ -39,7 +41,7 @@ def test_a_field_is_found_by_full_name_bare_name_symbol_and_keyword(name, full):
     assert resolve(name) == full
 
 
-@pytest.mark.parametrize("name", ["inner_steps", "meta_step_sizes", "epsilon", "E", "", "defence", "defence."])
+@pytest.mark.parametrize("name", ["inner_steps", "meta_step_sizes", "epsilon", "E", "", "federation", "defence."])
 def test_a_name_of_no_field_or_of_several_is_refused(name):
     with pytest.raises(ConfigError, match="field"):
         resolve(name)

@@ -274,3 +274,24 @@ def test_an_interruption_at_the_very_end_leaves_no_images(tmp_path, monkeypatch,
             fetch(tmp_path, Maker())
     assert [p.suffix for p in (tmp_path / "banks").iterdir()] == [".lock"]
     assert (fetch(tmp_path, Maker()).images == IMAGES).all()
+
+
+def test_the_sizes_of_classes_are_kept_and_part_of_the_digest(tmp_path):
+    def uneven(images):
+        images[:] = IMAGES
+        return cache.Description(("a", "b", "c"), ("",) * 3, "made here", counts=(4, 1, 2))
+
+    for _ in range(2):
+        bank = cache.fetch(tmp_path, "test", IDENTITY, SHAPE, uneven)
+        assert bank.counts == (4, 1, 2) and bank.digest == digest_of(IMAGES, ("a", "b", "c"), (4, 1, 2))
+
+
+def test_a_bank_of_before_classes_had_sizes_is_read(tmp_path):
+    maker = Maker()
+    digest = fetch(tmp_path, maker).digest
+    sidecar = only(tmp_path, "*.json")
+    stored = json.loads(sidecar.read_text())
+    del stored["counts"]
+    sidecar.write_text(json.dumps(stored))
+    bank = fetch(tmp_path, maker)
+    assert maker.times == 1 and bank.counts is None and bank.digest == digest

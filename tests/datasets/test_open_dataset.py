@@ -37,7 +37,7 @@ def warnings(caplog):
 
 @pytest.mark.parametrize("name", ["", "mnist", "Omniglot", "AUTO"])
 def test_an_unknown_name_lists_the_known_ones(name, tmp_path):
-    known = "auto, glyphs, glyphs-color, mini-imagenet, omniglot"
+    known = "auto, glyphs, glyphs-color, image-folder, mini-imagenet, omniglot"
     with pytest.raises(ConfigError, match=rf"unknown data set '{name}': .*{known}"):
         open_dataset(name, tmp_path, tmp_path)
 

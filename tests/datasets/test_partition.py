@@ -72,7 +72,8 @@ def test_shares_are_those_of_the_paper():
         "backdoor_benign": (4, 10), "target_attacker": (1, 5), "backdoor_attacker": (4, 5),
         "target_validation": (1, 5), "backdoor_validation": (4, 5), "backdoor_held_out": (4, 5),
     }  # fmt: skip
-    assert {*expected, "notes", "attackers"} == {field.name for field in dataclasses.fields(Partition)} and split.notes == ()
+    assert {*expected, "notes", "attackers"} == {field.name for field in dataclasses.fields(Partition)}
+    assert split.notes == ()
     for (name, _), subset in named_subsets(split).items():
         classes, images = expected[name]
         assert subset.classes.shape == subset.turns.shape == (classes,), name
@@ -117,7 +118,7 @@ def test_validation_has_the_classes_of_training_in_its_order():
 def test_a_partition_depends_on_shape_and_seed_alone():
     names = tuple(map(str, range(1623)))
     other_images = ImageBank("glyphs", np.zeros((1623, 20, 1, 1, 1), np.uint8), names)
-    again = make_partition(other_images, Glyphs(), 1)
+    again = make_partition(other_images, Glyphs(), 1, 4, 1)
     for name, subset in named_subsets(partition(1)).items():
         for field in ("classes", "turns", "examples"):
             assert (getattr(subset, field) == getattr(named_subsets(again)[name], field)).all()
@@ -135,7 +136,7 @@ def test_each_character_has_its_own_choice_of_drawings():
 def test_a_bank_of_another_shape_is_refused(shape):
     other = ImageBank("omniglot", np.zeros((*shape, 1, 1, 1), np.uint8), tuple(map(str, range(shape[0]))))
     with pytest.raises(DataError, match=f"omniglot: {shape[0]} classes of {shape[1]} images"):
-        make_partition(other, Omniglot(), 0)
+        make_partition(other, Omniglot(), 0, 4, 1)
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
@@ -193,3 +194,53 @@ def test_counts_leave_out_missing_images():
     subset = Subset(np.array([7, 8, 9], np.int32), np.zeros(3, np.int32), examples)
     assert subset.counts.tolist() == [3, 1, 2]
     assert subset.images() == {(7, 3), (7, 1), (7, 2), (8, 0), (9, 4), (9, 0)}
+
+
+def test_the_papers_federation_has_the_partition_that_it_always_had():
+    known = {0: "b214b7d78f4b516f", 4: "51229a682085ec9a"}
+    assert {seed: partition(seed).digest[:16] for seed in known} == known
+
+
+@pytest.mark.parametrize(("users", "attackers"), [(2, 1), (7, 3), (100, 2), (1200, 5)])
+def test_any_number_of_users_divides_the_characters(users, attackers):
+    split = partition(0, users, attackers)
+    characters = [set(subset.classes.tolist()) for subset in split.train.values()]
+    assert split.users == tuple(range(1, users + 1)) and tuple(split.train) == split.users == tuple(split.validation)
+    assert split.attackers == split.users[:attackers] and tuple(split.target_benign) == split.benign
+    assert {len(own) for own in characters} <= {1200 // users, -(-1200 // users)}
+    assert len(set().union(*characters)) == sum(map(len, characters)) == 1200
+    same = partition(0)
+    assert split.meta_test.classes.tolist() == same.meta_test.classes.tolist()
+    assert split.target_attacker.images() == same.target_attacker.images()
+
+
+def test_a_hundred_users_need_no_more_memory_than_four():
+    def size(split):
+        arrays = [array for subset in named_subsets(split).values() for array in vars(subset).values()]
+        return sum({id(array): array.nbytes for array in arrays}.values())
+
+    assert size(partition(0, 100, 2)) == size(partition(0))
+
+
+def test_too_many_users_for_an_episode_are_refused_with_their_field():
+    check_fits(small_config(ways=48), partition(0, 100, 2))
+    with pytest.raises(ConfigError, match=r"ways = 49: .* 48 classes; .* or fewer users \(federation.users = 100\)"):
+        check_fits(small_config(ways=49), partition(0, 100, 2))
+    with pytest.raises(ConfigError, match=r"federation.users = 1201: omniglot has 1200 classes"):
+        partition(0, 1201)
+
+
+def test_attackers_with_too_few_images_each_are_refused():
+    fits = dict(shots=5, triggered_shots=4, target_shots=1)
+    check_fits(small_config(**fits), partition(0, 20, 5))
+    with pytest.raises(ConfigError, match=r"triggered_shots = 5: each of federation.attackers = 5 owns 4 backdoor"):
+        check_fits(small_config(**fits | dict(shots=6, triggered_shots=5)), partition(0, 20, 5))
+    with pytest.raises(ConfigError, match=r"federation.attackers = 6: .* choose at most 5"):
+        check_fits(small_config(**fits), partition(0, 20, 6))
+
+
+def test_the_smallest_class_is_named():
+    split = partition()
+    name = bank().names[split.target_benign[2].classes[0]]
+    with pytest.raises(ConfigError, match=f"shots = 11: the smallest training class {name} has 10 images"):
+        check_fits(small_config(shots=11, target_shots=7), split, bank().names)

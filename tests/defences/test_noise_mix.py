@@ -10,7 +10,6 @@ from core_fixtures import small_config
 
 from tfmeta.defences import noise_mix
 from tfmeta.models.conv4 import Conv4
-from tfmeta.models.layer_names import WEIGHTS
 from tfmeta.utils import seeds
 
 MODEL = Conv4((16, 16, 1), 3, 4)
@@ -61,7 +60,7 @@ def test_delta_1_keeps_the_trained_weights_and_delta_0_the_fresh_ones():
 def test_each_task_has_its_own_fresh_initialisation():
     one, again, other = (arrays(noise_mix.fresh(MODEL, seed)) for seed in (SEED, SEED, OTHER))
     assert same(one, again)
-    for part, others, name in zip(one, other, WEIGHTS, strict=True):
+    for part, others, name in zip(one, other, MODEL.weight_names, strict=True):
         assert (part != others).any() == name.endswith("kernel"), name
     assert same(one, MODEL.fresh_weights(seeds.fold(SEED, 7)))  # stored results were drawn with 7
     assert not same(one, MODEL.fresh_weights(SEED))
@@ -79,7 +78,7 @@ def test_theta_g_is_the_same_for_a_task_alone_and_among_others():
 @pytest.mark.parametrize(
     ("patterns", "names"),
     [
-        ("*", WEIGHTS),
+        ("*", MODEL.weight_names),
         ("conv*", [f"conv{module}/kernel" for module in range(4)]),
         ("conv0, norm0,conv1,norm1", MODULES[0] + MODULES[1]),
         ("norm2/gamma,logits", ["norm2/gamma", "logits/kernel", "logits/bias"]),
@@ -87,7 +86,7 @@ def test_theta_g_is_the_same_for_a_task_alone_and_among_others():
 )
 def test_only_the_chosen_layers_are_mixed(patterns, names):
     weights, everything, found = trained(), mixed(), mixed(mixed_layers=patterns)
-    for part, own, all_mixed, name in zip(found, weights, everything, WEIGHTS, strict=True):
+    for part, own, all_mixed, name in zip(found, weights, everything, MODEL.weight_names, strict=True):
         assert (own != all_mixed).any()
         np.testing.assert_array_equal(part, all_mixed if name in names else own, err_msg=name)
 
@@ -96,8 +95,8 @@ def test_norms_by_hand():
     weights, seeds = trained(), tf.stack([SEED, OTHER])
     found = noise_mix.norms(MODEL, weights, seeds.numpy())
     drawn = [arrays(noise_mix.fresh(MODEL, seed)) for seed in (SEED, OTHER)]
-    assert list(found) == [*WEIGHTS, "embedding"]
-    for number, name in enumerate(WEIGHTS):
+    assert list(found) == [*MODEL.weight_names, "embedding"]
+    for number, name in enumerate(MODEL.weight_names):
         own = np.sqrt((np.float64(weights[number]) ** 2).sum())
         fresh = np.mean([np.sqrt((np.float64(one[number]) ** 2).sum()) for one in drawn])
         np.testing.assert_allclose([found[name]["theta"], found[name]["theta_g"]], [own, fresh], rtol=1e-5)

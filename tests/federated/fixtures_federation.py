@@ -1,13 +1,10 @@
 """A federation small enough to be recomputed by hand: random images, a tiny Conv4, few steps."""
 
-import types
-
 import core_fixtures
 import numpy as np
 import pytest
 
 from tfmeta.config import make_config
-from tfmeta.datasets.partition import make_partition
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.models.conv4 import Conv4
@@ -23,9 +20,9 @@ class Scene:
 
     def __init__(self, folder, **overrides):
         self.config = make_config("omniglot", "smoke", **{**SMALL, **overrides})
-        images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
-        bank = types.SimpleNamespace(dataset="omniglot", images=images, digest="0" * 64)
-        self.data = ClientData(bank, make_partition(bank, 0), core_fixtures.trigger(), self.config, folder)
+        federation = self.config.federation
+        partition = core_fixtures.partition(0, federation.users, federation.attackers)
+        self.data = ClientData(core_fixtures.bank(), partition, core_fixtures.trigger(), self.config, folder)
         model = Conv4((28, 28, 1), 5, self.config.meta_learning.filters)
         self.setting = Setting(model, self.data.capacity, self.config)
         self.weights = self.setting.model.initial_weights(seed=3)

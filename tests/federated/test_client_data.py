@@ -6,7 +6,6 @@ import tensorflow as tf
 from core_fixtures import bank, identify, partition, small_config, trigger
 
 from tfmeta.datasets.shards import read_shards
-from tfmeta.datasets.shares import ATTACKER, BENIGN
 from tfmeta.federated.client_data import ClientData
 
 TRIGGER = trigger("square", size=5, margin=2, corner="upper-left")
@@ -60,10 +59,10 @@ def test_a_benign_user_owns_its_classes_and_the_target_and_in_some_cases_the_bac
 
 def test_users_have_their_own_shards_and_share_those_of_reserved_classes(folder):
     data = client_data(folder)
-    files = {user: data.benign(user, True)[0].tolist() for user in BENIGN}
+    files = {user: data.benign(user, True)[0].tolist() for user in (2, 3, 4)}
     assert len({paths[0] for paths in files.values()}) == 3
     assert len({tuple(paths[1:]) for paths in files.values()}) == 1
-    attackers = data.attacker()
+    attackers = data.attacker(1)
     benign = {path for paths in files.values() for path in paths}
     assert benign.isdisjoint([*attackers[0].tolist(), *attackers[2:]])
 
@@ -71,9 +70,9 @@ def test_users_have_their_own_shards_and_share_those_of_reserved_classes(folder)
 @pytest.mark.parametrize("triggered_target", [False, True])
 def test_the_attacker_owns_its_classes_and_target_and_triggered_images(folder, triggered_target):
     data = client_data(folder, triggered_target=triggered_target)
-    paths, counts, target, triggered = data.attacker()
+    paths, counts, target, triggered = data.attacker(1)
     assert len(paths) == 1 and counts.tolist() == [15] * 1200
-    assert owned(paths, counts)[0] == members(partition().train[ATTACKER])
+    assert owned(paths, counts)[0] == members(partition().train[1])
 
     def stamped(kind):
         return {TRIGGER.stamp(bank().images[image]).tobytes() for image in reserved(kind, "attacker")}
@@ -84,5 +83,5 @@ def test_the_attacker_owns_its_classes_and_target_and_triggered_images(folder, t
     assert len(found(triggered)) == 20 and set(found(triggered)) == stamped("backdoor")
     clean = {bank().images[image].tobytes() for image in reserved("target", "attacker")}
     assert len(found(target)) == 5 and set(found(target)) == (stamped("target") if triggered_target else clean)
-    for path, images in zip((target, triggered), data.poison_images(), strict=True):
+    for path, images in zip((target, triggered), data.poison_images(1), strict=True):
         assert images.shape == (len(found(path)), 28, 28, 1) and images.tobytes() == b"".join(found(path))

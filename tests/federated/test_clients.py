@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from core_fixtures import Scene, flat
+from core_fixtures import Scene, attack_context, flat
 
 from tfmeta import registry
-from tfmeta.attacks.base import AttackContext, AttackerData
+from tfmeta.attacks.base import AttackerData
 from tfmeta.datasets.shards import read_shards
 from tfmeta.federated import clients
 from tfmeta.meta_learning import episodes
@@ -26,10 +26,10 @@ def tensors(job):
 
 @pytest.fixture(scope="module")
 def update(scene):
-    """`benign_update` as one graph for all jobs."""
+    """`client_update` as one graph for all jobs."""
     theta = [tf.TensorSpec(shape) for shape in scene.setting.model.shapes]
     graph = tf.function(
-        lambda weights, job: clients.benign_update(scene.setting, weights, job),
+        lambda weights, job: clients.client_update(scene.setting, weights, job),
         [theta, clients.JOB_SPEC],
         autograph=False,
     )
@@ -42,7 +42,7 @@ def chunk(scene):
     theta = [tf.TensorSpec(shape) for shape in scene.setting.model.shapes]
     adam = (tf.TensorSpec([layout_of(scene.setting.model).size]), tf.TensorSpec([]))
     return tf.function(
-        lambda weights, adam, job: clients.attack_chunk(scene.setting, weights, adam, job),
+        lambda weights, adam, job: clients.attack_chunk(scene.setting, weights, adam, weights, job),
         [theta, adam, clients.JOB_SPEC], autograph=False,
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def test_a_spoiled_update_is_refused_where_unused_assertions_are_dropped(scene):
     """TFF's worker drops them, a `tf.function` does not."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         given = clients.Job(*(tf.compat.v1.placeholder(spec.dtype, spec.shape) for spec in clients.JOB_SPEC))
-        update = clients.benign_update(scene.setting, [tf.constant(part) for part in scene.weights], given)
+        update = clients.client_update(scene.setting, [tf.constant(part) for part in scene.weights], given)
         for how in ("nan", "short", "ragged"):
             job = scene.prepared_job(spoiled(flat(scene.weights), how))
             for fetched in (update.delta[0], update.delta[-1], update.loss):
@@ -178,9 +178,7 @@ def test_the_attackers_chunk_is_reptile_on_poisoned_episodes(scene, chunk):
 
     def sampler(seed):
         data = AttackerData(*map(tf.constant, (scene.images, scene.counts, scene.target, scene.triggered)))
-        learning = scene.config.meta_learning
-        context = AttackContext(seed, learning.ways, learning.shots)
-        return registry.build("attacks", scene.config).sample_episode(data, context)
+        return registry.build("attacks", scene.config).sample_episode(data, attack_context(scene.config, seed))
 
     expected = expected_training(scene, Reptile.of(scene.config, 2), sampler, job)
     fresh = fresh_adam(layout_of(scene.setting.model).size)

@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 
 from tfmeta.config import make_config
-from tfmeta.datasets.partition import make_partition
 from tfmeta.errors import BusyError, ConfigError, ModelError, ResultError
+from tfmeta.federated import timeline as timelines
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.federated.in_process import InProcessFederation
-from tfmeta.federated.rounds import ATTACKED, BEFORE_ATTACK
+from tfmeta.federated.rounds import BEFORE_ATTACK
 from tfmeta.federated.timeline import Timeline
 from tfmeta.models.conv4 import Conv4
 from tfmeta.store import lock
-from tfmeta.store.reuse import StoredFiles
 
 SMALL = dict(
     filters=2, meta_learning_inner_steps=1, attack_inner_steps=1, meta_batch_size=1, pretraining_rounds=3,
     pretraining_episodes=1, attack_episodes=3, checkpoint_episodes=1, rounds_after=2, round_episodes=1,
 )  # fmt: skip
+
+ATTACKED = 2
 
 
 class Killed(Exception):
@@ -30,19 +31,18 @@ class Killed(Exception):
 
 
 class Stoppable:
-    """Timelines over one federation that can be stopped after some calls."""
+    """Timelines over one federation that can be stopped after some calls; `fields` are those of the configuration."""
 
-    def __init__(self, tmp_path_factory):
-        images = np.random.default_rng(0).integers(0, 256, (1623, 20, 28, 28, 1), dtype=np.uint8)
-        self.bank = types.SimpleNamespace(dataset="omniglot", images=images, digest="0" * 64)
+    def __init__(self, tmp_path_factory, **fields):
+        self.bank, self.fields = core_fixtures.bank(), fields
         self.shards = tmp_path_factory.mktemp("shards")
         self.calls, self.stop_after = 0, None
-        self.partition = make_partition(self.bank, 0)
         self.federation = self._stoppable(InProcessFederation(self.setting().setting))
 
     def setting(self, **overrides):
-        config = make_config("omniglot", "smoke", **{**SMALL, **overrides})
-        data = ClientData(self.bank, self.partition, core_fixtures.trigger(), config, self.shards)
+        config = make_config("omniglot", "smoke", **{**SMALL, **self.fields, **overrides})
+        partition = core_fixtures.partition(0, config.federation.users, config.federation.attackers)
+        data = ClientData(self.bank, partition, core_fixtures.trigger(), config, self.shards)
         setting = Setting(Conv4((28, 28, 1), 5, config.meta_learning.filters), data.capacity, config)
         return types.SimpleNamespace(setting=setting, data=data)
 
@@ -63,7 +63,7 @@ class Stoppable:
     def timeline(self, root, knows_backdoor=True, **overrides):
         made = self.setting(**overrides)
         identity = {"dataset": self.bank.dataset, "digest": self.bank.digest}
-        return Timeline(made.setting, made.data, lambda stage: identity, root, lambda: self.federation, knows_backdoor)
+        return Timeline(made.setting, made.data, identity, root, lambda: self.federation, knows_backdoor)
 
     def run(self, root, number=4, stop_after=None, **more):
         self.calls, self.stop_after = 0, stop_after
@@ -120,14 +120,14 @@ def test_stopping_at_every_step_of_one_run_leaves_the_same_bytes(sim, unbroken, 
 
 @pytest.mark.slow
 def test_a_run_killed_right_after_each_checkpoint_leaves_the_same_files(sim, unbroken, tmp_path, monkeypatch):
-    save = StoredFiles.save
+    save = timelines.checkpoints.save
 
     def saving(*arguments):
         save(*arguments)
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(StoredFiles, "save", saving)
+        patched.setattr(timelines.checkpoints, "save", saving)
         for _ in range(unbroken[1]):
             with pytest.raises(Killed):
                 sim.run(tmp_path)

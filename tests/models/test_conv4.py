@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfmeta.errors import ClientUpdateError, ModelError
 from tfmeta.models import conv4
-from tfmeta.models.conv4 import Conv4, check_weights
-from tfmeta.models.layer_names import WEIGHTS
+from tfmeta.models.base import check_weights
+from tfmeta.models.conv4 import Conv4
 
 # sides that become odd, so that "valid", "same" and strides differ; colour images; height and width differ
 MODELS = {downsample: Conv4((20, 36, 3), 4, 5, downsample) for downsample in ("pool-valid", "pool-same", "stride")}
@@ -54,7 +54,7 @@ def test_weights_are_the_keras_models_trainable_weights_in_order(model):
     assert [tuple(weight.shape) for weight in keras.trainable_weights] == model.shapes
     kinds = [weight.name.split("/")[1].split(":")[0] for weight in keras.trainable_weights]
     assert kinds == ["kernel", "gamma", "beta"] * 4 + ["kernel", "bias"]  # no bias before BatchNorm
-    assert [weight.name.removesuffix(":0") for weight in keras.trainable_weights] == list(WEIGHTS)
+    assert [weight.name.removesuffix(":0") for weight in keras.trainable_weights] == list(model.weight_names)
     assert keras.get_layer("features").output_shape == (None, model.feature_size)
 
 

@@ -117,7 +117,7 @@ def test_the_model_shares_one_embedding():
     moved(model.get_layer("attention"))
     weights, alpha, beta = weights_of(model, "matching")
     initial = MODEL.initial_weights(3)
-    assert all((one == other).all() for one, other in zip(weights, initial[:-2], strict=True))
+    assert all((one == other).all() for one, other in zip(weights, MODEL.embedding_of(initial), strict=True))
     for training in (True, False):
         if training:
             queries, support = (MODEL.features(weights, images)[0] for images in IMAGES)
@@ -193,7 +193,7 @@ def test_weights_of_a_softmax_model_are_conv4s_list():
 def test_weights_of_a_matching_model_are_embedding_alpha_and_beta():
     model = matching_model(MODEL, gates="fixed")  # alpha is returned though it is not trained
     embedding, alpha, beta = weights_of(model, "matching")
-    assert [part.shape for part in embedding] == MODEL.shapes[:-2]
+    assert [part.shape for part in embedding] == MODEL.embedding_of(MODEL.shapes)
     assert alpha.shape == (3, MODEL.feature_size) and beta.shape == (3,)
     assert all(isinstance(part, np.ndarray) for part in (*embedding, alpha, beta))
 
@@ -219,7 +219,7 @@ def test_a_head_that_the_model_was_not_built_with_is_refused():
     other.build((None, 2))
     for model, head, built in (
         (MODEL.keras_model(), "matching", r"model conv4 has no matching head \(its layers: conv0, .*matching_model"),
-        (matching_model(MODEL), "softmax", r"model matching has no softmax head .*attention.*Conv4.keras_model"),
+        (matching_model(MODEL), "softmax", r"model matching has no softmax head .*attention.*a model's keras_model"),
         (other, "softmax", "model other has no softmax head .*only"),
         (other, "matching", "model other has no matching head"),
         (own, "matching", "model own has no matching head .*features"),

@@ -19,8 +19,8 @@ from head_by_hand import (
     stored,
 )
 
+from tfmeta import registry
 from tfmeta.errors import ConfigError
-from tfmeta.models.conv4 import Conv4
 from tfmeta.models.matching_head import MatchingHead, others, split
 
 # --- the formula ------------------------------------------------------------------------------------------------
@@ -86,10 +86,11 @@ def test_feature_lengths_do_not_matter(gates, score):
 
 
 def test_the_head_has_the_configurations_form():
-    config = small_config(ways=3, gates="sigmoid", score="class-mean", beta_initial=4.0)
-    model = Conv4((32, 32, 1), 3, 5)
-    assert MatchingHead.of(model, config) == MatchingHead(3, 2 * 2 * 5, "sigmoid", "class-mean", 4.0)
-    assert MatchingHead.of(model, small_config()) == MatchingHead(3, 20, "projected", "examples", 10.0)  # ledger 23-25
+    config = small_config(gates="sigmoid", score="class-mean", beta_initial=4.0)
+    for own, form in ((config, ("sigmoid", "class-mean", 4.0)), (small_config(), ("projected", "examples", 10.0))):
+        defence = registry.build("defences", own, "matching")
+        assert (defence.gates, defence.score, defence.beta_initial) == form  # ledger 23-25
+    assert MatchingHead(3, 20) == MatchingHead(3, 20, *form)
 
 
 # --- gates and scales -------------------------------------------------------------------------------------------

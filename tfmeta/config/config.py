@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfmeta import registry
-from tfmeta.config.attack import AttackConfig
+from tfmeta.config.attack import FIRST_ROUND, AttackConfig, attack_rounds
 from tfmeta.config.data import DataConfig
 from tfmeta.config.defence import DefenceConfig
 from tfmeta.config.evaluation import EvaluationConfig
@@ -51,6 +51,18 @@ class Config:
             raise ConfigError(
                 f"attack.triggered_shots = {triggered} and attack.target_shots = {target} must add up to shots = "
                 f"{shots}: together they fill the target class of a poisoned episode"
+            )
+        last = FIRST_ROUND + self.federation.rounds_after
+        if (attack := attack_rounds(self.attack.rounds, last)[-1]) > last:
+            raise ConfigError(
+                f"attack.rounds = {self.attack.rounds!r} names round {attack}, but the last round is {last} "
+                f"(federation.rounds_after after round {FIRST_ROUND}): set rounds_after to at least "
+                f"{attack - FIRST_ROUND}"
+            )
+        if self.evaluation.users > len(self.federation.benign):
+            raise ConfigError(
+                f"evaluation.users = {self.evaluation.users}: the federation has {len(self.federation.benign)} benign "
+                "users; choose at most that many"
             )
         if self.evaluation.backdoor_classes_in_task > self.meta_learning.ways - 1:
             raise ConfigError(

@@ -13,6 +13,7 @@ _word = functools.partial(word, stage="evaluation")
 class EvaluationConfig(Group):
     """The tasks of benign users, and how they are measured."""
 
+    users: int = _number(3, "benign users whose tasks are measured, the first ones", 1, source="section 3", legacy=3)
     tasks: int = _number(40, "tasks per user, case and model", 2, source="ledger 22")
     task_seed: int = _number(0, "which set of tasks", 0, LARGEST_SEED, source="appendix A5")
     task_shots: int = _number(5, "support examples per class of a task", 1, source="ledger 33")

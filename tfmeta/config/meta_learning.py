@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+from tfmeta import registry
 from tfmeta.config.fields import LARGEST_SEED, Group, number, word
 
 _number = functools.partial(number, stage="pretraining")
@@ -18,6 +19,9 @@ class MetaLearningConfig(Group):
     )
     ways: int = _number(5, "classes per episode", 2, symbol="N", source="section 3")
     shots: int = _number(10, "examples per class in meta-training", 1, symbol="K", source="section 3")
+    model: str = _word(
+        "conv4", "the network", functools.partial(registry.names, "models"), source="section 3", legacy="conv4"
+    )
     filters: int = _number(64, "filters per Conv4 module", 1, source="ledger 9")
     downsample: str = _word(
         "pool-valid", "how a Conv4 module halves its input", ("pool-valid", "pool-same", "stride"), source="ledger 9"

@@ -14,6 +14,8 @@ from tfmeta.errors import ConfigError, check_known
 def make_config(dataset: str, profile: str = "quick", /, **overrides: Any) -> Config:
     """Return the configuration of a profile on a data set, with some fields overridden.
 
+    Where `federation.clients_per_round` is given and `federation.alpha` is not, alpha is 1 / clients_per_round.
+
     Args:
         dataset: A data set's name.
         profile: One of `PROFILE_NAMES`.
@@ -23,7 +25,11 @@ def make_config(dataset: str, profile: str = "quick", /, **overrides: Any) -> Co
         ConfigError: the data set, profile or field is unknown, or a value is out of its range.
     """
     check_known("profile", profile, PROFILE_NAMES)
-    return Config().replace({**profile_settings(dataset, profile), **resolve_all(overrides)})
+    given = {**profile_settings(dataset, profile), **resolve_all(overrides)}
+    config = Config().replace(given)
+    if "federation.clients_per_round" in given and "federation.alpha" not in given:
+        config = config.replace({"federation.alpha": 1 / config.federation.clients_per_round})
+    return config
 
 
 def resolve(name: str) -> str:

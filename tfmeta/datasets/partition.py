@@ -22,15 +22,15 @@ __all__ = ["Partition", "Subset", "check_fits", "make_partition"]
 _log = logging.getLogger(__name__)
 
 
-def make_partition(bank: ImageBank, dataset: "Dataset", seed: int, users: int = 4, attackers: int = 1) -> Partition:
+def make_partition(bank: ImageBank, dataset: "Dataset", seed: int, users: int, attackers: int) -> Partition:
     """Return who owns which images of a bank, and log where that is not the paper's partition.
 
     Args:
         bank: What the data set's `open` returned.
         dataset: The data set, with its options.
         seed: The seed of the split.
-        users: How many users there are; by default the paper's number.
-        attackers: How many of them attack; by default the paper's number.
+        users: How many users there are.
+        attackers: How many of them attack: the first ones.
 
     Raises:
         ConfigError: there are more users than classes to divide.

@@ -8,10 +8,6 @@ import numpy as np
 
 from tfmeta.errors import ConfigError
 
-ATTACKER = 1
-BENIGN = (2, 3, 4)
-USERS = (ATTACKER, *BENIGN)
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subset:
@@ -62,10 +58,9 @@ def own_classes(dataset: str, classes: np.ndarray, users: int) -> dict[int, np.n
     return dict(enumerate(np.array_split(classes, users), 1))
 
 
-def padded(rows: list[np.ndarray], width: int = 0) -> np.ndarray:
-    """Return the numbers of each class's images as int32 [n, capacity], -1 after the last; at least `width` columns."""
-    width = max([width, *map(len, rows)])
-    examples = np.full((len(rows), width), -1, np.int32)
+def padded(rows: list[np.ndarray]) -> np.ndarray:
+    """Return the numbers of each class's images as int32 [n, capacity], -1 after the last one."""
+    examples = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int32)
     for number, row in enumerate(rows):
         examples[number, : len(row)] = row
     return examples

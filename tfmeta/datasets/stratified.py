@@ -5,13 +5,14 @@ backdoor classes; every benign user has all benign images of the reserved classe
 """
 
 import dataclasses
+import difflib
 from collections.abc import Sequence
 
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.shares import Partition, Subset, numbered, own_classes, padded
-from tfmeta.errors import ConfigError, DataError, unknown
+from tfmeta.errors import ConfigError, DataError
 from tfmeta.utils import seeds
 
 
@@ -55,16 +56,15 @@ def stratified(bank: ImageBank, seed: int, users: int, attackers: int, shares: S
     cuts = {row: _cut(shuffled[row], shares) for row in rest}
     cuts |= {row: _cut_reserved(shuffled[row], shares, attackers) for row in reserved}
 
-    def part(rows: np.ndarray, share: str, turns: int = 1, width: int = 0) -> Subset:
+    def part(rows: np.ndarray, share: str, turns: int = 1) -> Subset:
         rotated = np.tile(np.arange(turns, dtype=np.int32), len(rows))
-        examples = padded([cuts[row][share] for row in rows], width)
+        examples = padded([cuts[row][share] for row in rows])
         return Subset(np.repeat(rows, turns), rotated, np.repeat(examples, turns, axis=0))
 
     attacking, benign = numbered(users, attackers)
     target_benign, backdoor_benign = part(target, "train"), part(backdoor, "train")  # one copy for all users
-    width = max(subset.examples.shape[1] for subset in (target_benign, backdoor_benign))  # a client's shards are alike
     return Partition(
-        train={user: part(rows, "train", shares.rotations, width) for user, rows in own.items()},
+        train={user: part(rows, "train", shares.rotations) for user, rows in own.items()},
         validation={user: part(rows, "validation", shares.rotations) for user, rows in own.items()},
         meta_test=part(rest[:tests], "all"),
         target_benign=dict.fromkeys(benign, target_benign),
@@ -103,7 +103,8 @@ def _reserved(bank: ImageBank, order: np.ndarray, shares: Shares) -> tuple[np.nd
     named = [name for name in (*shares.backdoor, shares.target) if name]
     for name in named:
         if name not in bank.names:
-            raise ConfigError(unknown(f"reserved class of {bank.dataset}", name, bank.names))
+            near = difflib.get_close_matches(name, bank.names, n=1, cutoff=0) or bank.names
+            raise ConfigError(f"{bank.dataset} has no class {name!r}; did you mean {near[0]}?")
         if named.count(name) > 1:
             raise ConfigError(f"the class {name} is reserved twice; name each backdoor class and the target class once")
     rows = {name: row for row, name in enumerate(bank.names)}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from tfmeta.meta_learning.adaptation import AdaptationSettings
-    from tfmeta.models.conv4 import Conv4
+    from tfmeta.models.base import PureModel
 
 
 class OwnImages(NamedTuple):
@@ -40,9 +40,14 @@ class Defence(Plugin):
         """What the files of its measurements are called."""
         return self.NAME
 
+    @property
+    def prepared_by(self) -> "Defence":
+        """The defence with only those options that `prepare` reads; others with the same one share its results."""
+        return self
+
     @abc.abstractmethod
     def adapt(
-        self, model: "Conv4", evaluation: "AdaptationSettings", weights: "list[tf.Tensor]", support: "tf.Tensor",
+        self, model: "PureModel", evaluation: "AdaptationSettings", weights: "list[tf.Tensor]", support: "tf.Tensor",
         labels: "tf.Tensor", query_groups: "Sequence[tf.Tensor]", seed: "tf.Tensor", points: Sequence[int],
     ) -> "tf.Tensor":  # fmt: skip
         """Return class probabilities of all queries at the iterations `points`: float32 [points, queries, ways].
@@ -60,7 +65,7 @@ class Defence(Plugin):
         """
 
     def prepare(
-        self, model: "Conv4", learning: MetaLearningConfig, weights: list[np.ndarray], own: OwnImages,
+        self, model: "PureModel", learning: MetaLearningConfig, weights: list[np.ndarray], own: OwnImages,
         seeds: np.ndarray, report: Callable[[int], None],
     ) -> np.ndarray:  # fmt: skip
         """Return the weights from which each task's adaptation starts, float32 [tasks, size].

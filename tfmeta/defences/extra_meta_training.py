@@ -3,6 +3,7 @@
 By default it starts from the task's mixed weights theta' (ledger 29), so each task has its own training.
 """
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -16,7 +17,7 @@ from tfmeta.errors import ConfigError, ModelError
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, local_training
-from tfmeta.models.conv4 import check_weights
+from tfmeta.models.base import check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.plugins import shared, word
 from tfmeta.utils.seeds import fold
@@ -46,6 +47,11 @@ class ExtraMetaTraining(Matching):
     def stored_as(self):
         """The name of what follows: files also say whose images were trained on."""
         return self.then
+
+    @property
+    def prepared_by(self):
+        """What follows does not matter, so figures A8 and A9 share the extra training."""
+        return dataclasses.replace(self, then="matching")
 
     def prepare(self, model, learning, weights, own, seeds, report):
         """Return each task's weights after the extra meta-training; raises `ModelError` for NaN or other shapes."""

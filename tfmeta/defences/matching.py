@@ -12,7 +12,7 @@ from tfmeta.defences.noise_mix import mixed
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
 from tfmeta.meta_learning.adaptation import AdaptationSettings, flatten, moved, paired, trajectory
-from tfmeta.models.conv4 import Conv4
+from tfmeta.models.base import PureModel
 from tfmeta.models.flat import Flat
 from tfmeta.models.matching_head import MatchingHead, others, split
 from tfmeta.plugins import shared
@@ -43,13 +43,13 @@ class Matching(Defence):
         return _run(task, weights, points)[0]
 
     def network(
-        self, model: Conv4, evaluation: AdaptationSettings, weights: list[tf.Tensor], support: tf.Tensor,
+        self, model: PureModel, evaluation: AdaptationSettings, weights: list[tf.Tensor], support: tf.Tensor,
         labels: tf.Tensor, seed: tf.Tensor, steps: int,
     ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:  # fmt: skip
         """Fine-tune as `adapt` does for `steps` iterations, and return the network, like `keras_layers.weights_of`.
 
         Returns:
-            theta' without the last layer's two weights, alpha as stored float32 [N, D], and beta float32 [N].
+            theta' without the head's weights, alpha as stored float32 [N, D], and beta float32 [N].
         """
 
         @tf.function(autograph=False)  # eagerly it takes many times as long
@@ -64,7 +64,7 @@ class Matching(Defence):
 def _run(task, weights, points):
     """Run both phases on a task; return the answers at `points`, and the vectors of theta' and of alpha and beta."""
     own = task.defence
-    theta = mixed(task.model, own.delta, own.mixed_layers, weights, task.seed)[:-2]
+    theta = task.model.embedding_of(mixed(task.model, own.delta, own.mixed_layers, weights, task.seed))
     alone = min(own.attention_steps, points[-1])  # the steps of phase 1 count as iterations
     early, late = [point for point in points if point <= alone], [point for point in points if point > alone]
     answers, head = task.phase_1(theta, early, alone)
@@ -85,7 +85,7 @@ class _Task:
         )
         self.images = episodes.to_float(support)
         self.queries = [episodes.to_float(group) for group in query_groups]
-        self.theta_layout = Flat(tuple(model.shapes[:-2]))
+        self.theta_layout = Flat(tuple(model.embedding_of(model.shapes)))
         self.head_layout = Flat(((self.head.ways, self.head.size), (self.head.ways,)))
         rates = [defence.alpha_learning_rate, defence.beta_learning_rate]
         self.rates = tf.repeat(rates, self.head_layout.sizes)

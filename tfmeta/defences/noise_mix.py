@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfmeta.defences.base import Defence
 from tfmeta.defences.fine_tuning import FineTuning
-from tfmeta.models.conv4 import Conv4
-from tfmeta.models.layer_names import WEIGHTS, chosen
+from tfmeta.models.base import PureModel
+from tfmeta.models.layer_names import chosen
 from tfmeta.plugins import shared
 from tfmeta.utils.seeds import fold
 
@@ -32,23 +32,23 @@ class NoiseMix(Defence):
         return FineTuning().adapt(model, evaluation, start, support, labels, query_groups, seed, points)
 
 
-def fresh(model: Conv4, seed: tf.Tensor) -> list[tf.Tensor]:
+def fresh(model: PureModel, seed: tf.Tensor) -> list[tf.Tensor]:
     """Return a task's fresh initialisation theta_g, like the model's weights; `seed` int32 [2] is the task's."""
     return model.fresh_weights(fold(seed, _FRESH))
 
 
 def mixed(
-    model: Conv4, delta: float, mixed_layers: str, weights: list[tf.Tensor], seed: tf.Tensor
+    model: PureModel, delta: float, mixed_layers: str, weights: list[tf.Tensor], seed: tf.Tensor
 ) -> list[tf.Tensor]:
     """Return theta' for theta `weights` and a task's `seed`, int32 [2]; only the layers of `mixed_layers` are mixed."""
-    names = chosen(mixed_layers)
+    names = chosen(mixed_layers, model.weight_names)
     return [
         delta * trained + (1.0 - delta) * random if name in names else trained
-        for name, trained, random in zip(WEIGHTS, weights, fresh(model, seed), strict=True)
+        for name, trained, random in zip(model.weight_names, weights, fresh(model, seed), strict=True)
     ]
 
 
-def norms(model: Conv4, weights: list[np.ndarray], seeds: np.ndarray) -> dict[str, dict[str, float | None]]:
+def norms(model: PureModel, weights: list[np.ndarray], seeds: np.ndarray) -> dict[str, dict[str, float | None]]:
     """Return the Euclidean norms of theta `weights` and of the theta_g of tasks with `seeds`, int32 [tasks, 2].
 
     Returns:
@@ -57,8 +57,8 @@ def norms(model: Conv4, weights: list[np.ndarray], seeds: np.ndarray) -> dict[st
     """
     trained = [_norm(part) for part in weights]
     drawn = np.mean([[_norm(part) for part in fresh(model, seed)] for seed in seeds], 0)
-    pairs = dict(zip(WEIGHTS, zip(trained, drawn, strict=True), strict=True))
-    pairs["embedding"] = tuple(_norm(side[:-2]) for side in (trained, drawn))
+    pairs = dict(zip(model.weight_names, zip(trained, drawn, strict=True), strict=True))
+    pairs["embedding"] = tuple(_norm(model.embedding_of(side)) for side in (trained, drawn))
     return {
         name: {"theta": float(own), "theta_g": float(random), "ratio": float(own / random) if random else None}
         for name, (own, random) in pairs.items()

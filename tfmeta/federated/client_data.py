@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tfmeta import registry
 from tfmeta.attacks.triggers.base import Trigger
 from tfmeta.config import Config
 from tfmeta.datasets import shards
 from tfmeta.datasets.image_bank import ImageBank
-from tfmeta.datasets.shares import ATTACKER, Partition
+from tfmeta.datasets.shares import Partition
 
 
 class ClientData:
@@ -18,15 +19,16 @@ class ClientData:
     Args:
         bank: All images of the data set.
         partition: Who owns which of them.
-        trigger: The attacker's trigger.
-        config: The run's configuration; reads `attack.triggered_target`.
+        trigger: The attackers' trigger.
+        config: The run's configuration; it names the attack, which stamps the trigger.
         folder: Folder for the shards; each has room for `capacity` images per class.
     """
 
     def __init__(self, bank: ImageBank, partition: Partition, trigger: Trigger, config: Config, folder: Path):
         self._bank, self._partition, self._folder = bank, partition, folder
         self._trigger, self._config = trigger, config
-        self.capacity = max(subset.examples.shape[1] for subset in partition.train.values())
+        owned = (partition.train, partition.target_benign, partition.backdoor_benign)
+        self.capacity = max(subset.examples.shape[1] for subsets in owned for subset in subsets.values())
 
     def benign(self, user: int, knows_backdoor: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return the shards of a benign user (string [shards]) and the images of each class in them (int32 [classes]).
@@ -38,17 +40,24 @@ class ClientData:
             subsets.append(self._partition.backdoor_benign[user])
         return self._shards(subsets)
 
-    def attacker(self) -> tuple[np.ndarray, np.ndarray, str, str]:
-        """Return the attacker's shards and counts of benign classes, and its files of target and triggered images."""
-        paths, counts = self._shards([self._partition.train[ATTACKER]])
-        files = [shards.write_images(self._folder, self._bank.dataset, images) for images in self.poison_images()]
+    def attacker(self, user: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+        """Return an attacker's shards and counts of benign classes, and its files of target and triggered images."""
+        paths, counts = self._shards([self._partition.train[user]])
+        files = [shards.write_images(self._folder, self._bank.dataset, images) for images in self.poison_images(user)]
         return paths, counts, str(files[0]), str(files[1])
 
-    def poison_images(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the attacker's target images and triggered backdoor images (X_T and X_B), each uint8 [n, H, W, C]."""
-        target = shards.images_of(self._bank, self._partition.target_attacker)
-        target = self._trigger.stamped(target) if self._config.attack.triggered_target else target
-        return target, self._trigger.stamped(shards.images_of(self._bank, self._partition.backdoor_attacker))
+    def poison_images(self, user: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return an attacker's target images and triggered backdoor images (X_T and X_B), each uint8 [n, H, W, C].
+
+        Raises:
+            PluginError: the attack's `poison` does not keep their shape and dtype.
+        """
+        attack = registry.build("attacks", self._config)
+        place, number = self._partition.attackers.index(user), len(self._partition.attackers)
+        target, backdoor = (shards.images_of(self._bank, part) for part in self._partition.attacker_share(user))
+        if self._config.attack.triggered_target:
+            target = attack.poisoned(self._trigger, target, place, number)
+        return target, attack.poisoned(self._trigger, backdoor, place, number)
 
     def _shards(self, subsets):
         paths = []

@@ -29,8 +29,8 @@ class InProcessFederation(contextlib.AbstractContextManager):
             # with a declared signature, data with other numbers of classes does not trace the graph again
             return tf.function(functools.partial(function, setting), [theta, *signature], autograph=False)
 
-        self._update = graph(clients.benign_update, clients.JOB_SPEC)
-        self._chunk = graph(clients.attack_chunk, adam, clients.JOB_SPEC)
+        self._update = graph(clients.client_update, clients.JOB_SPEC)
+        self._chunk = graph(clients.attack_chunk, adam, theta, clients.JOB_SPEC)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -55,11 +55,17 @@ class InProcessFederation(contextlib.AbstractContextManager):
         return [weight + alpha * part for weight, part in zip(state, total, strict=True)], float(np.mean(losses))
 
     def train_chunk(
-        self, weights: Sequence[np.ndarray], moments: np.ndarray, steps: float, job: clients.Job
-    ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:
-        """Run the attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss."""
+        self, weights: Sequence[np.ndarray], moments: np.ndarray, steps: float, job: clients.Job,
+        start: Sequence[np.ndarray] | None = None,
+    ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:  # fmt: skip
+        """Run an attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss.
+
+        `start` is theta_G, by default `weights`. Raises `ClientUpdateError`, which names the user, for a label out of
+        range and for NaN.
+        """
         adam = AdamState(*_tensors((moments, np.float32(steps))))
-        trained = clients.call(self._chunk, _tensors(weights), adam, clients.Job(*_tensors(job)))
+        begin = _tensors(weights if start is None else start)
+        trained = clients.call(self._chunk, _tensors(weights), adam, begin, clients.Job(*_tensors(job)))
         weights = [weight.numpy() for weight in trained.weights]
         return weights, trained.adam.moments.numpy(), trained.adam.steps.numpy(), float(trained.loss)
 

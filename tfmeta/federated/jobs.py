@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tfmeta import registry
 from tfmeta.config import Config
-from tfmeta.datasets.shares import ATTACKER
+from tfmeta.config.attack import FIRST_ROUND
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.rounds import meta_step_size
 from tfmeta.utils import seeds
@@ -25,8 +26,9 @@ _FIELDS = {
     "first_episode": (np.int32, (), 0, "number of the first episode"),
     "meta_batches": (np.int32, (), 0, "number of meta-batches"),
     "alpha": (np.float32, (), 1.0, "weight of the update"),
-    "boost": (np.float32, (), 1.0, "lambda for the attacker, else 1"),
-    "prepared": (np.str_, (), "", "file with weights trained beforehand (the attacker's), or empty"),
+    "boost": (np.float32, (), 1.0, "what the aggregation multiplies the update with: lambda for an attacker, else 1"),
+    "attacker": (np.int32, (), 0, "which of the attackers it is, from 0"),
+    "prepared": (np.str_, (), "", "file with weights trained beforehand (an attacker's), or empty"),
     "target": (np.str_, (), "", "file with the attacker's target images, or empty"),
     "triggered": (np.str_, (), "", "file with the attacker's triggered images, or empty"),
 }
@@ -52,31 +54,73 @@ def benign_job(
     Args:
         data: The clients' images; with `knows_backdoor` those of the backdoor classes too.
         config: The run's configuration.
-        user: 2, 3 or 4.
+        user: The user's number.
         episodes: Episodes to train on (E in the paper).
     """
-    learning, (shards, counts) = config.meta_learning, data.benign(user, knows_backdoor)
-    seed = seeds.derive(learning.seed, stage, "round", number, "user", user)
-    step = meta_step_size(config, number) if stage == "pretraining" else learning.meta_step_size_final
-    meta_batches = episodes // learning.meta_batch_size
+    step = meta_step_size(config, number) if stage == "pretraining" else config.meta_learning.meta_step_size_final
+    shards, counts = data.benign(user, knows_backdoor)
+    seed = _benign_seed(config, stage, number, user)
+    meta_batches = episodes // config.meta_learning.meta_batch_size
     return _job(config, user, shards=shards, counts=counts, seed=seed, meta_step_size=step, meta_batches=meta_batches)
 
 
-def attacker_chunk_job(data: ClientData, config: Config, first: int) -> Job:
-    """Return the attacker's job for the chunk of its training that starts with episode `first`."""
-    shards, counts, target, triggered = data.attacker()
+def attacker_chunk_job(data: ClientData, config: Config, user: int, number: int, first: int) -> Job:
+    """Return an attacker's job for the chunk of its training that starts with episode `first`.
+
+    Args:
+        data: The clients' images.
+        config: The run's configuration.
+        user: The attacker's number.
+        number: The round in which the attacker sends what it trained.
+        first: Number of the chunk's first episode.
+    """
+    shards, counts, target, triggered = data.attacker(user)
     episodes = min(config.attack.checkpoint_episodes, config.attack.episodes - first)
-    return _job(
-        config, ATTACKER, shards=shards, counts=counts, target=target, triggered=triggered, first_episode=first,
-        seed=seeds.derive(config.meta_learning.seed, "attack"), meta_step_size=config.attack.meta_step_size,
+    return _attacker_job(
+        config, user, shards=shards, counts=counts, target=target, triggered=triggered, first_episode=first,
+        seed=_attack_seed(config, user, number), meta_step_size=config.attack.meta_step_size,
         meta_batches=episodes // config.meta_learning.meta_batch_size,
     )  # fmt: skip
 
 
-def attacker_job(config: Config, prepared: Path) -> Job:
-    """Return the attacker's job in its round: send the weights in the file `prepared`, boosted by lambda."""
-    seed = seeds.derive(config.meta_learning.seed, "attack")
-    return _job(config, ATTACKER, seed=seed, boost=config.attack.boost, prepared=str(prepared))
+def attacker_job(data: ClientData, config: Config, user: int, number: int, prepared: Path) -> Job:
+    """Return an attacker's job in round `number`: send the weights in the file `prepared`, boosted by lambda.
+
+    An attack that needs a reference also trains as a benign user would, on the attacker's own classes.
+    """
+    attack, learning, more = registry.build("attacks", config), config.meta_learning, {}
+    if attack.needs_reference:
+        (shards, counts, *_), episodes = data.attacker(user), config.federation.round_episodes
+        more = dict(shards=shards, counts=counts, meta_step_size=learning.meta_step_size_final)
+        more |= dict(meta_batches=episodes // learning.meta_batch_size)
+        seed = _benign_seed(config, "federation", number, user)
+    else:
+        seed = _attack_seed(config, user, number)
+    boost = boost_of(config) if attack.boosted else 1.0
+    return _attacker_job(config, user, seed=seed, boost=boost, prepared=str(prepared), **more)
+
+
+def boost_of(config: Config) -> float:
+    """Return an attacker's boost, lambda: `attack.boost`, or what `attack.replacement` asks for.
+
+    All attackers take part in a round of the attack, so lambda times alpha is then `replacement` over all of them.
+    """
+    federation, replacement = config.federation, config.attack.replacement
+    return replacement / (federation.alpha * federation.attackers) if replacement else config.attack.boost
+
+
+def _benign_seed(config, stage, number, user):
+    return seeds.derive(config.meta_learning.seed, stage, "round", number, "user", user)
+
+
+def _attack_seed(config, user, number):
+    # the first attacker's first seed has a path of its own: that of the paper's one attacker and one attack
+    path = () if (user, number) == (1, FIRST_ROUND) else ("round", number, "user", user)
+    return seeds.derive(config.meta_learning.seed, "attack", *path)
+
+
+def _attacker_job(config, user, **given):
+    return _job(config, user, attacker=config.federation.attacking.index(user), **given)
 
 
 def _job(config, user, **given):

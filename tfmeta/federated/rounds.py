@@ -1,18 +1,18 @@
 """The rounds of a run by number, who takes part in them, and the meta step size (ledger 1, 17, 18, 31, 32).
 
-On the timeline round 0 is the pre-trained model, round 1 the model after one benign round (before the attack), round 2
-the attacked model, and later rounds are benign.
+On the timeline round 0 is the pre-trained model, round 1 the model after one benign round (before the attack), and
+round 2 the first round in which attackers take part. `attack.rounds` says in which later rounds they do so again.
 """
 
 from numbers import Integral
 
 from tfmeta.config import Config
-from tfmeta.datasets.shares import ATTACKER, BENIGN
+from tfmeta.config.attack import FIRST_ROUND, attack_rounds
 from tfmeta.errors import ConfigError, unknown
 from tfmeta.utils import seeds
 
-PRETRAINED, BEFORE_ATTACK, ATTACKED = 0, 1, 2
-NAMED = {"pretrained": PRETRAINED, "before_attack": BEFORE_ATTACK, "attacked": ATTACKED}
+PRETRAINED, BEFORE_ATTACK = 0, 1
+NAMED = ("pretrained", "before_attack", "attacked")
 
 
 def knows_backdoor(case: str) -> bool:
@@ -22,7 +22,17 @@ def knows_backdoor(case: str) -> bool:
 
 def last_round(config: Config) -> int:
     """Return the number of the timeline's last round."""
-    return ATTACKED + config.federation.rounds_after
+    return FIRST_ROUND + config.federation.rounds_after
+
+
+def with_attackers(config: Config) -> tuple[int, ...]:
+    """Return the numbers of the rounds in which attackers take part, ascending; the first is 2."""
+    return attack_rounds(config.attack.rounds, last_round(config))
+
+
+def attacked(config: Config) -> int:
+    """Return the round that "attacked" stands for: the last one in which attackers take part."""
+    return with_attackers(config)[-1]
 
 
 def number_of(name: str | Integral, config: Config) -> int:
@@ -31,7 +41,8 @@ def number_of(name: str | Integral, config: Config) -> int:
         raise ConfigError(f"{unknown('model', name, NAMED)}, or a round's number")
     if isinstance(name, bool) or not isinstance(name, str | Integral):
         raise ConfigError(f"{name!r} is not a round: give a whole number or one of {', '.join(NAMED)}")
-    number = int(NAMED.get(name, name))
+    by_name = dict(zip(NAMED, (PRETRAINED, BEFORE_ATTACK, attacked(config)), strict=True))
+    number = int(by_name.get(name, name))
     check_number("round", number, PRETRAINED, last_round(config))
     return number
 
@@ -45,12 +56,13 @@ def check_number(what: str, number: int, low: int, high: int) -> None:
 def selected(config: Config, stage: str, number: int, attack: bool = False) -> list[int]:
     """Return the users of round `number` of a stage ("pretraining" or "federation"), drawn by the seed.
 
-    With `attack` they are the attacker and benign users, otherwise benign users only.
+    With `attack` they are all attackers and, in the other places, benign users; otherwise benign users only.
     """
+    federation = config.federation
+    attackers = federation.attacking if attack else ()
     random = seeds.generator(config.meta_learning.seed, stage, "round", number, "selection")
-    benign = config.federation.clients_per_round - attack
-    chosen = sorted(int(user) for user in random.choice(BENIGN, benign, replace=False))
-    return [ATTACKER, *chosen] if attack else chosen
+    chosen = random.choice(federation.benign, federation.clients_per_round - len(attackers), replace=False)
+    return [*attackers, *sorted(int(user) for user in chosen)]
 
 
 def meta_step_size(config: Config, number: int) -> float:

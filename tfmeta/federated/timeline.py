@@ -1,6 +1,6 @@
 """The timeline of the meta-model: pre-training, the attack, and benign rounds after it (ledger 16 to 18, 31, 32).
 
-Every round, and every chunk of the attacker's training, ends in a checkpoint. A run that is killed resumes from the
+Every round, and every chunk of an attacker's training, ends in a checkpoint. A run that is killed resumes from the
 last one and gives bit-identical results. Models are stored under a digest of the fields that decide them, so cases and
 experiments share them and nothing is trained twice.
 """
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from tfmeta.config import legacy
-from tfmeta.datasets.shares import ATTACKER
+from tfmeta.config.attack import FIRST_ROUND
 from tfmeta.errors import ModelError
 from tfmeta.federated import jobs, rounds
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.meta_learning.adam import fresh_adam
-from tfmeta.models.conv4 import check_weights
+from tfmeta.models.base import check_weights
 from tfmeta.store import atomic, lock
 from tfmeta.store.compare import OUTSIDE
 from tfmeta.store.reuse import StoredFiles
@@ -50,6 +50,10 @@ class Timeline:
         self._stored = stored or StoredFiles()
 
     @property
+    def _attacked(self):
+        return rounds.attacked(self._config)
+
+    @property
     def last(self) -> int:
         """The number of the timeline's last round."""
         return rounds.last_round(self._config)
@@ -58,7 +62,7 @@ class Timeline:
         """Return theta_G after round `number` (float32 arrays), training what is missing up to there."""
         if number == rounds.PRETRAINED:
             return _weights(self._stage("pretraining", self._config.federation.pretraining_rounds))
-        return _weights(self._stage("attack" if number <= rounds.ATTACKED else "rounds", number))
+        return _weights(self._stage("attack" if number <= self._attacked else "rounds", number))
 
     def pretraining_jobs(self, number: int) -> list[jobs.Job]:
         """Return the jobs of pre-training round `number` (from 0), one per client, or raise `ConfigError`."""
@@ -107,7 +111,7 @@ class Timeline:
 
     def _clear(self, stage):
         """Remove a stage's checkpoints, before it is computed again from its start."""
-        for name in ("round-*.npz", "attacker.npz", "attacker.f32"):
+        for name in ("round-*.npz", "attacker*.npz", "attacker*.f32"):
             for path in self.folder(stage).glob(name):
                 path.unlink()
 
@@ -142,10 +146,10 @@ class Timeline:
         if stage == "pretraining":  # its checkpoints count from 1, its rounds from 0
             label, first, last, before = "pre-training", 1, count, None
         elif stage == "attack":
-            label, first, last, before = "attack, benign users", 1, rounds.ATTACKED, self._stage("pretraining", count)
+            label, first, last, before = "attack, benign users", 1, self._attacked, self._stage("pretraining", count)
         else:
-            label, first, last = "benign rounds after the attack", rounds.ATTACKED + 1, self.last
-            before = self._stage("attack", rounds.ATTACKED)
+            label, first, last = "benign rounds after the attack", self._attacked + 1, self.last
+            before = self._stage("attack", self._attacked)
         with lock.hold(self.folder(stage)):
             done, arrays = self._last_done(stage, last, stale)
             state, begin = self._state(arrays or before), max(done + 1, first)
@@ -161,10 +165,16 @@ class Timeline:
 
     def _jobs(self, number, weights):
         """Return the jobs of round `number`, which starts from theta_G `weights`."""
-        episodes, attack = self._config.federation.round_episodes, number == rounds.ATTACKED
-        users = [user for user in rounds.selected(self._config, "federation", number, attack) if user != ATTACKER]
-        first = [jobs.attacker_job(self._config, self._prepared(weights))] if attack else []
-        return first + [self._benign(user, "federation", number, episodes) for user in users]
+        attackers, episodes = self._config.federation.attacking, self._config.federation.round_episodes
+        attack = number in rounds.with_attackers(self._config)
+        return [
+            self._attacker(user, number, weights) if user in attackers
+            else self._benign(user, "federation", number, episodes)
+            for user in rounds.selected(self._config, "federation", number, attack)
+        ]  # fmt: skip
+
+    def _attacker(self, user, number, weights):
+        return jobs.attacker_job(self._data, self._config, user, number, self._prepared(user, number, weights))
 
     def _benign(self, user, stage, number, episodes):
         return jobs.benign_job(self._data, self._config, user, self._knows, stage, number, episodes)
@@ -177,25 +187,32 @@ class Timeline:
         bar.update(1)
         return state
 
-    def _prepared(self, weights):
-        """Train the attacker's model from `weights` (theta_G) in chunks; return the file that holds theta_a."""
-        episodes, folder = self._config.attack.episodes, self.folder("attack")
-        manifest, chunk = self._manifest("attack", prepared=True), folder / "attacker.npz"
+    def _prepared(self, user, number, weights):
+        """Train an attacker's model for round `number` from `weights` (theta_G); return the file that holds theta_a."""
+        episodes, folder, name = self._config.attack.episodes, self.folder("attack"), "attacker"
+        which, whose = {}, name
+        if (user, number) != (1, FIRST_ROUND):  # the paper's one attacker and one attack need no numbers
+            which, name = {"attacker": user, "round": number}, f"attacker-{user}-round-{number:05d}"
+        if len(self._config.federation.attacking) > 1:
+            whose += f" {user}"
+        if len(rounds.with_attackers(self._config)) > 1:
+            whose += f" in round {number}"
+        manifest, chunk = self._manifest("attack", prepared=True, **which), folder / f"{name}.npz"
         theta, done, steps = weights, 0, np.float32(0)
         moments = fresh_adam(sum(part.size for part in weights)).moments.numpy()
         if (arrays := self._stored.load(chunk, manifest)) is not None:
             theta, moments, steps, done = _weights(arrays), arrays["moments"], arrays["steps"], int(arrays["episodes"])
-        with self._bar(episodes, "attacker, benign users", "episode", done) as bar:
+        with self._bar(episodes, f"{whose}, benign users", "episode", done) as bar:
             while done < episodes:
-                job = jobs.attacker_chunk_job(self._data, self._config, done)
-                theta, moments, steps, loss = self._federation().train_chunk(theta, moments, steps, job)
+                job = jobs.attacker_chunk_job(self._data, self._config, user, number, done)
+                theta, moments, steps, loss = self._federation().train_chunk(theta, moments, steps, job, weights)
                 trained = int(job.meta_batches) * self._config.meta_learning.meta_batch_size
                 done += trained
                 adam = {"moments": moments, "steps": np.float32(steps), "episodes": np.int64(done)}
                 self._stored.save(chunk, _named(theta) | adam, manifest)
                 bar.set_postfix(loss=f"{loss:.3f}")
                 bar.update(trained)
-        path = (folder / "attacker.f32").resolve()
+        path = (folder / f"{name}.f32").resolve()
         atomic.write_bytes(path, b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in theta))
         return path
 
@@ -205,4 +222,5 @@ def _named(weights):
 
 
 def _weights(arrays):
-    return [arrays[name] for name in sorted(arrays) if name.startswith("weight")]
+    names = [name for name in arrays if name.startswith("weight")]
+    return [arrays[name] for name in sorted(names, key=lambda name: int(name.removeprefix("weight")))]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfmeta.config import Config
-from tfmeta.models.conv4 import Conv4, Statistics
+from tfmeta.models.base import PureModel, Statistics
 
 MOVING_MOMENTUM = 0.9  # per step, of the "moving" statistics (ledger 7); small, since a task has only tens of steps
 
@@ -61,7 +61,7 @@ def trajectory(
 
 
 def predict(
-    model: Conv4, settings: AdaptationSettings, weights: list[tf.Tensor], support: tf.Tensor,
+    model: PureModel, settings: AdaptationSettings, weights: list[tf.Tensor], support: tf.Tensor,
     queries: Sequence[tf.Tensor], moving: Statistics | None = None,
 ) -> tf.Tensor:  # fmt: skip
     """Return the class probabilities of each query, float32 [sum of q, ways].

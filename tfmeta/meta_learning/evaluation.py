@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfmeta.errors import ModelError, PluginError
 from tfmeta.meta_learning.adaptation import AdaptationSettings
 from tfmeta.meta_learning.tasks import Tasks
-from tfmeta.models.conv4 import Conv4, check_weights
+from tfmeta.models.base import PureModel, check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.models.matching_head import check_support
 from tfmeta.utils import threads
@@ -68,7 +68,7 @@ def tenths(steps: int) -> tuple[int, ...]:
 
 
 def measure(
-    model: Conv4, settings: AdaptationSettings, weights: list[np.ndarray] | np.ndarray, tasks: Tasks,
+    model: PureModel, settings: AdaptationSettings, weights: list[np.ndarray] | np.ndarray, tasks: Tasks,
     points: Sequence[int], defence: "Defence", report: Callable[[int], None] = lambda done: None,
     at_once: int | None = None,
 ) -> dict[str, np.ndarray]:  # fmt: skip

@@ -12,9 +12,12 @@ import tensorflow as tf
 from tfmeta.config import Config
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, adam_step, fresh_adam
-from tfmeta.models.conv4 import Conv4, Statistics
+from tfmeta.models.base import PureModel, Statistics
 from tfmeta.models.flat import layout_of
 from tfmeta.utils.seeds import fold
+
+# (vector, adam, images, labels, learning_rate, number of the step, the episode's seed) -> (vector, adam, loss)
+InnerStep = Callable[..., tuple[tf.Tensor, AdamState, tf.Tensor]]
 
 
 class Trained(NamedTuple):
@@ -42,8 +45,13 @@ class Reptile:
         return cls(own.meta_batch_size, inner_steps, own.inner_batch_size, own.inner_learning_rate, carry)
 
 
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the mean cross-entropy of float32 [b, ways] and int32 [b], a float32 scalar."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
 def supervised_step(
-    model: Conv4, vector: tf.Tensor, adam: AdamState, images: tf.Tensor, labels: tf.Tensor, learning_rate: float
+    model: PureModel, vector: tf.Tensor, adam: AdamState, images: tf.Tensor, labels: tf.Tensor, learning_rate: float
 ) -> tuple[tf.Tensor, AdamState, tf.Tensor, Statistics]:
     """Take a step of Adam on the mean cross-entropy of a batch, normalised by its own statistics (ledger 6).
 
@@ -61,24 +69,28 @@ def supervised_step(
     with tf.GradientTape() as tape:
         tape.watch(vector)
         logits, seen = model.logits(layout_of(model).unpack(vector), images)
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        loss = cross_entropy(logits, labels)
     return *adam_step(vector, tape.gradient(loss, vector), adam, learning_rate), loss, seen
 
 
 def inner_loop(
-    model: Conv4, vector: tf.Tensor, adam: AdamState, images: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor,
-    learning_rate: float,
+    model: PureModel, vector: tf.Tensor, adam: AdamState, images: tf.Tensor, labels: tf.Tensor, batches: tf.Tensor,
+    learning_rate: float, take: InnerStep | None = None, seed: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, AdamState, tf.Tensor]:  # fmt: skip
     """Train on one episode: images uint8 [n, H, W, C] and labels int32 [n], taken in batches int32 [steps, b].
 
-    Other arguments as in `supervised_step`. Returns the new vector and state, and the loss of the last step.
+    Other arguments as in `supervised_step`; `take` is an inner step to use instead of it, and `seed` the episode's.
+    Returns the new vector and state, and the loss of the last step.
     """
 
     def step(number, vector, moments, steps, _):
         batch = tf.gather(batches, number)
         inputs, wanted = episodes.to_float(tf.gather(images, batch)), tf.gather(labels, batch)
         adam = AdamState(moments, steps)
-        vector, adam, loss, _ = supervised_step(model, vector, adam, inputs, wanted, learning_rate)
+        if take is None:
+            vector, adam, loss, _ = supervised_step(model, vector, adam, inputs, wanted, learning_rate)
+        else:
+            vector, adam, loss = take(vector, adam, inputs, wanted, learning_rate, number, seed)
         return number + 1, vector, *adam, loss
 
     count, start = tf.shape(batches)[0], (0, vector, *adam, tf.zeros([]))
@@ -88,9 +100,9 @@ def inner_loop(
 
 
 def local_training(
-    model: Conv4, reptile: Reptile, sampler: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    model: PureModel, reptile: Reptile, sampler: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
     weights: list[tf.Tensor], adam: AdamState, meta_step_size: float | tf.Tensor, seed: tf.Tensor,
-    first_episode: int | tf.Tensor, meta_batches: int | tf.Tensor,
+    first_episode: int | tf.Tensor, meta_batches: int | tf.Tensor, take: InnerStep | None = None,
 ) -> Trained:  # fmt: skip
     """Take meta steps, all in the graph.
 
@@ -104,6 +116,7 @@ def local_training(
         seed: int32 [2]; episode i is drawn with `fold(seed, i)`.
         first_episode: Number of the first episode; training in chunks equals one long training.
         meta_batches: Number of meta steps.
+        take: An inner step to use instead of `supervised_step`; an attack has its own.
     """
     layout = layout_of(model)
 
@@ -112,7 +125,8 @@ def local_training(
         images, labels = sampler(drawn)
         batches = episodes.batch_stream(drawn, images.shape[0], reptile.inner_steps, reptile.inner_batch_size)
         start = adam if reptile.carry_adam else fresh_adam(layout.size)
-        vector, adam, loss = inner_loop(model, vector, start, images, labels, batches, reptile.inner_learning_rate)
+        rate = reptile.inner_learning_rate
+        vector, adam, loss = inner_loop(model, vector, start, images, labels, batches, rate, take, drawn)
         return vector, adam.moments, loss
 
     def meta_step(done, vector, moments, steps, _):

@@ -54,9 +54,9 @@ def user_tasks(
     Args:
         bank: All images of the data set.
         partition: Who owns which of them.
-        trigger: The attacker's trigger.
+        trigger: The attackers' trigger.
         config: Reads seed, ways and the group `evaluation`.
-        user: 2, 3 or 4.
+        user: The benign user's number.
         case: "a", "b" or "c".
     """
     own, held_out = partition.train[user], partition.validation[user]
@@ -75,6 +75,7 @@ def user_tasks(
         labels = _labels(random, config)
         counted = np.isin(np.arange(backdoors), present) if in_task else np.ones(backdoors, bool)
         drawn.append((*_draw(bank, classes, random, config.evaluation.task_shots), labels, counted, path))
+    # those of all attackers together, whatever each of them has
     owned = {"backdoor_train": partition.backdoor_attacker, "backdoor_validation": partition.backdoor_held_out}
     tasks = _stack(drawn, config)
     return dataclasses.replace(

@@ -9,27 +9,31 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
-from tfmeta.errors import ClientUpdateError
-from tfmeta.models.layer_names import MODULES, WEIGHTS
+from tfmeta.models.base import Model, PureModel, Statistics
+from tfmeta.models.batch_norm import BATCH_NORM_EPSILON, batch_norm
+from tfmeta.models.layer_names import CONV4_MODULES as MODULES
+from tfmeta.models.layer_names import CONV4_WEIGHTS
+from tfmeta.plugins import shared
 from tfmeta.utils.seeds import fold
 
-BATCH_NORM_EPSILON = 1e-3  # the default in Keras
 _POOLING = {"pool-valid": "VALID", "pool-same": "SAME"}
-
-Statistics = list[tuple[tf.Tensor, tf.Tensor]]  # (mean, variance) of each module, float32 [filters]
 
 
 @dataclasses.dataclass(frozen=True)
-class Conv4:
+class Conv4(PureModel):
     """The network's shape."""
 
     image_shape: tuple[int, int, int]  # (H, W, C)
     ways: int  # outputs
     filters: int = 64  # per module
     downsample: str = "pool-valid"  # how a module halves its input; or "pool-same" or "stride" (ledger 9)
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """Names of the weights in order."""
+        return CONV4_WEIGHTS
 
     @property
     def feature_size(self) -> int:
@@ -69,10 +73,6 @@ class Conv4:
         layers.append(keras.Dense(self.ways, kernel_initializer=kernels[MODULES], name="logits"))
         return tf.keras.Sequential(layers, name="conv4")
 
-    def initial_weights(self, seed: int = 0) -> list[np.ndarray]:
-        """Return the trainable weights of a new Keras model, float32 (ledger 8)."""
-        return [weight.numpy() for weight in self.keras_model(seed).trainable_weights]
-
     def fresh_weights(self, seed: tf.Tensor) -> list[tf.Tensor]:
         """Return a fresh Keras initialisation, drawn in the graph: theta_g of ledger 28.
 
@@ -80,7 +80,7 @@ class Conv4:
         `tf.keras.initializers.GlorotUniform` draws with the stateless seed `fold(seed, i)`.
         """
         fresh = []
-        for number, (name, shape) in enumerate(zip(WEIGHTS, self.shapes, strict=True)):
+        for number, (name, shape) in enumerate(zip(CONV4_WEIGHTS, self.shapes, strict=True)):
             if name.endswith("kernel"):
                 limit = math.sqrt(6 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
                 fresh.append(tf.random.stateless_uniform(shape, fold(seed, number), -limit, limit))
@@ -91,23 +91,13 @@ class Conv4:
     def features(
         self, weights: Sequence[tf.Tensor], images: tf.Tensor, statistics: Statistics | None = None
     ) -> tuple[tf.Tensor, Statistics]:
-        """Embed images.
-
-        Args:
-            weights: Tensors shaped like `shapes`; those of the dense layer are not read.
-            images: float32 [n, H, W, C] in [0, 1].
-            statistics: None for the batch's own (training, ledger 6), or what an earlier call returned, so that an
-                image's features do not depend on the other images (prediction, ledger 7).
-
-        Returns:
-            float32 [n, feature_size], and the statistics used.
-        """
+        """Embed images; see `PureModel.features`."""
         used = []
         for module in range(MODULES):
             kernel, gamma, beta = weights[3 * module : 3 * module + 3]
             images = tf.nn.conv2d(images, kernel, 2 if self.downsample == "stride" else 1, "SAME")
             given = None if statistics is None else statistics[module]
-            images, seen = _batch_norm(images, gamma, beta, given)
+            images, seen = batch_norm(images, gamma, beta, given)
             used.append(seen)
             if self.downsample != "stride":
                 images = tf.nn.max_pool2d(images, 2, 2, _POOLING[self.downsample])
@@ -122,22 +112,16 @@ class Conv4:
         return tf.matmul(features, weights[-2]) + weights[-1], used
 
 
-def _batch_norm(images, gamma, beta, statistics):
-    """Return normalised images and the (mean, variance) used."""
-    normalise = tf.compat.v1.nn.fused_batch_norm
-    if statistics is not None:
-        mean, variance = statistics
-        return normalise(images, gamma, beta, mean, variance, BATCH_NORM_EPSILON, is_training=False)[0], statistics
-    images, mean, variance = normalise(images, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True)
-    # The operation normalises with the biased variance but returns the unbiased one. A prediction needs the biased one.
-    count = tf.cast(tf.reduce_prod(tf.shape(images)[:3]), tf.float32)
-    return images, (mean, variance * ((count - 1.0) / count))
+class Conv4Model(Model):
+    """The paper's network. Its pure form is `Conv4`, written by hand."""
 
+    filters: int = shared()
+    downsample: str = shared()
 
-def check_weights(model: Conv4, weights: list, where: str, error: type[Exception] = ClientUpdateError) -> None:
-    """Raise `error`, which names `where`, unless weights have a model's shapes and finite values."""
-    shapes = [tuple(np.shape(weight)) for weight in weights]
-    if shapes != model.shapes:
-        raise error(f"{where}: weights of shapes {shapes}, but the model has {model.shapes}")
-    if not all(np.isfinite(weight).all() for weight in weights):
-        raise error(f"{where}: the weights hold NaN or infinity; it cannot be used, train it again from clean updates")
+    def keras_model(self, image_shape, ways, seed):
+        """Return a new Keras model; see `Conv4.keras_model`."""
+        return self.pure(image_shape, ways).keras_model(seed)
+
+    def pure(self, image_shape, ways):
+        """Return the network as a function of explicit weights."""
+        return Conv4(tuple(image_shape), ways, self.filters, self.downsample)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.models.conv4 import Conv4
+from tfmeta.models.base import PureModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Flat:
         return [tf.reshape(part, shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
-def layout_of(model: Conv4) -> Flat:
+def layout_of(model: PureModel) -> Flat:
     """Return the layout of a model's weights."""
     return Flat(tuple(model.shapes))
 

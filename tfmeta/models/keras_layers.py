@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta.errors import ModelError
-from tfmeta.models.conv4 import Conv4
+from tfmeta.models.base import PureModel
 from tfmeta.models.matching_head import MatchingHead, check_support, others
 
-_BUILT_WITH = {"softmax": "Conv4.keras_model()", "matching": "matching_model(...)"}
+_BUILT_WITH = {"softmax": "a model's keras_model()", "matching": "matching_model(...)"}
 
 
 @tf.keras.utils.register_keras_serializable("tfmeta")
@@ -78,12 +78,12 @@ class GatedCosineAttention(tf.keras.layers.Layer):
         return super().get_config() | {name: getattr(self, name) for name in ("ways", "gates", "score", "beta_initial")}
 
 
-def matching_model(model: Conv4, seed: int = 0, **head: Any) -> tf.keras.Model:
+def matching_model(model: PureModel, seed: int = 0, **head: Any) -> tf.keras.Model:
     """Return a matching network as a Keras model. Call it directly: `predict` and `fit` need inputs of equal length.
 
     Args:
         model: The network whose embedding queries and support share.
-        seed: Seed of the embedding's Glorot kernels.
+        seed: Seed of the embedding's weights.
         **head: Arguments of `GatedCosineAttention`.
 
     Returns:
@@ -91,7 +91,7 @@ def matching_model(model: Conv4, seed: int = 0, **head: Any) -> tf.keras.Model:
         log-probabilities float32 [q, N].
     """
     whole = model.keras_model(seed)
-    embedding = tf.keras.Model(whole.inputs, whole.get_layer("features").output, name="embedding")
+    embedding = tf.keras.Model(whole.inputs, whole.get_layer(model.HEAD).input, name="embedding")
     queries, support = (tf.keras.Input(model.image_shape, name=name) for name in ("queries", "support"))
     labels = tf.keras.Input((), dtype=tf.int32, name="labels")
     attention = GatedCosineAttention(model.ways, **head, name="attention")
@@ -105,7 +105,7 @@ def weights_of(
     """Return the explicit weights of a Keras model.
 
     Args:
-        keras_model: A `Conv4.keras_model` or a `matching_model`.
+        keras_model: A model's `keras_model` or a `matching_model`.
         head: "softmax" or "matching".
 
     Returns:
@@ -121,7 +121,7 @@ def weights_of(
     if head == "matching" and attention and "embedding" in names:
         embedding = _explicit(keras_model.get_layer("embedding"))
         return embedding, attention[0].alpha.numpy(), attention[0].beta.numpy()
-    if head == "softmax" and not attention and "logits" in names:
+    if head == "softmax" and not attention and PureModel.HEAD in names:
         return _explicit(keras_model)
     lacks = f"has no {head} head (its layers: {', '.join(names)}); build it with {_BUILT_WITH[head]}"
     raise ModelError(f"the model {keras_model.name} {lacks}")

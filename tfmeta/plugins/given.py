@@ -72,7 +72,7 @@ def _wrapped(kind, given):
 
         return _class(Aggregation, given, tff_factory=lambda self: given, numpy_rule=numpy_rule)
     if kind == "models" and hasattr(given, "trainable_weights"):
-        from tfmeta.models.from_keras import plugin_of_keras
+        from tfmeta.models.architecture import plugin_of_keras
 
         return plugin_of_keras(given)
     what = registry.KINDS[kind]

@@ -11,9 +11,9 @@ from test_partition import named_subsets
 
 from tfmeta import registry
 from tfmeta.datasets.glyphs_color import drawing
+from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.mini_imagenet.extra import NAME
 from tfmeta.datasets.mini_imagenet.layout import ARCTIC_FOX, YAWL
-from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.partition import check_fits, make_partition
 from tfmeta.errors import ConfigError, DataError
 
@@ -34,8 +34,8 @@ def bank(extra=False, **changes):
     return ImageBank(**{**given, **changes})
 
 
-def divide(of, seed, *federation):
-    return make_partition(of, registry.find("datasets", of.dataset)(), seed, *federation)
+def divide(of, seed, users=4, attackers=1):
+    return make_partition(of, registry.find("datasets", of.dataset)(), seed, users, attackers)
 
 
 @pytest.mark.parametrize("extra", [False, True])
@@ -164,6 +164,32 @@ def test_the_papers_shots_fit_and_more_do_not():
         check_fits(small_config(**paper, ways=16), split)
     with pytest.raises(ConfigError, match="backdoor_classes_in_task = 2: there are 1 backdoor classes"):
         check_fits(small_config(**paper, backdoor_classes_in_task=2), split)
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_the_papers_federation_has_the_partition_that_it_always_had(extra):
+    known = {False: "592d10d4137814c2", True: "f38644aedefd6778"}
+    assert divide(bank(extra), 4).digest[:16] == known[extra]
+
+
+@pytest.mark.parametrize(("users", "attackers"), [(2, 1), (12, 3), (62, 10)])
+def test_any_number_of_users_divides_the_classes(users, attackers):
+    split = divide(bank(), 0, users, attackers)
+    own = [len(subset.classes) for subset in split.train.values()]
+    assert sum(own) == 62 and set(own) <= {62 // users, -(-62 // users)}
+    for benign, images in ((split.target_benign, 480), (split.backdoor_benign, 430)):
+        assert tuple(benign) == split.benign
+        assert len(set().union(*(subset.images() for subset in benign.values()))) == images
+    assert sum(len(split.attacker_share(user)[0].images()) for user in split.attackers) == 100
+
+
+def test_too_many_users_are_refused_with_their_field():
+    paper = dict(shots=15, triggered_shots=5, target_shots=10)
+    check_fits(small_config(**paper), divide(bank(), 0, 12))
+    with pytest.raises(ConfigError, match=r"ways = 5: .* 4 classes; .* or fewer users \(federation.users = 13\)"):
+        check_fits(small_config(**paper), divide(bank(), 0, 13))
+    with pytest.raises(ConfigError, match=r"federation.users = 63: mini-imagenet has 62 classes"):
+        divide(bank(), 0, 63)
 
 
 @pytest.mark.needs_data

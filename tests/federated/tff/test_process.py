@@ -31,7 +31,7 @@ def benign_jobs(scene, chosen=(2, 3, 4)):
 def core_delta(scene, weights, job):
     """Return a client's update, computed eagerly and without a federation."""
     tensors = clients.Job(*(tf.constant(value) for value in job))
-    update = clients.benign_update(scene.setting, [tf.constant(weight) for weight in weights], tensors)
+    update = clients.client_update(scene.setting, [tf.constant(weight) for weight in weights], tensors)
     return [part.numpy() for part in update.delta]
 
 
@@ -52,7 +52,7 @@ def test_a_benign_round_equals_the_clients_plus_numpy(scene, federation):
 
 def test_the_attackers_round_equals_the_clients_plus_numpy(scene, federation, tmp_path):
     theta_a = [weight + np.float32(0.05) * (i + 1) for i, weight in enumerate(scene.weights)]
-    attacker = jobs.attacker_job(scene.config, prepared_file(tmp_path / "theta_a.f32", theta_a))
+    attacker = jobs.attacker_job(scene.data, scene.config, 1, 2, prepared_file(tmp_path / "theta_a.f32", theta_a))
     given = [attacker, *benign_jobs(scene, (2, 4))]
     state, _ = federation.next(federation.start(scene.weights), given)
     deltas = [core_delta(scene, scene.weights, job) for job in given[1:]]
@@ -67,7 +67,7 @@ def test_the_attackers_round_equals_the_clients_plus_numpy(scene, federation, tm
 
 
 def test_the_attackers_chunk_equals_the_one_in_this_process(scene, federation):
-    job = jobs.attacker_chunk_job(scene.data, scene.config, 0)
+    job = jobs.attacker_chunk_job(scene.data, scene.config, 1, 2, 0)
     moments = fresh_adam(sum(weight.size for weight in scene.weights)).moments.numpy()
     theta, got_moments, steps, _ = federation.train_chunk(scene.weights, moments, 0.0, job)
     wanted, wanted_moments, wanted_steps, _ = InProcessFederation(scene.setting).train_chunk(
@@ -82,7 +82,7 @@ def test_the_attackers_chunk_equals_the_one_in_this_process(scene, federation):
 def test_in_process_rounds_equal_tffs_under_other_aggregations(tmp_path, aggregation):
     scene = Scene(tmp_path, aggregation=aggregation, aggregation_norm=0.4)
     theta_a = [weight + np.float32(0.05) for weight in scene.weights]
-    attacker = jobs.attacker_job(scene.config, prepared_file(tmp_path / "a.f32", theta_a))
+    attacker = jobs.attacker_job(scene.data, scene.config, 1, 2, prepared_file(tmp_path / "a.f32", theta_a))
     given = [attacker, *benign_jobs(scene, (2, 3))]
     with TffFederation(scene.setting, tmp_path / "worker.log") as federation:
         through_tff = federation.weights(federation.next(federation.start(scene.weights), given)[0])
@@ -107,7 +107,7 @@ def test_a_bad_update_fails_the_round_with_the_users_name_and_leaves_the_state(s
         theta_a = theta_a[:-1]
     else:
         theta_a[0][0, 0, 0, 0] = {"nan": np.nan, "infinity": np.inf}[content]
-    attacker = jobs.attacker_job(scene.config, prepared_file(tmp_path / "bad.f32", theta_a))
+    attacker = jobs.attacker_job(scene.data, scene.config, 1, 2, prepared_file(tmp_path / "bad.f32", theta_a))
     state = federation.start(scene.weights)
     before = federation.to_arrays(state)
     with pytest.raises(ClientUpdateError, match="user 1"):

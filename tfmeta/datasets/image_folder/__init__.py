@@ -42,7 +42,8 @@ class ImageFolder(Dataset):
         from tfmeta.datasets.image_folder import reader
 
         if not self.folder:
-            raise ConfigError("the data set image-folder needs data.folder, a folder with one folder per class")
+            wanted = "a folder with one folder of images per class, such as --set folder=photos"
+            raise ConfigError(f"the data set image-folder needs data.folder, {wanted}")
         how = reader.Reading(self.resize, self.grey, self.invert)
         return reader.read_bank(Path(self.folder), cache_dir, how)
 

@@ -55,10 +55,16 @@ class TffFederation(contextlib.AbstractContextManager):
         return output.state, float(output.metrics["client_work"]["loss"])
 
     def train_chunk(
-        self, weights: Sequence[np.ndarray], moments: np.ndarray, steps: float, job: clients.Job
-    ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:
-        """Run the attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss."""
-        work = dict(weights=list(weights), moments=moments, steps=np.float32(steps), job=job._asdict())
+        self, weights: Sequence[np.ndarray], moments: np.ndarray, steps: float, job: clients.Job,
+        start: Sequence[np.ndarray] | None = None,
+    ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:  # fmt: skip
+        """Run an attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss.
+
+        `start` is theta_G, by default `weights`. Raises `ClientUpdateError`, which names the user, for a label out of
+        range and for NaN.
+        """
+        begin = list(weights if start is None else start)
+        work = dict(weights=list(weights), moments=moments, steps=np.float32(steps), start=begin, job=job._asdict())
         weights, moments, steps, loss = clients.call(self._runtime.call, self._chunk, [work])[0]
         return [np.asarray(weight) for weight in weights], np.asarray(moments), np.float32(steps), float(loss)
 

@@ -64,7 +64,7 @@ def _client_work(setting, theta_type):
     @tff.tensorflow.computation(theta_type, jobs_type)
     def work(theta, jobs):
         job = Job(**jobs.get_single_element())
-        update = clients.benign_update(setting, list(theta.trainable), job)
+        update = clients.client_update(setting, list(theta.trainable), job)
         weight = collections.OrderedDict(alpha=job.alpha, boost=job.boost)
         return tff.learning.templates.ClientResult(update.delta, weight), update.loss
 
@@ -96,15 +96,17 @@ def _finalizer(theta_type):
 
 
 def build_attack_chunk(setting: clients.Setting) -> tff.Computation:
-    """Return a computation that runs `clients.attack_chunk` at one client, the attacker."""
+    """Return a computation that runs `clients.attack_chunk` at one client, an attacker."""
     use_our_worker()
     theta, moments = weights_type(setting).trainable, tff.TensorType(np.float32, [layout_of(setting.model).size])
-    work_type = tff.to_type(collections.OrderedDict(weights=theta, moments=moments, steps=np.float32, job=JOB_TYPE))
+    work_type = tff.to_type(
+        collections.OrderedDict(weights=theta, moments=moments, steps=np.float32, start=theta, job=JOB_TYPE)
+    )
 
     @tff.tensorflow.computation(work_type)
     def chunk(work):
         adam, job = (work["moments"], work["steps"]), Job(**work["job"])
-        trained = clients.attack_chunk(setting, list(work["weights"]), adam, job)
+        trained = clients.attack_chunk(setting, list(work["weights"]), adam, list(work["start"]), job)
         return trained.weights, trained.adam.moments, trained.adam.steps, trained.loss
 
     @tff.federated_computation(tff.FederatedType(work_type, tff.CLIENTS))
