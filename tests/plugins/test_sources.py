@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+from tfmeta.defences.base import Defence
 from tfmeta.errors import ConfigError
 from tfmeta.plugins import sources
 
@@ -222,8 +223,16 @@ def test_a_class_that_is_made_of_something_is_judged_by_that():
     given = cell(FUNCTION)
     made = type("Made", (), {"__module__": "__main__", "GIVEN": given})
     assert sources.digest_of(made) == sources.digest_of(given)
-    made = type("Made", (), {"__module__": "__main__", "GIVEN": given, "DIGEST": "abc"})
-    assert sources.digest_of(made).digest == "abc"
+
+
+def test_a_class_that_is_made_of_a_text_is_judged_by_the_text_and_its_bases():
+    """As one that is made of a Keras model is."""
+    one, same, other = (
+        type(Defence)("Made", (Defence,), {"__module__": "__main__", "GIVEN": text}) for text in ("one", "one", "other")
+    )
+    found = sources.digest_of(one)
+    assert sources.digest_of(same) == found and sources.digest_of(other).digest != found.digest
+    assert "tfmeta.defences.base" in found.modules
 
 
 def test_a_class_of_a_file_is_judged_by_the_file_as_it_was_first(folder, monkeypatch):

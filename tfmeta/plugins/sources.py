@@ -37,8 +37,8 @@ def digest_of(thing: Any) -> Outside:
     """Return the digest of a plug-in's class, or of what it is made of; always the same for one object.
 
     A class or function of a file is judged by the file, since the whole of it is imported; one of a notebook or a
-    script by its own source. A class that is made of another object, such as a Keras model, has that as `GIVEN`; where
-    it has a `DIGEST` too, that stands for its code.
+    script by its own source. A class that is made of something else has that as `GIVEN`: a function, or a text such as
+    a Keras model's architecture, which decides all by itself. The modules of its base classes count too.
     """
     if id(thing) not in _seen:  # which keeps the thing, so no other object gets its id
         _seen[id(thing)] = thing, _found(thing)
@@ -71,9 +71,13 @@ def source_digest(thing: Any) -> Outside:
 
 
 def _found(thing):
-    if isinstance(own := getattr(thing, "DIGEST", None), str):
-        return Outside(own, frozenset())
     given = getattr(thing, "GIVEN", thing)
+    found = Outside(code.short(given), frozenset()) if isinstance(given, str) else _of_code(given)
+    bases = (base.__module__ for base in getattr(thing, "__mro__", ()))
+    return found._replace(modules=found.modules | {name for name in bases if name.split(".")[0] == "tfmeta"})
+
+
+def _of_code(given):
     name, qualified = getattr(given, "__module__", None), getattr(given, "__qualname__", "<locals>")
     file = getattr(sys.modules.get(name), "__file__", None)
     # what is made inside a function depends on that function's variables too
