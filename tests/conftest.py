@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from tfmeta import registry
 from tfmeta.datasets import open_dataset
 
 # A background job of a shell ignores Ctrl-C, one started by nohup ignores a closed terminal, and their child processes
@@ -29,6 +31,18 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("needs_data"):
                 item.add_marker(pytest.mark.skip(reason=WITHOUT_DATA))
+
+
+@pytest.fixture
+def forget_plugins(monkeypatch):
+    """Forgets the plug-ins that a test registers, and the modules of their files."""
+    modules = set(sys.modules)
+    monkeypatch.setattr(registry, "_OUTSIDE", dict(registry._OUTSIDE))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in sys.modules.keys() - modules:
+        if name.startswith("tfmeta_outside."):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
