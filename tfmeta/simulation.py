@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfmeta import registry
-from tfmeta.config import Config, changed_fields, fields, make_config, resolve_all, tag_of
+from tfmeta.config import Config, changed_fields, fields, make_config, merged, resolve_all, tag_of
 from tfmeta.config.cases import CASES
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
 from tfmeta.datasets.opening import AUTO
@@ -83,12 +83,11 @@ class Simulation:
         files = StoredFiles(stored)
         remember()
         given = dict(attacks=attack, defences=defence, triggers=trigger, aggregations=aggregation, models=model)
-        for kind, plugin in given.items():
-            overrides |= {} if plugin is None else settings_of(kind, plugin)
+        settings = [settings_of(kind, plugin) for kind, plugin in given.items() if plugin is not None]
         if not isinstance(dataset, str):
             dataset = plugin_of("datasets", dataset)
-            overrides, dataset = overrides | dataset.settings(), dataset.NAME
-        overrides = resolve_all(overrides)
+            settings, dataset = [*settings, dataset.settings()], dataset.NAME
+        overrides = merged(resolve_all(overrides), *settings)
         check_name(dataset)
         config = _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
         results, cache = Path(results).expanduser(), Path(cache_dir or default_cache_dir()).expanduser().resolve()
@@ -137,13 +136,17 @@ class Simulation:
         """What to call the fields in which a variant differs from its run; None for the run itself."""
         return tag_of(changed_fields(self._run.base, self.config))
 
-    def variant(self, **overrides: Any) -> "Simulation":
+    def variant(self, *, defence: Any = None, **overrides: Any) -> "Simulation":
         """Return this simulation with other fields of the evaluation; it shares data, models, worker and results.
+
+        Args:
+            defence: Another defence: a name, an object or a function.
+            **overrides: Fields that decide how tasks are evaluated.
 
         Raises:
             ConfigError: a field decides a model, or a value is wrong.
         """
-        given = resolve_all(overrides)
+        given = merged(resolve_all(overrides), {} if defence is None else settings_of("defences", defence))
         for name in given:
             if fields()[name].metadata["stage"] != "evaluation":
                 raise ConfigError(
@@ -165,13 +168,19 @@ class Simulation:
         """Return a defence with this simulation's options.
 
         Args:
-            given: A name, an object or a function. A name gives way to the defence that the simulation was made with;
-                None stands for that one, or for "matching".
+            given: A name, an object or a function; by default the defence that the simulation was made with, or
+                "matching".
         """
-        if given is not None and not isinstance(given, str):
-            return plugin_of("defences", given).bind(self.config)
+        if given is None:
+            return self.chosen_defence("matching")
+        if isinstance(given, str):
+            return registry.build("defences", self.config, given)
+        return plugin_of("defences", given).bind(self.config)
+
+    def chosen_defence(self, otherwise: str) -> "Defence":
+        """Return the defence that the simulation was made with; if it was made with none, the one of that name."""
         own = self.config.defence.name
-        return registry.build("defences", self.config, own if own != "experiment" else given or "matching")
+        return registry.build("defences", self.config, otherwise if own == "experiment" else own)
 
     @functools.cached_property
     def model(self) -> "PureModel":
