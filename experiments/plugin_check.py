@@ -45,7 +45,7 @@ def run(path: Path | str) -> Iterator[str]:
         try:
             yield from (f"{what}: {line}" for line in _CHECKS[plugin.KIND](plugin))
         except TfmetaError as error:
-            raise PluginError(f"{what}: {error}") from error
+            raise PluginError(str(error) if plugin.NAME in str(error) else f"{what}: {error}") from error
         except Exception as error:  # whatever a reader's code raises
             raise PluginError(outside.failure(error, path, f"failed as {what}")) from error
     yield "ok"

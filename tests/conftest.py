@@ -2,10 +2,14 @@
 
 import os
 import signal
+import sys
+import types
 from pathlib import Path
 
 import pytest
 
+from tfmeta import registry
+from tfmeta.config import fields
 from tfmeta.datasets import open_dataset
 
 # A background job of a shell ignores Ctrl-C, one started by nohup ignores a closed terminal, and their child processes
@@ -29,6 +33,18 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("needs_data"):
                 item.add_marker(pytest.mark.skip(reason=WITHOUT_DATA))
+
+
+@pytest.fixture
+def forget_plugins(monkeypatch):
+    """Forgets the plug-ins that a test registers, and the modules of their files."""
+    modules = set(sys.modules)
+    monkeypatch.setattr(registry, "_OUTSIDE", dict(registry._OUTSIDE))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in sys.modules.keys() - modules:
+        if name.startswith("tfmeta_outside."):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +79,12 @@ def omniglot_bank(data_dir, cache_dir):
 def mini_imagenet_bank(data_dir, cache_dir):
     """All 60,000 images: 1.27 GB in the cache, decoded once per session."""
     return open_dataset("mini-imagenet", data_dir, cache_dir)
+
+
+@pytest.fixture
+def new_field(monkeypatch):
+    """The name of a field that counts as added after what is stored: `delta`, whose value was 0.3 before."""
+    name = "defence.delta"
+    field = fields()[name]
+    monkeypatch.setattr(field, "metadata", types.MappingProxyType({**field.metadata, "legacy": 0.3}))
+    return name

@@ -175,7 +175,6 @@ def outside_class(kind: str, name: str) -> "type[Plugin] | None":
 def add(plugin: "type[Plugin]", origin: str) -> None:
     """Register a plug-in that is not part of the package. `plugins.outside` checks it first."""
     _OUTSIDE[plugin.KIND, plugin.NAME] = Outside(plugin, origin)
-    _declared.cache_clear()
 
 
 def is_built_in(kind: str, name: str) -> bool:
@@ -247,9 +246,14 @@ def _written(kind: str, name: str) -> "Written | None":
     return installed.source(kind, name)
 
 
-@functools.cache
 def _declared() -> dict[str, dict[str, Field]]:
     """Return all own options of plug-ins: by full name, and by the plug-in's name."""
+    return _declared_with(tuple(_OUTSIDE.items()))
+
+
+@functools.lru_cache(maxsize=1)
+def _declared_with(outside: tuple) -> dict[str, dict[str, Field]]:
+    """Return what `_declared` does; `outside` only tells whether plug-ins came or went since."""
     found: dict[str, dict[str, Field]] = {}
     for kind, name in [(one, name) for one in KINDS for name in names(one)]:
         try:

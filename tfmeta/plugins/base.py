@@ -42,7 +42,9 @@ class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract metho
             bases = ", ".join(f"{kind.package}.base.{kind.base}" for kind in registry.KINDS.values())
             raise PluginError(f"{cls.__name__} is a plug-in of no kind: derive it from one of {bases}")
         _check_inherited(cls)
+        doc = cls.__doc__
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        cls.__doc__ = doc  # where there is none, a dataclass has its signature
         cls.NAME = _name_of(cls)
         cls.OPTIONS = {field.name: _option(cls, field) for field in dataclasses.fields(cls)}
 
