@@ -1,5 +1,6 @@
 """The how-to pages about plug-ins: the file that each shows, and the command that draws a figure with it."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def command_of(kind: str) -> list[str]:
 
 def options_of(words: list[str]) -> dict[str, float]:
     """Return the options that a command sets with --set."""
-    given = (word.split("=") for before, word in zip(words, words[1:], strict=False) if before == "--set")
+    given = (word.split("=") for before, word in itertools.pairwise(words) if before == "--set")
     return {name: float(value) for name, value in given}
 
 

@@ -7,14 +7,15 @@ import pytest
 from doc_blocks import files
 from plugin_pages import FOLDER, PAGES, file_of, run
 
+from experiments.options import NAMED
 from tfmeta import registry
 from tfmeta.store import results
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-SELECTED = (
-    "--attack constrained --trigger wave --aggregation median --defence fresh_head --model group_norm "
-    "--dataset gratings --set attack.bound=0.5 --set groups=2 --set evaluation.users=1"
-).split()
+FIGURE = [
+    "figure", "fig5", "--profile", "smoke", "--set", "attack.bound=0.5", "--set", "groups=2",
+    "--set", "evaluation.users=1",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,10 @@ def test_its_plug_ins_are_listed_with_their_package(site, tmp_path):
 
 
 def test_a_figure_is_drawn_with_all_of_them(site, tmp_path, cache_dir):
-    drawn = run(["tfmeta", "figure", "fig5", "--profile", "smoke", *SELECTED], tmp_path, site)
+    names = {kind: file_of(kind)[0].removesuffix(".py") for kind in PAGES}
+    options = {option: names[kind] for option, kind in {**NAMED, "dataset": "datasets"}.items()}
+    given = [word for option, name in options.items() for word in (f"--{option}", name)]
+    drawn = run(["tfmeta", *FIGURE, *given], tmp_path, site)
     assert drawn.returncode == 0, drawn.stdout
     (figure,) = (tmp_path / "figures" / "out").glob("fig5-gratings-smoke-*.png")
     assert figure.stat().st_size > 10_000
@@ -50,5 +54,4 @@ def test_a_figure_is_drawn_with_all_of_them(site, tmp_path, cache_dir):
     assert plugins.keys() == registry.KINDS.keys()
     for kind, entries in plugins.items():
         (entry,) = entries
-        name = file_of(kind)[0].removesuffix(".py")
-        assert (entry["name"], entry["origin"]) == (name, "outside")
+        assert (entry["name"], entry["origin"]) == (names[kind], "outside")

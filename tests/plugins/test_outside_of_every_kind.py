@@ -8,7 +8,7 @@ from plugin_pages import PAGES, command_of, file_of, options_of, run
 
 from tfmeta.store import results
 
-PAPER = "tfmeta figure fig5 --profile smoke --dataset glyphs".split()
+PAPER = ["tfmeta", "figure", "fig5", "--profile", "smoke", "--dataset", "glyphs"]
 # Two commands run at a time. Those of one chain share pre-trained models.
 CHAINS = (("paper", "attacks", "triggers", "defences"), ("aggregations", "datasets", "models"))
 
