@@ -6,6 +6,12 @@ DATA_DIR ?=
 SEED ?=
 WORKERS ?=
 SET ?=
+ATTACK ?=
+DEFENCE ?=
+TRIGGER ?=
+AGGREGATION ?=
+MODEL ?=
+PLUGIN ?=
 FRESH ?=
 KEEP ?=
 PYTHON ?=
@@ -19,7 +25,8 @@ LOCK := $(if $(on),requirements-gpu.txt,requirements.txt)
 
 # Refuse any other variable on the command line: a misspelt one would be ignored, and another experiment run.
 # MAKEOVERRIDES has name=value for each, with a backslash before every blank or backslash of a value.
-known := PROFILE DATASET DATA_DIR SEED WORKERS SET FRESH KEEP PYTHON GPU PYTEST_ARGS UPGRADE VENV
+plugins := ATTACK DEFENCE TRIGGER AGGREGATION MODEL PLUGIN
+known := PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) FRESH KEEP PYTHON GPU PYTEST_ARGS UPGRADE VENV
 blank := $(subst ,, )
 tab := $(shell printf '\t')
 given := $(subst \$(tab),_,$(subst \$(blank),_,$(subst \\,_,$(MAKEOVERRIDES))))
@@ -31,14 +38,18 @@ $(error tfmeta: there is no variable $(unknown)$(if $(nearest), (did you mean $(
 endif
 
 # The shell reads these from its environment, so that their values may hold blanks and quotes.
-export PROFILE DATASET DATA_DIR SEED WORKERS SET PYTHON VENV
+export PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) PYTHON VENV
 
 data-dir = $${DATA_DIR:+--data-dir "$$DATA_DIR"}
 stored = $(if $(filter-out 0 no false,$(FRESH)),--fresh) $(if $(filter-out 0 no false,$(KEEP)),--keep)
-# Each word of SET becomes one --set. set -f keeps the shell from replacing a * by the names of files.
-figure = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; \
+# Each word of SET becomes one --set, and each of PLUGIN one --plugin. set -f keeps the shell from replacing a * by the
+# names of files.
+each-plugin = for file in $$PLUGIN; do set -- "$$@" --plugin "$$file"; done
+figure = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; $(each-plugin); \
 	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) $(stored) \
-	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} "$$@"
+	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} $${ATTACK:+--attack "$$ATTACK"} \
+	$${DEFENCE:+--defence "$$DEFENCE"} $${TRIGGER:+--trigger "$$TRIGGER"} \
+	$${AGGREGATION:+--aggregation "$$AGGREGATION"} $${MODEL:+--model "$$MODEL"} "$$@"
 code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
@@ -52,9 +63,10 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-23s %s\n' "$$target" "$$text"; done
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'
-	@echo '     DATA_DIR=folder SEED=number WORKERS=number'
+	@echo '     DATA_DIR=folder SEED=number WORKERS=number SET="field=value …"'
+	@echo '     ATTACK= DEFENCE= TRIGGER= AGGREGATION= MODEL=name PLUGIN="my_plug_in.py …"'
 	@echo '     FRESH=1 (compute again what other code computed) KEEP=1 (accept it; results say so)'
-	@echo '     SET="field=value …" GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
+	@echo '     GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
 
 env: ## set up the environment (other targets do this themselves); GPU=1 for a GPU
 	@sh tools/python.sh bootstrap.py "$$VENV" $(LOCK)
@@ -82,7 +94,8 @@ notebook: env ## run the notebook, to figures/out/federated_backdoor.ipynb
 		experiments/federated_backdoor.ipynb
 
 data: env ## find or download Omniglot (or DATASET) and verify it
-	@"$$VENV/bin/tfmeta" data $(if $(filter-out auto,$(DATASET)),--dataset "$$DATASET") $(data-dir)
+	@set -f; set --; $(each-plugin); \
+	"$$VENV/bin/tfmeta" data $(if $(filter-out auto,$(DATASET)),--dataset "$$DATASET") $(data-dir) "$$@"
 
 bench: env ## measure this machine: training with and without TFF, memory, start-up
 	@"$$VENV/bin/tfmeta" bench

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tfmeta
+from tfmeta.config import Config
 from tfmeta.errors import ConfigError, check_known, unknown
 
 
@@ -42,17 +43,20 @@ def named(names: Iterable[str]) -> list[str]:
     return [one for name in names for one in fnmatch.filter(modules(), name) or [name]]
 
 
-def check(name: str, cases: Sequence[str] = ()) -> None:
-    """Raise `ConfigError` if an experiment or one of its cases is unknown."""
+def check(name: str, cases: Sequence[str] = (), config: Config | None = None) -> None:
+    """Raise `ConfigError` if an experiment or one of its cases is unknown, or it cannot be run with a configuration."""
     known = cases_of(name)
     for case in cases:
         if case not in known:
             raise ConfigError(f"experiment {name}: {unknown('case', case, known)}")
+    of_module = getattr(_imported(modules()[name]), "check", None)
+    if config is not None and of_module is not None:
+        of_module(name, config)
 
 
 def run(name: str, sim: "tfmeta.Simulation", case: str) -> Path:
     """Run an experiment in one case unless its result is there; return its document's path. Errors as in `check`."""
-    check(name, (case,))
+    check(name, (case,), sim.config)
     return _imported(modules()[name]).run(name, sim, case)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from experiments.measured import described, models, pooled, pooled_note, result
 from tfmeta import registry
 from tfmeta.config import Config
+from tfmeta.errors import ConfigError
 from tfmeta.simulation import Simulation
 
 
@@ -25,24 +26,30 @@ class Part:
 
 
 def _faster_head(config):
-    rates = {name: getattr(config.defence, name) for name in ("alpha_learning_rate", "beta_learning_rate")}
-    return {name: min(10 * rate, 1.0) for name, rate in rates.items()}
+    names = ("defence.alpha_learning_rate", "defence.beta_learning_rate")
+    return {name: min(10 * config[name], 1.0) for name in names}
 
 
 PARTS = {
     "full": Part("full defence", baseline=True),
     "no-defence": Part("no defence (supervised fine-tuning)", "fine_tuning", baseline=True),
     "softmax-head": Part("softmax head instead of attention (from the same mix)", "noise_mix"),
-    "no-mix": Part("no mix (delta = 1)", changed=lambda config: {"delta": 1.0}),
+    "no-mix": Part("no mix (delta = 1)", changed=lambda config: {"defence.delta": 1.0}),
     "no-fine-tuning": Part("no fine-tuning", start_only=True),
-    "one-phase": Part("one phase instead of two", changed=lambda config: {"attention_steps": 0}),
-    "gates-fixed": Part("gates fixed at 1", changed=lambda config: {"gates": "fixed"}),
-    "beta-1": Part("beta starts at 1", changed=lambda config: {"beta_initial": 1.0}),
-    "beta-100": Part("beta starts at 100", changed=lambda config: {"beta_initial": 100.0}),
+    "one-phase": Part("one phase instead of two", changed=lambda config: {"defence.attention_steps": 0}),
+    "gates-fixed": Part("gates fixed at 1", changed=lambda config: {"defence.gates": "fixed"}),
+    "beta-1": Part("beta starts at 1", changed=lambda config: {"defence.beta_initial": 1.0}),
+    "beta-100": Part("beta starts at 100", changed=lambda config: {"defence.beta_initial": 100.0}),
     "head-rate-x10": Part("learning rates of the head x 10", changed=_faster_head),
 }
 NAMES = {f"ablation-{name}": ("a", "c") for name in PARTS}
 TITLES = {f"ablation-{name}": part.title for name, part in PARTS.items()}
+
+
+def check(name: str, config: Config) -> None:
+    """Raise `ConfigError` if a configuration names a defence: the parts are those of the paper's."""
+    if config.defence.name != "experiment":
+        raise ConfigError(f"{name} is about the parts of the paper's own defence: leave out --defence")
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

@@ -1,8 +1,7 @@
 """The command `tfmeta`: it reads options, builds a `Simulation`, and says what was found."""
 
-import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,36 +9,14 @@ import click
 import experiments
 import figures
 import tfmeta
-from experiments import explain
+from experiments import explain, options
 from tfmeta import registry
-from tfmeta.config import PROFILE_NAMES, make_config, parse_settings
+from tfmeta.config import make_config
 from tfmeta.datasets import check_name
 from tfmeta.errors import ConfigError, TfmetaError
 from tfmeta.utils import progress
 
 log = logging.getLogger(__name__)
-_FOLDER, _DATASETS = click.Path(path_type=Path), ", ".join(registry.names("datasets"))
-_CONFIG = (
-    click.option("--dataset", default="auto", show_default=True, help=f"auto, {_DATASETS}"),
-    click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
-    click.option("--seed", type=int, help="the run's seed [0]"),
-    click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="change a field; see `tfmeta config`"),
-)
-_RUN = (
-    *_CONFIG,
-    click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]"),
-    click.option("--results", type=_FOLDER, default="results", show_default=True, help="folder for results"),
-    click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
-    click.option("--fresh", is_flag=True, help="compute again what other code of tfmeta computed"),
-    click.option("--keep", is_flag=True, help="accept what other code of tfmeta computed; results say so"),
-    click.option("-v", "--verbose", is_flag=True, help="print more"),
-)
-
-
-def _with(options: Sequence[Callable]) -> Callable:
-    return lambda function: functools.reduce(lambda done, option: option(done), reversed(options), function)
-
-
 class Tfmeta(click.Group):
     """The command: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
 
@@ -67,24 +44,24 @@ def main() -> None:
     """Backdoor attacks on federated meta-learning, and a defence."""
 
 
-@main.command("run")
+@main.command("run", cls=options.PluginCommand)
 @click.argument("experiment")
 @click.option("--case", "cases", multiple=True, help="a, b or c [all]")
-@_with(_RUN)
+@options.with_options(options.RUN)
 def run_command(experiment: str, cases: Sequence[str], **given) -> None:
     """Run or resume an EXPERIMENT and store its results."""
     if experiment in figures.FIGURES and experiment not in experiments.modules():
         raise ConfigError(f"{experiment} is a figure: draw it with `tfmeta figure {experiment}`")
-    experiments.check(experiment, cases)
+    experiments.check(experiment, cases, _config(given))
     with _simulation(given) as sim:
         paths = [experiments.run(experiment, sim, case) for case in cases or experiments.cases_of(experiment)]
     _report(paths, paths)
 
 
-@main.command("figure")
+@main.command("figure", cls=options.PluginCommand)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--out", type=_FOLDER, default="figures/out", show_default=True, help="folder for figures")
-@_with(_RUN)
+@click.option("--out", type=options.FOLDER, default="figures/out", show_default=True, help="folder for figures")
+@options.with_options(options.RUN)
 def figure_command(names: Sequence[str], out: Path, **given) -> None:
     """Draw figures and tables, running what is missing.
 
@@ -98,8 +75,10 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
         raise ConfigError(f"{name} is an experiment: run it with `tfmeta run {name}`")
     for spec in figures.chosen(names, dataset):  # with "auto" there may be figures of both data sets of the paper
         by_dataset.setdefault(spec.about[0] if dataset == "auto" else dataset, []).append(spec)
-    for name in by_dataset:
-        _config(given, name)
+    for name, specs in by_dataset.items():
+        config = _config(given, name)
+        for experiment in experiments.named(one for spec in specs for one in spec.experiments):
+            experiments.check(experiment, config=config)
     sims = {name: _simulation(given, name) for name in by_dataset}  # refuses missing data of one before another runs
     for name, sim in sims.items():
         with sim:
@@ -109,10 +88,11 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
                 _report(spec.draw(folder_of(sim), out), documents)
 
 
-@main.command("data")
-@click.option("--dataset", default="omniglot", show_default=True, help=_DATASETS)
-@click.option("--data-dir", type=_FOLDER, help="folder with the data sets [TFMETA_DATA]")
-def data_command(dataset: str, data_dir: Path | None) -> None:
+@main.command("data", cls=options.PluginCommand)
+@click.option("--dataset", default="omniglot", show_default=True, cls=options.NamesOption)
+@click.option("--data-dir", type=options.FOLDER, help="folder with the data sets [TFMETA_DATA]")
+@options.PLUGIN
+def data_command(dataset: str, data_dir: Path | None, plugins: Sequence[str]) -> None:
     """Get, verify and decode a data set."""
     progress.setup_logging()
     bank = tfmeta.open_dataset(dataset, data_dir)
@@ -121,18 +101,39 @@ def data_command(dataset: str, data_dir: Path | None) -> None:
     click.echo(f"digest {bank.digest}")
 
 
-@main.command("config")
+@main.command("config", cls=options.PluginCommand)
 @click.option("--changed", is_flag=True, help="only the fields that differ from the profile `paper`")
-@_with(_CONFIG)
+@options.with_options(options.CONFIG)
 def config_command(changed: bool, **given) -> None:
     """Print every field: value, allowed values, meaning, source."""
-    paper = _config({**given, "profile": "paper", "seed": None, "settings": ()})
+    paper = _config({**given, "profile": "paper", "seed": None, "settings": (), **dict.fromkeys(options.NAMED)})
     name = registry.display_name("omniglot" if given["dataset"] == "auto" else given["dataset"])
     click.echo(f"{name}, profile {given['profile']}\n\n{explain.table(_config(given), paper, changed)}")
 
 
+@main.command("plugins", cls=options.PluginCommand)
+@click.argument("kind", required=False)
+@options.PLUGIN
+def plugins_command(kind: str | None, plugins: Sequence[str]) -> None:
+    """List plug-ins of a KIND, or of all six: options, and where each comes from."""
+    from experiments import plugin_list
+
+    click.echo(plugin_list.text(kind))
+
+
+@main.command("check-plugin")
+@click.argument("file", type=options.FOLDER)
+def check_command(file: Path) -> None:
+    """Import a FILE, check its plug-ins' contracts, and run each for a moment."""
+    progress.setup_logging()
+    from experiments import plugin_check
+
+    for line in plugin_check.run(file):
+        click.echo(line)
+
+
 @main.command("bench")
-@click.option("--out", type=_FOLDER, default="results/bench", show_default=True, help="folder for bench.json")
+@click.option("--out", type=options.FOLDER, default="results/bench", show_default=True, help="folder for bench.json")
 def bench_command(out: Path) -> None:
     """Measure speed and memory on this machine, in at most two minutes."""
     progress.setup_logging()
@@ -141,14 +142,10 @@ def bench_command(out: Path) -> None:
     table.main(out)
 
 
-def _overrides(given):
-    return parse_settings(given["settings"]) | ({} if given["seed"] is None else {"meta_learning.seed": given["seed"]})
-
-
 def _config(given, dataset="omniglot"):
     check_name(given["dataset"])
     name = dataset if given["dataset"] == "auto" else given["dataset"]
-    return make_config(name, given["profile"], **_overrides(given))
+    return make_config(name, given["profile"], **options.overrides(given))
 
 
 def _stored(given):
@@ -163,9 +160,8 @@ def _simulation(given, dataset="omniglot"):
     from experiments.measured import folder_of
     from tfmeta.simulation import Simulation
 
-    options = {name: given[name] for name in ("results", "data_dir", "workers")}
-    options["stored"] = _stored(given)
-    sim = Simulation(given["dataset"], given["profile"], paper_dataset=dataset, **options, **_overrides(given))
+    more = {name: given[name] for name in ("results", "data_dir", "workers")} | options.overrides(given)
+    sim = Simulation(given["dataset"], given["profile"], paper_dataset=dataset, stored=_stored(given), **more)
     log.info("profile %s; results go to %s", sim.profile, folder_of(sim))
     return sim
 

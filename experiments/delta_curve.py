@@ -8,11 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.measured import described, models, norms, pooled, pooled_note, result
+from experiments.measured import check_has_delta, described, models, norms, pooled, pooled_note, result
+from tfmeta.config import Config
 from tfmeta.simulation import Simulation
 
 DELTAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 NAMES = {"delta-curve": ("a", "c")}
+
+
+def check(name: str, config: Config) -> None:
+    """Raise `ConfigError` if the defence that a configuration names has no delta."""
+    check_has_delta(config, name)
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:
@@ -28,15 +34,15 @@ def _compute(sim, case):
     steps = sim.config.evaluation.fine_tuning_steps
     with sim.bar(len(DELTAS) * len(found) * sets, f"delta curve ({case})", "set of tasks") as bar:
         for delta in DELTAS:
-            variant = sim.variant(delta=delta)
+            variant = sim.variant(**{"defence.delta": delta})
             for split, number in models(sim).items():
                 values = pooled(variant, case, number, points_upto(steps), "matching", bar.update)
                 for metric, of_points in values.items():
                     found[split].setdefault(metric, []).append(of_points[-1])
-    curves = []
+    curves, head = [], sim.chosen_defence("matching").head
     for split, by_metric in found.items():
         values = {metric: np.stack(of_deltas) for metric, of_deltas in by_metric.items()}
-        curves += described(values, split, "matching", "delta", DELTAS)
+        curves += described(values, split, head, "delta", DELTAS)
     sizes = norms(sim, case)
     ratio = sizes["after"]["embedding"]["ratio"]
     ratios = [delta / (1 - delta) * ratio if delta < 1 else None for delta in DELTAS]

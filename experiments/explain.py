@@ -4,6 +4,7 @@ import functools
 import itertools
 import textwrap
 
+from tfmeta import registry
 from tfmeta.config import GROUPS, Config, changed_fields, fields
 from tfmeta.config.fields import allowed
 
@@ -13,7 +14,8 @@ _WIDTHS = {"name": 24, "value": 17, "allowed": 17, "meaning": 28, "source": 10} 
 def table(config: Config, paper: Config, changed: bool = False) -> str:
     """Return the fields of `config` by group, with the paper's value if it differs, in lines of at most 100 columns.
 
-    `paper` is the configuration of the profile `paper`; with `changed`, only the fields that differ are listed.
+    Plug-ins' own options follow the fields of their group; their meaning says whose they are. `paper` is the
+    configuration of the profile `paper`; with `changed`, only the fields that differ are listed.
     """
     differing = changed_fields(paper, config)
     lines = [_row(*_WIDTHS)]
@@ -25,12 +27,24 @@ def table(config: Config, paper: Config, changed: bool = False) -> str:
 
 
 def _field(name, config, paper):
+    owners = registry.declared(name)
+    if owners:
+        return "\n".join(_option(name, plugin, field, config) for plugin, field in owners.items())
     field, value = fields()[name], _word(config[name])
     if config[name] != paper[name]:
         value += f" (paper:\N{NO-BREAK SPACE}{_word(paper[name])})"
     symbol = "the gates alpha" if name == "defence.gates" else field.metadata["symbol"]  # federation.alpha is another
     meaning = field.metadata["doc"] + (f"; {symbol} in the paper" if symbol else "")
     return _row(name.partition(".")[2], value, allowed(field), meaning, field.metadata["source"])
+
+
+def _option(name, plugin, field, config):
+    """Return the row of a plug-in's own option: its value if the configuration selects the plug-in, or its default."""
+    about = next(about for about in registry.KINDS.values() if about.group == name.partition(".")[0])
+    selected = about.selector and config[about.selector] == plugin
+    value = _word(config[name] if selected else field.default)
+    meaning = "; ".join(filter(None, [field.metadata["doc"], f"an option of the {about.what} {plugin}"]))
+    return _row(name.partition(".")[2], value, allowed(field), meaning, "plug-in")
 
 
 def _word(value):

@@ -6,7 +6,7 @@ never attacked (ledger 34).
 
 from pathlib import Path
 
-from experiments.measured import over_iterations, result
+from experiments.measured import defence_words, over_iterations, result
 from tfmeta.simulation import Simulation
 
 NAMES = {"fine_tuning": ("a", "b", "c")}
@@ -14,5 +14,5 @@ NAMES = {"fine_tuning": ("a", "b", "c")}
 
 def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case; return the path of its document."""
-    title = "experiment 2: fine-tuning"
+    title = f"experiment 2: {defence_words(sim.config, 'fine-tuning')}"
     return result(sim, name, case, lambda: (over_iterations(sim, case, "fine_tuning", title), {}, {}))

@@ -5,7 +5,7 @@ The same tasks, iterations and accuracies as experiment 2.
 
 from pathlib import Path
 
-from experiments.measured import norms, over_iterations, result
+from experiments.measured import defence_words, has_delta, norms, over_iterations, result
 from tfmeta.simulation import Simulation
 
 NAMES = {"matching": ("a", "b", "c")}
@@ -13,10 +13,11 @@ NAMES = {"matching": ("a", "b", "c")}
 
 def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case; return the path of its document."""
-    return result(sim, name, case, lambda: compute(sim, case, "matching", "experiment 3: matching networks"))
+    words = defence_words(sim.config, "matching networks")
+    return result(sim, name, case, lambda: compute(sim, case, "matching", f"experiment 3: {words}"))
 
 
 def compute(sim: Simulation, case: str, defence: str, title: str) -> tuple[list[dict], dict, dict]:
-    """Return what `result` takes: the curves, and the norms of what was mixed."""
+    """Return what `result` takes: the curves, and the norms of what was mixed, if the defence mixes weights."""
     curves = over_iterations(sim, case, defence, title)
-    return curves, {"measurements": {"norms": norms(sim, case)}}, {}
+    return curves, {"measurements": {"norms": norms(sim, case)}} if has_delta(sim.config) else {}, {}

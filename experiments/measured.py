@@ -9,7 +9,9 @@ import numpy as np
 from experiments import stored
 from experiments.stored import folder_of
 from tfmeta import registry
+from tfmeta.config import Config
 from tfmeta.defences.base import Defence, OwnImages
+from tfmeta.errors import ConfigError
 from tfmeta.federated import rounds
 from tfmeta.federated.rounds import knows_backdoor
 from tfmeta.simulation import Simulation
@@ -39,14 +41,15 @@ def accuracies(
     Args:
         user: A benign user's number, or None for the meta-test tasks, which are the same in all cases.
         points: Iterations at which to measure.
-        defence: The experiment's own, a name, or a defence made by `sim.defence`.
+        defence: The experiment's own, a name, which gives way to the one that the simulation was made with; or a
+            defence that is bound to the simulation's configuration.
         trainer: The user whose own images a defence prepares itself with (appendix A.3), or None.
 
     Returns:
         float32 [points, n] by metric: "main" and both backdoor metrics, or "meta_test".
     """
 
-    used = sim.defence(defence) if isinstance(defence, str) else defence
+    used = sim.chosen_defence(defence) if isinstance(defence, str) else defence
 
     def compute():
         weights = sim.weights(number, case=case)
@@ -95,7 +98,7 @@ def over_iterations(sim: Simulation, case: str, defence: str, title: str) -> lis
     sim.weights("attacked", case=case)  # train all models first, so that their bars come before the tasks' bar
     from tfmeta.meta_learning.evaluation import points_upto
 
-    points, used = points_upto(sim.config.evaluation.fine_tuning_steps), sim.defence(defence)
+    points, used = points_upto(sim.config.evaluation.fine_tuning_steps), sim.chosen_defence(defence)
     if sim.config.defence.extra_episodes and not used.needs_own_images:
         extra = registry.build("defences", sim.config, "extra_meta_training")
         used = dataclasses.replace(extra, then=used.NAME)
@@ -119,6 +122,30 @@ def described(
     """Return accuracies float32 [points, n] by metric as `result` takes them: keyword arguments of `results.curve`."""
     shared = {"user": user, "head": head, "split": split, "x": x, "x_name": x_name}
     return [{**shared, "metric": metric, "task_values": task_values} for metric, task_values in values.items()]
+
+
+def defence_words(config: Config, own: str) -> str:
+    """Return what to call the defence that is measured: the one that a configuration names, or else `own`."""
+    return own if config.defence.name == "experiment" else config.defence.name
+
+
+def check_has_delta(config: Config, experiment: str) -> None:
+    """Raise `ConfigError` if the defence that a configuration names is not one that mixes weights.
+
+    An experiment about the share delta of the trained weights would measure the same numbers again and again.
+    """
+    if not has_delta(config):
+        name = config.defence.name
+        raise ConfigError(
+            f"{experiment} is about delta, and the defence {name} has no option delta: leave out --defence, or choose "
+            "a defence that has `delta: float = shared()`"
+        )
+
+
+def has_delta(config: Config) -> bool:
+    """Return whether the defence that a configuration names mixes weights; so do the experiments' own."""
+    name = config.defence.name
+    return name == "experiment" or "delta" in registry.options_of("defences", name, shared=True)
 
 
 def norms(sim: Simulation, case: str) -> dict[str, dict]:

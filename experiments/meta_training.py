@@ -32,4 +32,4 @@ def _curves(sim, case):
             for metric, values in pooled(sim, case, number, points, "fine_tuning", bar.update).items():
                 by_metric.setdefault(metric, []).append(values[-1])
     values = {metric: np.stack(of_rounds) for metric, of_rounds in by_metric.items()}
-    return described(values, "after", "softmax", "round", list(numbers))
+    return described(values, "after", sim.chosen_defence("fine_tuning").head, "round", list(numbers))

@@ -38,7 +38,7 @@ def run(name: str, sim: Simulation, case: str) -> Path:
 
 
 def _measurements(sim):
-    paper = ("omniglot", "mini-imagenet").index(registry.original(sim.bank.dataset))
+    paper = registry.PAPER_DATASETS.index(registry.find("datasets", sim.bank.dataset).profiles_of)
     users = len(sim.measured_users)
     words = {
         name: {"title": title.format(users=users), "paper_minutes": minutes[paper]}
@@ -112,7 +112,7 @@ class _Work:
 
         sim, some = self.sim, self.sim.tasks("a", next(self.turns)).part(slice(0, _SOME_TASKS))
         points = _points(sim.config.evaluation.fine_tuning_steps, iterations)
-        settings, defence = AdaptationSettings.of(sim.config), registry.build("defences", sim.config, "fine_tuning")
+        settings, defence = AdaptationSettings.of(sim.config), sim.chosen_defence("fine_tuning")
         measure(sim.model, settings, self.weights, some, points, defence)
         return len(some) * iterations
 

@@ -22,8 +22,9 @@ class FigureSpec:
         layout: The function that draws it, as "module.function" of this package.
         cases: The cases that are drawn.
         about: The data sets of the paper that it is about.
-        head: "softmax" or "matching": the curves that are drawn.
-        says: How the caption says what was done; `{group[field]}` is a field of the configuration.
+        head: "softmax" or "matching": the curves that are drawn, where the run names no defence.
+        says: How the caption names the experiment's own defence; `{group[field]}` is a field of the configuration.
+        also: How the caption goes on after the defence, whichever it is.
     """
 
     name: str
@@ -34,11 +35,16 @@ class FigureSpec:
     about: tuple[str, ...] = ("omniglot",)
     head: str = "softmax"
     says: str = ""
+    also: str = ""
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """The data sets that it can be drawn from: those that it is about, and their stand-ins."""
+        """The data sets that it is about, and their stand-ins."""
         return tuple(name for dataset in self.about for name in registry.standing_for(dataset))
+
+    def is_drawn_from(self, dataset: str) -> bool:
+        """Return whether it can be drawn from a data set: not from the paper's other one, but from any of one's own."""
+        return dataset in self.datasets or not registry.is_of_paper(dataset)
 
     def draw(self, folder: Path | str, out: Path | str) -> list[Path]:
         """Draw the results of a run's folder; return the paths of the files, which go to the folder `out`.
@@ -62,10 +68,9 @@ _PHOTOS, _BOTH = {"about": ("mini-imagenet",)}, {"about": ("omniglot", "mini-ima
 _MIX = " weights mixed with delta = {defence[delta]:g}"
 _MATCHING = {"head": "matching", "says": f"matching networks on{_MIX}"}
 _SUPERVISED = {"says": f"supervised fine-tuning from{_MIX}"}
-_TASKS = {**_MATCHING, "says": _MATCHING["says"] + ", another set of tasks (task_seed {evaluation[task_seed]})"}
-_EXTRA = " after {defence[extra_episodes]} episodes of the user's own extra meta-training"
-_EXTRA_MATCHING = {**_MATCHING, **_PHOTOS, "says": _MATCHING["says"] + _EXTRA}
-_EXTRA_SUPERVISED = {**_PHOTOS, "says": _SUPERVISED["says"] + _EXTRA}
+_TASKS = {**_MATCHING, "also": ", another set of tasks (task_seed {evaluation[task_seed]})"}
+_EXTRA = {**_PHOTOS, "also": " after {defence[extra_episodes]} episodes of the user's own extra meta-training"}
+_EXTRA_MATCHING, _EXTRA_SUPERVISED = {**_MATCHING, **_EXTRA}, {**_SUPERVISED, **_EXTRA}
 _IMAGES, _ROUNDS = ("illustration",), ("meta_training",)
 
 _ALL = (
@@ -109,8 +114,9 @@ def chosen(names: Iterable[str], dataset: str) -> list[FigureSpec]:
 
     Args:
         names: Names in `FIGURES` or `GROUPS`.
-        dataset: A data set's name: of a group, only the figures that can be drawn from it are returned. With "auto"
-            all are, except that "ablations" are then Omniglot's.
+        dataset: A data set's name: of a group, only the figures that are about it are returned; of a data set of
+            one's own, those about the data set of the paper whose profiles it has. With "auto" all are, except that
+            "ablations" are then Omniglot's.
 
     Raises:
         ConfigError: a name is unknown (the nearest is suggested), or a figure is about other data sets.
@@ -119,12 +125,20 @@ def chosen(names: Iterable[str], dataset: str) -> list[FigureSpec]:
     for name in names:
         if name not in FIGURES and name not in GROUPS:
             raise ConfigError(unknown("figure", name, [*FIGURES, *GROUPS]))
-        wanted = "omniglot" if (name, dataset) == ("ablations", "auto") else dataset
+        wanted = _about(dataset, name) if name in GROUPS else dataset
         for spec in (FIGURES[one] for one in GROUPS.get(name, (name,))):
             # an unknown data set is refused where it is opened
-            if wanted == "auto" or wanted in spec.datasets or wanted not in registry.names("datasets"):
+            if wanted == "auto" or spec.is_drawn_from(wanted):
                 specs.append(spec)
             elif name in FIGURES:
                 known = " or its stand-in ".join(spec.datasets)
                 raise ConfigError(f"{name} shows {known}: leave out --dataset or choose one of these")
     return specs
+
+
+def _about(dataset: str, group: str) -> str:
+    """Return the data set that the figures of a group are to be about; "auto" for all."""
+    if dataset == "auto" and group == "ablations":
+        return "omniglot"
+    known = dataset in registry.names("datasets") and not registry.is_of_paper(dataset)
+    return registry.find("datasets", dataset).profiles_of if known else dataset

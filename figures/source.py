@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from figures import FigureSpec
+from figures import FigureSpec, plugin_words
 from tfmeta import registry
 from tfmeta.config import PROFILE_NAMES, fields, make_config, tag_of
 from tfmeta.config.tags import short_name
@@ -34,7 +34,7 @@ class Run:
             if not path.exists():
                 raise ResultError(f"{path} is missing: {_command(folder, spec.name, name, case)}")
             found[case] = document = results.read(path)
-            if document["dataset"] not in spec.datasets:
+            if not spec.is_drawn_from(document["dataset"]):
                 known = " or ".join(spec.datasets)
                 raise ResultError(f"{path} is of the data set {document['dataset']}; {spec.name} is drawn from {known}")
             odd = differences(_identity(found[spec.cases[0]]), _identity(document))
@@ -47,6 +47,13 @@ class Run:
     def first(self) -> dict[str, Any]:
         """The document of the first case."""
         return self.documents[self.spec.cases[0]]
+
+    @property
+    def head(self) -> str:
+        """The head whose curves are drawn: the figure's own, or that of the defence which the run names."""
+        if plugin_words.own_defence(self.first) or not self.first["curves"]:
+            return self.spec.head
+        return self.first["curves"][0]["head"]
 
     @property
     def ways(self) -> int:
@@ -67,10 +74,10 @@ class Run:
     def curve(self, case: str, user: int | None, metric: str, split: str = "after") -> dict[str, Any]:
         """Return a user's curve, or the one that is the same for all users; raises `ResultError` if there is none."""
         for entry in self.documents[case]["curves"]:
-            same = (entry["metric"], entry["head"], entry["split"]) == (metric, self.spec.head, split)
+            same = (entry["metric"], entry["head"], entry["split"]) == (metric, self.head, split)
             if same and entry["user"] in (user, None):
                 return entry
-        wanted = f"{metric}, head {self.spec.head}, {split} the attack" + ("" if user is None else f", user {user}")
+        wanted = f"{metric}, head {self.head}, {split} the attack" + ("" if user is None else f", user {user}")
         raise ResultError(f"{self.path(case)} has no curve of {wanted}: delete it and run it again")
 
     def caption(self, *measured: str) -> str:
@@ -79,8 +86,11 @@ class Run:
         flat = {f"{group}.{name}": value for group, values in config.items() for name, value in values.items()}
         # An experiment may set a field itself, whatever value the run has; the figure is then not of the run's value.
         holds = {name: value for name, value in self.first["changed"].items() if flat.get(name) == value}
+        named = plugin_words.named(self.first)
+        defence = named.pop("defences", None) or self.spec.says.format(**config)
+        holds = {name: value for name, value in holds.items() if name not in plugin_words.fields_of(self.first)}
         dataset, profile = run_words(self.first["dataset"], self.first["profile"], holds)
-        done = [self.spec.says.format(**config)] if self.spec.says else []
+        done = [part for part in (defence + self.spec.also.format(**config), *named.values()) if part]
         code = sorted({document["provenance"]["commit"] for document in self.documents.values()})
         commits = ", ".join(one if one == "unknown" else one[:7] + one[40:] for one in code)
         notes = sorted({note for document in self.documents.values() for note in document.get("notes", ())})
@@ -94,7 +104,7 @@ def run_words(dataset: str, profile: str, changed: Mapping[str, Any] | None = No
     """Return a run's data set and its profile in words.
 
     Args:
-        dataset: The data set's name; a stand-in's words say what it is not.
+        dataset: The data set's name; the words say what a stand-in or a data set of one's own is not.
         profile: The profile's name.
         changed: The fields, by full name, in which the run differs from its profile.
     """
@@ -102,7 +112,8 @@ def run_words(dataset: str, profile: str, changed: Mapping[str, Any] | None = No
     if changed:
         values = [f"{short_name(name)} = {value}{_plain(dataset, profile, name)}" for name, value in changed.items()]
         words += f" with {', '.join(values)}"
-    return [registry.display_name(dataset), words]
+    about = "" if registry.is_of_paper(dataset) else " (not a data set of the paper)"
+    return [registry.display_name(dataset) + about, words]
 
 
 def interval_words(curves: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> str:

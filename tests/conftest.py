@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 import types
 from pathlib import Path
 
 import pytest
 
+from tfmeta import registry
 from tfmeta.config import fields
 from tfmeta.datasets import open_dataset
 
@@ -31,6 +33,18 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("needs_data"):
                 item.add_marker(pytest.mark.skip(reason=WITHOUT_DATA))
+
+
+@pytest.fixture
+def forget_plugins(monkeypatch):
+    """Forgets the plug-ins that a test registers, and the modules of their files."""
+    modules = set(sys.modules)
+    monkeypatch.setattr(registry, "_OUTSIDE", dict(registry._OUTSIDE))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in sys.modules.keys() - modules:
+        if name.startswith("tfmeta_outside."):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,8 @@ def test_settings_read_what_they_print(profile):
         ("eta", "meta_learning.inner_learning_rate"),
         ("attack_inner_steps", "attack.inner_steps"),
         ("trigger_size", "trigger.size"),
+        ("attack", "attack.name"),
+        ("defence", "defence.name"),
     ],
 )
 def test_a_field_is_found_by_full_name_bare_name_symbol_and_keyword(name, full):

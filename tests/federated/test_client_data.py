@@ -85,3 +85,20 @@ def test_the_attacker_owns_its_classes_and_target_and_triggered_images(folder, t
     assert len(found(target)) == 5 and set(found(target)) == (stamped("target") if triggered_target else clean)
     for path, images in zip((target, triggered), data.poison_images(1), strict=True):
         assert images.shape == (len(found(path)), 28, 28, 1) and images.tobytes() == b"".join(found(path))
+
+
+def test_attackers_have_their_own_classes_and_share_the_attackers_images(tmp_path):
+    config = small_config(federation_users=12, attackers=2)
+    data = ClientData(bank(), partition(0, 12, 2), TRIGGER, config, tmp_path)
+    (paths, *_, target, triggered), (others, *_, target_too, triggered_too) = map(data.attacker, (1, 2))
+    assert paths.tolist() != others.tolist() and len({target, target_too, triggered, triggered_too}) == 4
+    assert len(list(tmp_path.iterdir())) == 2 + 4  # nothing is written for the users who take no part
+
+    def found(*files):
+        images = [np.fromfile(path, np.uint8).reshape(-1, 28, 28, 1) for path in files]
+        return [image.tobytes() for part in images for image in part]
+
+    one, other = (data.poison_images(user) for user in (1, 2))
+    everything = [TRIGGER.stamp(bank().images[image]).tobytes() for image in reserved("backdoor", "attacker")]
+    assert sorted(found(triggered, triggered_too)) == sorted(everything)
+    assert len(one[0]) + len(other[0]) == 5 and abs(len(one[0]) - len(other[0])) <= 1

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from attack_plugins import Hidden, registered
 from core_fixtures import bank, partition, small_config, trigger
 
 from tfmeta.federated import clients, jobs
@@ -74,3 +75,32 @@ def test_in_its_round_the_attacker_sends_what_was_prepared_boosted():
     assert fits_spec(job)
     assert (job.user, job.prepared) == ("user 1", "folder/attacker.f32")
     assert job.boost == 3 and job.alpha == np.float32(0.25) and job.meta_batches == 0
+
+
+def test_each_attacker_and_round_has_a_seed_of_its_own_and_the_first_has_the_papers():
+    config = small_config(federation_users=12, attackers=3)
+    made = {
+        (user, number): jobs.attacker_job(None, config, user, number, "x") for user in (1, 2, 3) for number in (2, 4)
+    }
+    assert len({tuple(job.seed) for job in made.values()}) == len(made)
+    assert (made[1, 2].seed == jobs.attacker_job(None, small_config(), 1, 2, "x").seed).all()
+    assert [(job.user, int(job.attacker)) for job in made.values()] == [
+        (f"user {user}", user - 1) for user in (1, 2, 3) for _ in range(2)
+    ]
+
+
+@pytest.mark.parametrize(("attackers", "alpha"), [(1, 0.25), (2, 0.1), (3, 1 / 3)])
+def test_replacement_is_what_all_attackers_boosts_times_alpha_sum_to(attackers, alpha):
+    config = small_config(federation_users=12, attackers=attackers, alpha=alpha, replacement=1.5)
+    sent = [jobs.attacker_job(None, config, user, 2, "x") for user in range(1, attackers + 1)]
+    assert sum(float(job.boost) * float(job.alpha) for job in sent) == pytest.approx(1.5)
+    assert jobs.boost_of(small_config(boost=4.0)) == 4.0  # without replacement
+
+
+def test_an_attack_that_needs_a_reference_gets_what_a_benign_user_would_train_on(data):
+    with registered(Hidden):
+        config = small_config(attack_name="hidden", round_episodes=6, boost=5.0)
+        job = jobs.attacker_job(data, config, 1, 2, "x")
+    assert fits_spec(job) and job.shards.tolist() == data.attacker(1)[0].tolist() and job.meta_batches == 3
+    assert job.meta_step_size == np.float32(config.meta_learning.meta_step_size_final)
+    assert job.boost == 1 and job.prepared == "x"  # it boosts itself

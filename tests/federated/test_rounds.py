@@ -55,3 +55,19 @@ def test_fewer_clients_per_round_are_drawn_from_all_benign_users():
     assert rounds.selected(one, "federation", 2, attack=True) == [1]
     assert rounds.selected(two, "federation", 2, attack=True)[0] == 1
     assert all(type(user) is int for user in rounds.selected(two, "pretraining", 0))
+
+
+def test_a_large_federation_draws_its_clients_from_all_benign_users():
+    config = small_config(federation_users=100, attackers=2, clients_per_round=10, rounds_after=20)
+    rounds_of = [rounds.selected(config, "federation", number) for number in range(60)]
+    assert all(len(set(users)) == 10 and users == sorted(users) for users in rounds_of)
+    assert set().union(*rounds_of) == set(range(3, 101))
+    attack = rounds.selected(config, "federation", 2, attack=True)
+    assert attack[:2] == [1, 2] and len(set(attack)) == 10 and set(attack[2:]) <= set(range(3, 101))
+
+
+def test_the_attack_is_the_last_round_with_attackers():
+    for words, expected in (("once", 2), ("2,3,5", 5), ("every-3", 5), ("every-4", 6)):
+        config = small_config(attack_rounds=words, rounds_after=4)
+        assert rounds.attacked(config) == rounds.number_of("attacked", config) == expected
+        assert rounds.last_round(config) == 6

@@ -213,3 +213,11 @@ def test_a_part_has_the_tasks_of_its_slice():
 
 def test_benign_users_train_on_backdoor_classes_in_cases_b_and_c():
     assert {case: knows_backdoor(case) for case in CASES} == {"a": False, "b": True, "c": True}
+
+
+def test_backdoor_images_are_those_of_all_attackers_together():
+    one = tasks.user_tasks(bank(), partition(), TRIGGER, config(), 3, "a").triggered
+    many = tasks.user_tasks(
+        bank(), partition(0, 12, 2), TRIGGER, config(federation_users=12, attackers=2), 3, "a"
+    ).triggered
+    assert all((one[name] == many[name]).all() for name in one)

@@ -38,10 +38,10 @@ class Config:
     options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self):
-        _check_options(self)
+        object.__setattr__(self, "options", _own_options(self))
         size = self.meta_learning.meta_batch_size
-        for name, field in fields().items():
-            if field.metadata["whole_meta_batches"] and self[name] % size:
+        for name in self.names():
+            if fields()[name].metadata["whole_meta_batches"] and self[name] % size:
                 raise ConfigError(
                     f"{name} = {self[name]} is not a multiple of meta_batch_size = {size}: a meta step takes whole "
                     "meta-batches; choose a multiple"
@@ -80,7 +80,7 @@ class Config:
         if name in _group_fields():
             group, _, field = name.partition(".")
             return getattr(getattr(self, group), field)
-        return dict(self.options)[name] if name in dict(self.options) else fields()[name].default
+        return dict(self.options)[name] if name in dict(self.options) else _option(self, name).default
 
     def replace(self, settings: Mapping[str, Any]) -> "Config":
         """Return a copy with other values; `settings` maps full field names to values."""
@@ -90,7 +90,7 @@ class Config:
             check_known("field", name, fields())
             group, _, field = name.partition(".")
             owner = groups.setdefault(group, {}) if name in _group_fields() else options
-            owner[field if owner is not options else name] = checked(name, fields()[name], value)
+            owner[field if owner is not options else name] = allowed_value(name, value)
         changed = {group: dataclasses.replace(getattr(self, group), **values) for group, values in groups.items()}
         return dataclasses.replace(self, **changed, options=tuple(sorted(options.items())))
 
@@ -126,24 +126,55 @@ def _group_fields() -> dict[str, dataclasses.Field]:
     return {f"{group}.{field.name}": field for group, kind in GROUPS.items() for field in dataclasses.fields(kind)}
 
 
-def _check_options(config: Config) -> None:
-    """Raise `ConfigError` for an option that the selected plug-in does not have, or does not allow that value."""
-    for kind, about in registry.KINDS.items():
-        given = {name: value for name, value in config.options if name.startswith(f"{about.group}.")}
-        if not given or about.selector is None or config[about.selector] not in registry.names(kind):
-            continue  # a data set's are checked where it is opened; a defence may be the experiment's own
-        plugin = config[about.selector]
-        own = registry.options_of(kind, plugin)
-        for name, value in given.items():
-            option = name.partition(".")[2]
-            if option not in own and not _of_another_kind(kind, about.group, option):
-                known = ", ".join(own) or "none"
-                raise ConfigError(f"{name}: the {about.what} {plugin} has no such option; its own options: {known}")
-            if option in own:
-                checked(name, own[option], value)
+def allowed_value(name: str, value: Any) -> Any:
+    """Return a value in the type of a field or option, given by its full name.
+
+    Several plug-ins may have an option of one name; then one of them must allow the value.
+
+    Raises:
+        ConfigError: the value does not fit type, range or choices.
+    """
+    if name in _group_fields():
+        return checked(name, _group_fields()[name], value)
+    refused = None
+    for field in registry.declared(name).values():
+        try:
+            return checked(name, field, value)
+        except ConfigError as error:
+            refused = refused or error
+    raise refused or ConfigError(f"no plug-in has an option {name}")
 
 
-def _of_another_kind(kind: str, group: str, option: str) -> bool:
-    """Return whether a plug-in of another kind that shares the group has the option."""
-    others = (other for other, about in registry.KINDS.items() if about.group == group and other != kind)
-    return any(option in registry.options_of(other, name) for other in others for name in registry.names(other))
+def _option(config: Config, name: str) -> dataclasses.Field:
+    """Return an option as the selected plug-in defines it; if it has no such option, as any other does."""
+    kind, of_plugin = _kind_of(name), registry.declared(name)
+    selector = registry.KINDS[kind].selector
+    return of_plugin.get(config[selector] if selector in _group_fields() else None) or next(iter(of_plugin.values()))
+
+
+def _own_options(config: Config) -> tuple[tuple[str, Any], ...]:
+    """Return the options that were set to other values than their defaults, in their types, sorted by full name.
+
+    Raises:
+        ConfigError: the selected plug-in does not have an option, or does not allow its value.
+    """
+    found = {}
+    for name, value in config.options:
+        about = registry.KINDS[_kind_of(name)]
+        # a data set is selected elsewhere, and a defence may be the experiment's own
+        plugin = config[about.selector] if about.selector in _group_fields() else None
+        if plugin in registry.names(_kind_of(name)) and plugin not in registry.declared(name):
+            known = ", ".join(registry.options_of(_kind_of(name), plugin)) or "none"
+            owners = f"{' and '.join(registry.declared(name))} has it (choose it with {about.selector})"
+            raise ConfigError(
+                f"{name}: the {about.what} {plugin} has no such option (its own options: {known}); {owners}"
+            )
+        value = checked(name, _option(config, name), value)
+        if value != _option(config, name).default or plugin not in registry.declared(name):
+            found[name] = value
+    return tuple(sorted(found.items()))
+
+
+def _kind_of(name: str) -> str:
+    """Return the kind of the plug-ins whose options are in the group of a full name."""
+    return next(kind for kind, about in registry.KINDS.items() if about.group == name.partition(".")[0])

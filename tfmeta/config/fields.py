@@ -1,6 +1,8 @@
 """What a configuration field knows about itself: meaning, paper symbol, source, range, and the stage it decides."""
 
 import dataclasses
+import difflib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -82,16 +84,19 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
     said = f"{name} = {value!r} ({meta['doc']})"
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ConfigError(f"{said}: give {allowed(field)}")
+    if isinstance(value, str) and not value.isprintable():
+        raise ConfigError(f"{said}: give text that can be printed, in one line")
     choices = choices_of(field)
     if choices and value not in choices:
-        raise ConfigError(f"{said}: give {allowed(field)}")
+        near = difflib.get_close_matches(value, choices, n=1)
+        raise ConfigError(f"{said}: {f'did you mean {near[0]}? ' if near else ''}give {allowed(field)}")
     low, high = meta["low"], meta["high"]
     # written so that a NaN fails every comparison
     if low is not None and not (value > low if meta["above"] else value >= low):
         raise ConfigError(f"{said}: give {allowed(field)}")
     if high is not None and not value <= high:
         raise ConfigError(f"{said}: give {allowed(field)}")
-    if wanted is float and value in (float("inf"), float("-inf")):
+    if wanted is float and not math.isfinite(value):
         raise ConfigError(f"{said}: give a finite number")
     return value
 

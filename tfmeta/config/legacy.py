@@ -13,9 +13,14 @@ from tfmeta.config.config import fields
 
 def values() -> dict[str, Any]:
     """Return what stored fields count as that are missing, by full name."""
-    options = registry.options()
+    # not one that several plug-ins have with other defaults: what is stored does not say whose it was
+    options = {name: field for name, field in registry.options().items() if _is_default_of_all(name, field)}
     declared = {name: field.metadata["legacy"] for name, field in fields().items() if "legacy" in field.metadata}
     return {name: field.default for name, field in options.items()} | declared
+
+
+def _is_default_of_all(name, field):
+    return all(other.default == field.default for other in registry.declared(name).values())
 
 
 def completed(stored: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfmeta.config.config import GROUPS, Config, fields
-from tfmeta.config.fields import checked
+from tfmeta.config.config import GROUPS, Config, allowed_value, fields
 from tfmeta.config.profiles import PROFILE_NAMES, profile_settings
 from tfmeta.errors import ConfigError, check_known
 
@@ -70,9 +69,13 @@ def resolve_all(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a name is unknown or ambiguous, or two names mean one field and have different values.
     """
+    return merged(*({resolve(name): value} for name, value in settings.items()))
+
+
+def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by full name in one mapping; `ConfigError` if two give one field different values."""
     found: dict[str, Any] = {}
-    for name, value in settings.items():
-        full = resolve(name)
+    for full, value in (item for mapping in settings for item in mapping.items()):
         if full in found and found[full] != value:
             raise ConfigError(f"{full} is given twice, as {found[full]!r} and as {value!r}: give it once")
         found[full] = value
@@ -92,7 +95,7 @@ def parse_settings(words: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {word!r}: write it as field=value, such as delta=0.5")
         try:
             full = resolve(name.strip())
-            found[full] = checked(full, fields()[full], _value(text.strip()))
+            found[full] = allowed_value(full, _value(text.strip()))
         except ConfigError as error:
             raise ConfigError(f"--set {word!r}: {error}") from error
     return found

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tfmeta import registry
 from tfmeta.config.config import Config, fields
 
 _LONGEST = 50
@@ -14,7 +15,9 @@ _LONGEST = 50
 def changed_fields(plain: Config, config: Config) -> dict[str, Any]:
     """Return the fields, by full name, in which `config` differs from `plain`."""
     names = dict.fromkeys((*config.names(), *plain.names()))
-    return {name: config[name] for name in names if config[name] != plain[name]}
+    # an option that one of them has not set has the default of another plug-in there
+    set_in_one = dict(config.options).keys() ^ dict(plain.options).keys()
+    return {name: config[name] for name in names if config[name] != plain[name] or name in set_in_one}
 
 
 def tag_of(changed: Mapping[str, Any]) -> str | None:
@@ -44,9 +47,12 @@ def tag_of(changed: Mapping[str, Any]) -> str | None:
 
 
 def short_name(name: str) -> str:
-    """Return a field's name without its group where no other group has one of that name; `attack` for `attack.name`."""
+    """Return a field's name without its group where no other group has one of that name; `attack` for `attack.name`.
+
+    A plug-in's option keeps its group, so that it does not matter which other plug-ins there are.
+    """
     group, _, bare = name.partition(".")
     if bare == "name":
         return group
-    unique = sum(other.partition(".")[2] == bare for other in fields()) == 1
-    return bare if unique else name
+    of_groups = [other.partition(".")[2] for other in fields() if other not in registry.options()]
+    return bare if of_groups.count(bare) == 1 and name not in registry.options() else name

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmeta import registry
+from tfmeta.aggregations.agreement import checked
 from tfmeta.federated import clients
 from tfmeta.meta_learning.adam import AdamState
 from tfmeta.models.flat import layout_of
@@ -44,6 +45,7 @@ class InProcessFederation(contextlib.AbstractContextManager):
 
         Raises:
             ClientUpdateError: A client sent NaN, infinity or an update of another size; names the user.
+            PluginError: The aggregation's numpy rule returned something else than an update.
         """
         config, updates, losses = self._setting.config, [], []
         aggregation = registry.build("aggregations", config)
@@ -51,7 +53,8 @@ class InProcessFederation(contextlib.AbstractContextManager):
             update = clients.call(self._update, _tensors(state), clients.Job(*_tensors(job)))
             updates.append([part.numpy() * np.float32(job.boost) for part in update.delta])
             losses.append(float(update.loss))
-        total, alpha = aggregation.numpy_rule(updates), np.float32(config.federation.alpha)
+        total = checked(aggregation.NAME, "numpy_rule", aggregation.numpy_rule(updates), [part.shape for part in state])
+        alpha = np.float32(config.federation.alpha)
         return [weight + alpha * part for weight, part in zip(state, total, strict=True)], float(np.mean(losses))
 
     def train_chunk(

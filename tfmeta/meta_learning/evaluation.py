@@ -152,6 +152,7 @@ def _runner(model, settings, points, defence):
 
 def _label(defence, found, wanted):
     """Return the labels of class probabilities, and whether that is what they are."""
+    found = tf.constant(found) if isinstance(found, np.ndarray) else found
     shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", type(found).__name__)
     if dtype != tf.float32 or not shape.is_compatible_with(wanted):
         raise _refused(defence, f"{getattr(dtype, 'name', dtype)} {shape} where float32 {wanted} is asked for")

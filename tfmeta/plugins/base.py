@@ -7,11 +7,11 @@ import re
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from tfmeta import registry
-from tfmeta.config.config import Config
+from tfmeta.config.config import GROUPS, Config
 from tfmeta.config.fields import checked, number, restated, word
-from tfmeta.errors import PluginError
+from tfmeta.errors import ConfigError, PluginError
 
-_TYPES = {"int": int, "float": float, "str": str, "bool": bool}
+TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 
 
 def shared() -> Any:
@@ -28,7 +28,7 @@ class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract metho
     """Base of all plug-ins. A subclass is a frozen dataclass without asking; its fields are its options.
 
     Raises:
-        PluginError: an option has no default, or is not a number, a word or true/false.
+        PluginError: an option has no default, or one that it does not allow, or is not an int, float, str or bool.
         ConfigError: an option's value is out of its range; raised when an object is made.
     """
 
@@ -38,7 +38,13 @@ class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract metho
 
     def __init_subclass__(cls, **more: Any):
         super().__init_subclass__(**more)
+        if cls.KIND not in registry.KINDS:
+            bases = ", ".join(f"{kind.package}.base.{kind.base}" for kind in registry.KINDS.values())
+            raise PluginError(f"{cls.__name__} is a plug-in of no kind: derive it from one of {bases}")
+        _check_inherited(cls)
+        doc = cls.__doc__
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        cls.__doc__ = doc  # where there is none, a dataclass has its signature
         cls.NAME = _name_of(cls)
         cls.OPTIONS = {field.name: _option(cls, field) for field in dataclasses.fields(cls)}
 
@@ -64,6 +70,41 @@ class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract metho
         return {f"{self.group()}.{name}": value for name, value in given.items() if value != self.OPTIONS[name].default}
 
 
+def option_of(kind: str, where: str, name: str, wanted: type | None, field: dataclasses.Field) -> dataclasses.Field:
+    """Return an option's field with its type and complete metadata.
+
+    Args:
+        kind: The kind of the plug-in that has it.
+        where: What a message calls it.
+        name: Its name.
+        wanted: Its type; None for a type that an option cannot have.
+        field: The dataclass field as the plug-in defines it; for a shared option the metadata says "shared".
+
+    Raises:
+        PluginError: the option has no default or one that it does not allow, another type, or the group of the
+            configuration has no such field to share.
+    """
+    about = registry.KINDS[kind]
+    if field.metadata.get("shared"):
+        of_group = {one.name: one for one in dataclasses.fields(GROUPS[about.group])}
+        if name not in of_group:
+            known = ", ".join(of_group)
+            raise PluginError(f"{where}: the group {about.group} has no such field to share; it has {known}")
+        own = restated(name, of_group[name].type, of_group[name], shared=True)
+        own.default = None
+        return own
+    if wanted not in TYPES.values():
+        raise PluginError(f"{where}: an option is an int, a float, a str or a bool; give it one of these types")
+    if field.default is dataclasses.MISSING:
+        raise PluginError(f"{where}: an option needs a default, such as `{name}: {wanted.__name__} = ...`")
+    own = restated(name, wanted, field, stage=about.stage)
+    try:
+        own.default = checked("its default", own, field.default)
+    except ConfigError as error:
+        raise PluginError(f"{where}: {error}") from error
+    return own
+
+
 def _name_of(cls):
     """Return the name of a plug-in: that of its file."""
     module = cls.__module__.rpartition(".")[2]
@@ -72,28 +113,21 @@ def _name_of(cls):
 
 
 def _option(cls, field):
-    """Return an option's field with its type and complete metadata."""
-    if field.name not in inspect.get_annotations(cls):  # inherited
-        return next(one.OPTIONS[field.name] for one in cls.__mro__[1:] if field.name in getattr(one, "OPTIONS", {}))
-    wanted = field.type if isinstance(field.type, type) else _TYPES.get(str(field.type))
-    if field.metadata.get("shared"):
-        return _of_group(cls, field)
-    where = f"{cls.__name__}.{field.name}"
-    if wanted not in _TYPES.values():
-        raise PluginError(f"{where}: an option is an int, a float, a str or a bool, not {field.type}; change its type")
-    if field.default is dataclasses.MISSING:
-        raise PluginError(f"{where}: an option needs a default, such as `{field.name}: {wanted.__name__} = ...`")
-    return restated(field.name, wanted, field)
+    """Return an option's field, its own or the inherited one."""
+    if field.name not in inspect.get_annotations(cls):
+        return _inherited(cls, field.name)
+    wanted = field.type if isinstance(field.type, type) else TYPES.get(str(field.type).strip("'\""))
+    return option_of(cls.KIND, f"{cls.__name__}.{field.name}", field.name, wanted, field)
 
 
-def _of_group(cls, field):
-    """Return the field for a shared option: the configuration's own, with None as its default."""
-    from tfmeta.config.config import GROUPS
+def _inherited(cls, name):
+    return next((one.OPTIONS[name] for one in cls.__mro__[1:] if name in getattr(one, "OPTIONS", {})), None)
 
-    of_group = {one.name: one for one in dataclasses.fields(GROUPS[cls.group()])}
-    if field.name not in of_group:
-        known, where = ", ".join(of_group), f"{cls.__name__}.{field.name}"
-        raise PluginError(f"{where}: the group {cls.group()} has no such field to share; it has {known}")
-    own = restated(field.name, of_group[field.name].type, of_group[field.name], shared=True)
-    own.default = None
-    return own
+
+def _check_inherited(cls):
+    """Raise `PluginError` for an inherited option's new default without a type, which a dataclass would ignore."""
+    for name in vars(cls).keys() - inspect.get_annotations(cls).keys():
+        option = _inherited(cls, name)
+        if option is not None:
+            line = f"`{name}: {option.type.__name__} = ...`"
+            raise PluginError(f"{cls.__name__}.{name} is an inherited option: write its new default as {line}")

@@ -1,0 +1,106 @@
+"""Options that several commands share, and the command class that loads plug-ins before anything else is read."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfmeta import registry
+from tfmeta.config import PROFILE_NAMES, merged, parse_settings
+from tfmeta.errors import ConfigError
+from tfmeta.plugins import outside
+from tfmeta.utils import progress
+
+FOLDER = click.Path(path_type=Path)
+# option -> the kind whose plug-in it names
+NAMED = {
+    "attack": "attacks", "defence": "defences", "trigger": "triggers", "aggregation": "aggregations", "model": "models"
+}  # fmt: skip
+
+
+class PluginCommand(click.Command):
+    """A command that imports the files of `--plugin` first, so that its other options and its help know them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        if given.get("plugins"):
+            progress.quiet_tensorflow()
+        for path in given.get("plugins", ()):
+            outside.use_file(path)
+        return super().parse_args(ctx, args)
+
+
+class NamesOption(click.Option):
+    """An option that names a plug-in; its help lists the names that there are."""
+
+    def __init__(self, *words: Any, kind: str = "datasets", more: Sequence[str] = (), **about: Any):
+        super().__init__(*words, **about)
+        self.kind, self.more = kind, more
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's line of the help."""
+        self.help = ", ".join([*self.more, *registry.names(self.kind)])
+        return super().get_help_record(ctx)
+
+
+PLUGIN = click.option(
+    "--plugin", "plugins", multiple=True, metavar="FILE", help="a file with plug-ins, run with your rights"
+)
+DATASET = click.option("--dataset", default="auto", show_default=True, cls=NamesOption, more=("auto",))
+CONFIG = (
+    DATASET,
+    click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
+    click.option("--seed", type=int, help="the run's seed [0]"),
+    *(click.option(f"--{name}", cls=NamesOption, kind=kind) for name, kind in NAMED.items()),
+    click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="change a field; see `tfmeta config`"),
+    PLUGIN,
+)
+RUN = (
+    *CONFIG,
+    click.option("--data-dir", type=FOLDER, help="folder with the data sets [TFMETA_DATA]"),
+    click.option("--results", type=FOLDER, default="results", show_default=True, help="folder for results"),
+    click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
+    click.option("--fresh", is_flag=True, help="compute again what other code of tfmeta computed"),
+    click.option("--keep", is_flag=True, help="accept what other code of tfmeta computed; results say so"),
+    click.option("-v", "--verbose", is_flag=True, help="print more"),
+)
+
+
+def with_options(options: Sequence[Callable]) -> Callable:
+    """Return a decorator that gives a command some options, in their order."""
+    return lambda function: functools.reduce(lambda done, option: option(done), reversed(options), function)
+
+
+def overrides(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings, by full field name, that the options `CONFIG` ask for.
+
+    Raises:
+        ConfigError: a setting or a name is wrong, a field is given twice, or an option of a plug-in is set that is not
+            chosen.
+    """
+    named = {registry.KINDS[kind].selector: given[name] for name, kind in NAMED.items()}
+    named["meta_learning.seed"] = given["seed"]
+    settings = parse_settings(given["settings"])
+    found = merged(settings, {field: value for field, value in named.items() if value is not None})
+    for full in found.keys() & registry.options().keys():
+        _check_chosen(full, given["dataset"], found.get("defence.name"))
+    return found
+
+
+def _check_chosen(full: str, dataset: str, defence: str | None) -> None:
+    """Raise `ConfigError` for an option of a data set or a defence that is not chosen, as it would change nothing.
+
+    Options of other kinds are checked by `Config`.
+    """
+    group, owners = full.partition(".")[0], registry.declared(full)
+    if group == "data" and dataset not in owners:
+        what, option = "data set", "--dataset"
+    elif group == "defence" and not defence and not any(registry.is_built_in("defences", name) for name in owners):
+        what, option = "defence", "--defence"
+    else:
+        return
+    name = next(iter(owners))
+    raise ConfigError(f"{full} is an option of the {what} {name}, which is not chosen: add {option} {name}")
