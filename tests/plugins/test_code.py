@@ -91,6 +91,17 @@ def test_plumbing_and_what_only_it_imports_are_left_out(package):
     assert set(code.modules("tfmeta.a", without=("tfmeta.utils",))) == {"tfmeta.a"}
 
 
+def test_of_a_group_of_fields_all_counts_but_the_fields(package):
+    source = "from tfmeta.config.fields import number\nCOLORS = {'red': 1}\nclass TriggerConfig:\n    size: int = 4\n"
+    package(a="from tfmeta.config.trigger import COLORS", config__trigger=source, config__fields="")
+    before = code.modules("tfmeta.a")
+    assert set(before) == {"tfmeta.a", "tfmeta.config.trigger"}
+    package(config__trigger=source + "    margin: int = 2\n")
+    assert code.modules("tfmeta.a") == before
+    package(config__trigger=source.replace("1", "2"))
+    assert code.modules("tfmeta.a") != before
+
+
 def test_only_the_edited_module_gets_another_digest(package):
     package(a="import tfmeta.b", b="X = 1")
     before = code.modules("tfmeta.a")

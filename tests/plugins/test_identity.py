@@ -53,7 +53,7 @@ def test_an_evaluation_has_the_code_of_its_models():
 
 def test_plumbing_takes_no_part():
     names = made("evaluation", "matching")["code"]
-    parts = ("worker", "runtime", "progress", "threads", "tfmeta.store", "tfmeta.config", "tfmeta.simulation")
+    parts = ("worker", "runtime", "progress", "threads", "tfmeta.store", "tfmeta.config.config", "tfmeta.simulation")
     assert not [name for name in names for part in parts if part in name]
 
 
