@@ -22,9 +22,7 @@ _EVALUATION = tuple(f"tfmeta.meta_learning.{name}" for name in ("adaptation", "e
 _LATER = {"partition": ("tfmeta.attacks", "tfmeta.defences"), "pretraining": ("tfmeta.attacks", "tfmeta.defences")}
 
 
-def identity(
-    config: Config, stage: str, dataset: str, partition: str, defence: Plugin | None = None
-) -> dict[str, Any]:
+def identity(config: Config, stage: str, dataset: str, partition: str, defence: Plugin | None = None) -> dict[str, Any]:
     """Return what decides a stage's numbers, for manifests: `plugins` by kind, and `code`, digests by module.
 
     Args:
