@@ -44,8 +44,9 @@ data-dir = $${DATA_DIR:+--data-dir "$$DATA_DIR"}
 stored = $(if $(filter-out 0 no false,$(FRESH)),--fresh) $(if $(filter-out 0 no false,$(KEEP)),--keep)
 # Each word of SET becomes one --set, and each of PLUGIN one --plugin. set -f keeps the shell from replacing a * by the
 # names of files.
-each-plugin = for file in $$PLUGIN; do set -- "$$@" --plugin "$$file"; done
-figure = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; $(each-plugin); \
+words = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; \
+	for file in $$PLUGIN; do set -- "$$@" --plugin "$$file"; done
+figure = $(words); \
 	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) $(stored) \
 	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} $${ATTACK:+--attack "$$ATTACK"} \
 	$${DEFENCE:+--defence "$$DEFENCE"} $${TRIGGER:+--trigger "$$TRIGGER"} \
@@ -94,7 +95,7 @@ notebook: env ## run the notebook, to figures/out/federated_backdoor.ipynb
 		experiments/federated_backdoor.ipynb
 
 data: env ## find or download Omniglot (or DATASET) and verify it
-	@set -f; set --; $(each-plugin); \
+	@$(words); \
 	"$$VENV/bin/tfmeta" data $(if $(filter-out auto,$(DATASET)),--dataset "$$DATASET") $(data-dir) "$$@"
 
 bench: env ## measure this machine: training with and without TFF, memory, start-up

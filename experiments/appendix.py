@@ -9,8 +9,10 @@ from pathlib import Path
 
 from experiments import matching
 from experiments.measured import check_has_delta, result
+from tfmeta import registry
 from tfmeta.config import Config
 from tfmeta.config.fields import LARGEST_SEED
+from tfmeta.errors import ConfigError
 from tfmeta.simulation import Simulation
 
 # figure -> (defence, changed fields); a word in place of a number names the field that has the number
@@ -39,9 +41,14 @@ TITLES = {name: _title(*change) for name, change in _CHANGES.items()}
 
 
 def check(name: str, config: Config) -> None:
-    """Raise `ConfigError` if the figure is about delta and the defence that a configuration names has none."""
-    if "evaluation.task_seed" not in _CHANGES[name][1]:  # figure A5 is about other tasks
+    """Raise `ConfigError` if a figure cannot be drawn with the defence that a configuration names."""
+    fields, defence = _CHANGES[name][1], config.defence.name
+    if "evaluation.task_seed" not in fields:  # figure A5 is about other tasks
         check_has_delta(config, name)
+    if "defence.extra_episodes" in fields:
+        known = registry.options_of("defences", "extra_meta_training")["then"].metadata["choices"]
+        if defence not in ("experiment", *known):
+            raise ConfigError(f"{name}: extra meta-training is followed by {' or '.join(known)}, not by {defence}")
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

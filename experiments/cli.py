@@ -13,6 +13,7 @@ from experiments import explain, options
 from tfmeta import registry
 from tfmeta.config import make_config
 from tfmeta.datasets import check_name
+from tfmeta.datasets.opening import AUTO
 from tfmeta.errors import ConfigError, TfmetaError
 from tfmeta.utils import progress
 
@@ -91,13 +92,19 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
 @main.command("data", cls=options.PluginCommand)
 @click.option("--dataset", default="omniglot", show_default=True, cls=options.NamesOption)
 @click.option("--data-dir", type=options.FOLDER, help="folder with the data sets [TFMETA_DATA]")
+@options.SET
 @options.PLUGIN
-def data_command(dataset: str, data_dir: Path | None, plugins: Sequence[str]) -> None:
+def data_command(dataset: str, data_dir: Path | None, settings: Sequence[str], plugins: Sequence[str]) -> None:
     """Get, verify and decode a data set."""
     progress.setup_logging()
+    check_name(dataset)
+    if dataset != AUTO:
+        config = make_config(dataset, **options.parsed(settings, dataset))
+        dataset = registry.build("datasets", config, dataset)
     bank = tfmeta.open_dataset(dataset, data_dir)
     classes, examples, *shape = bank.images.shape
-    click.echo(f"{bank.dataset}: {classes} classes of {examples} images, {'x'.join(map(str, shape))}; {bank.source}")
+    source = f"; {bank.source}" if bank.source else ""
+    click.echo(f"{bank.dataset}: {classes} classes of {examples} images, {'x'.join(map(str, shape))}{source}")
     click.echo(f"digest {bank.digest}")
 
 

@@ -1,7 +1,7 @@
 """Options that several commands share, and the command class that loads plug-ins before anything else is read."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,16 @@ class NamesOption(click.Option):
 PLUGIN = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE", help="a file with plug-ins, run with your rights"
 )
+SET = click.option(
+    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="change a field; see `tfmeta config`"
+)
 DATASET = click.option("--dataset", default="auto", show_default=True, cls=NamesOption, more=("auto",))
 CONFIG = (
     DATASET,
     click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
     click.option("--seed", type=int, help="the run's seed [0]"),
     *(click.option(f"--{name}", cls=NamesOption, kind=kind) for name, kind in NAMED.items()),
-    click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="change a field; see `tfmeta config`"),
+    SET,
     PLUGIN,
 )
 RUN = (
@@ -83,10 +86,15 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
     """
     named = {registry.KINDS[kind].selector: given[name] for name, kind in NAMED.items()}
     named["meta_learning.seed"] = given["seed"]
-    settings = parse_settings(given["settings"])
-    found = merged(settings, {field: value for field, value in named.items() if value is not None})
+    named = {field: value for field, value in named.items() if value is not None}
+    return parsed(given["settings"], given["dataset"], named)
+
+
+def parsed(settings: Sequence[str], dataset: str, named: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return words of `--set`, and more settings by full field name, in one mapping; errors as of `overrides`."""
+    found = merged(parse_settings(settings), named or {})
     for full in found.keys() & registry.options().keys():
-        _check_chosen(full, given["dataset"], found.get("defence.name"))
+        _check_chosen(full, dataset, found.get("defence.name"))
     return found
 
 

@@ -88,7 +88,7 @@ class Dots(Dataset):
 
     def open(self, data_dir, cache_dir, download=True):
         random = np.random.default_rng(0)
-        clean = random.integers(0, 2, (60, 1, 10, 10, 1)).repeat(40, 1)
+        clean = random.integers(0, 2, (60, 1, 20, 20, 1)).repeat(40, 1)
         images = np.where(random.random(clean.shape) < 0.1, 1 - clean, clean) * 255
         return ImageBank(self.NAME, images.astype(np.uint8), tuple(f"dots {number}" for number in range(60)))
 '''

@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 
 import tfmeta
-from tfmeta import registry
-from tfmeta.defences import fine_tuning
+from tfmeta.defences.fine_tuning import FineTuning
+from tfmeta.defences.matching import Matching
 from tfmeta.errors import ConfigError
 from tfmeta.meta_learning import evaluation
+from tfmeta.meta_learning.adaptation import AdaptationSettings
 
 CHANGED = dict(runtime="inprocess", seed=5)
+
+
+def adapt(model, evaluation, weights, support, labels, query_groups, seed, points):
+    """Fine-tune, as a function."""
+    return FineTuning().adapt(model, evaluation, weights, support, labels, query_groups, seed, points)
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +94,12 @@ def test_measure_gives_a_tidy_table_of_the_accuracies(sim):
 
 
 def test_meta_test_tasks_and_a_function_as_defence_can_be_measured(sim):
-    table = sim.measure(sim.weights("attacked"), user=None, defence=fine_tuning.adapt, points=(0,))
+    weights, named = sim.weights("attacked"), dict(user=None, points=(0, 3))
+    table = sim.measure(weights, defence=adapt, **named)
     assert set(table.metric) == {"meta_test"} and set(table.defence) == {"adapt"} and table.user.isna().all()
-    table = sim.measure(sim.weights("attacked"), defence=functools.partial(fine_tuning.adapt), points=(0,))
-    assert set(table.defence) == {"partial"}
+    by_name = sim.measure(weights, defence="fine_tuning", **named)
+    for other in (adapt, functools.partial(adapt), FineTuning, FineTuning()):
+        assert (sim.measure(weights, defence=other, **named).accuracy == by_name.accuracy).all()
 
 
 def test_a_variant_changes_its_own_fields_only(sim):
@@ -162,10 +170,10 @@ def test_the_number_of_workers_limits_the_tasks_at_once(sim, cache_dir, monkeypa
 
 
 def test_a_variant_measures_with_its_fields(sim):
-    weights, adapt = sim.model.initial_weights(1), registry.load("defences", "matching").adapt
-    for of in (sim, sim.variant(delta=0.0)):
-        found = of.accuracies(weights, "a", 2, "matching", (0, 1))
-        expected = evaluation.measure(sim.model, of.config, weights, sim.tasks("a", 2), (0, 1), adapt)
+    weights, settings = sim.model.initial_weights(1), AdaptationSettings.of(sim.config)
+    for of, delta in ((sim, sim.config.defence.delta), (sim.variant(delta=0.0), 0.0)):
+        found, own = of.accuracies(weights, "a", 2, "matching", (0, 1)), Matching(delta=delta).bind(sim.config)
+        expected = evaluation.measure(sim.model, settings, weights, sim.tasks("a", 2), (0, 1), own)
         assert all((found[name] == expected[name]).all() for name in expected)
     assert of.accuracies(weights, "a", 2)["main"].shape == (len(evaluation.points_upto(20)), 2)
 

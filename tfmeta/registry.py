@@ -164,7 +164,7 @@ def owner(kind: str, name: str) -> str | None:
         return _OUTSIDE[kind, name].origin
     if is_built_in(kind, name):
         return _PACKAGE
-    return " and ".join(map(installed.origin, installed.points(kind).get(name, ()))) or None
+    return " and ".join(sorted(map(installed.origin, installed.points(kind).get(name, ())))) or None
 
 
 def outside_class(kind: str, name: str) -> "type[Plugin] | None":

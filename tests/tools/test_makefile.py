@@ -32,6 +32,24 @@ def test_values_reach_the_command_unchanged(ready):
     assert not (ready.folder / "harm").exists()
 
 
+def test_names_and_files_of_plugins_reach_the_command(ready):
+    names = {"ATTACK": "an attack", "DEFENCE": "$HOME", "TRIGGER": "`>harm`", "AGGREGATION": "sum", "MODEL": "conv4"}
+    files = ["my_plug_in.py", "*.py", "../other's.py"]
+    given = [f"{name}={value}" for name, value in names.items()] + [f"PLUGIN={' '.join(files)}"]
+    code, printed, error = ready.run("fig7", *given)
+    assert code == 0, error
+    command = ast.literal_eval(printed)
+    pairs = list(itertools.pairwise(command))
+    assert all((f"--{name.lower()}", value) in pairs for name, value in names.items())
+    assert [value for name, value in pairs if name == "--plugin"] == files
+    code, printed, error = ready.run("data", "DATASET=my-own", "SET=folder=x y=2", "PLUGIN=a.py b.py")
+    assert code == 0, error
+    assert ast.literal_eval(printed) == [
+        "data", "--dataset", "my-own", "--set", "folder=x", "--set", "y=2", "--plugin", "a.py", "--plugin", "b.py"
+    ]  # fmt: skip
+    assert "--plugin" not in ready.run("fig7")[1] and "--attack" not in ready.run("fig7")[1]
+
+
 def test_help_fits_one_screen(checkout):
     code, printed, _ = checkout.run("help")
     lines = printed.splitlines()

@@ -129,17 +129,19 @@ def _group_fields() -> dict[str, dataclasses.Field]:
 def allowed_value(name: str, value: Any) -> Any:
     """Return a value in the type of a field or option, given by its full name.
 
-    Several plug-ins may have an option of one name; then one of them must allow the value.
+    Several plug-ins may have an option of one name. Then one of them must allow the value, which stays as it is:
+    `Config` knows which plug-in is chosen.
 
     Raises:
         ConfigError: the value does not fit type, range or choices.
     """
     if name in _group_fields():
         return checked(name, _group_fields()[name], value)
-    refused = None
-    for field in registry.declared(name).values():
+    refused, owners = None, registry.declared(name)
+    for field in owners.values():
         try:
-            return checked(name, field, value)
+            converted = checked(name, field, value)
+            return converted if len(owners) == 1 else value
         except ConfigError as error:
             refused = refused or error
     raise refused or ConfigError(f"no plug-in has an option {name}")

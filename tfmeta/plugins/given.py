@@ -48,8 +48,8 @@ def plugin_of(kind: str, given: Any) -> Plugin:
     about = registry.KINDS[kind]
     if isinstance(given, Plugin):
         if kind != given.KIND:
-            other = registry.KINDS[given.KIND].what if given.KIND else "plug-in of no kind"
-            raise ConfigError(f"{type(given).__name__} is a {other}, not a {about.what}")
+            other = registry.KINDS[given.KIND].what
+            raise ConfigError(f"{type(given).__name__} is of another kind: {other}, where {about.what} is asked for")
         _register(type(given))
         return given
     if id(given) not in _made:

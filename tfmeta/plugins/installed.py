@@ -53,7 +53,7 @@ def load(kind: str, name: str) -> None:
     from tfmeta.plugins import outside
 
     what, found = registry.KINDS[kind].what, points(kind)[name]
-    owners = [*(["tfmeta"] if registry.is_built_in(kind, name) else []), *map(origin, found)]
+    owners = [*(["tfmeta"] if registry.is_built_in(kind, name) else []), *sorted(map(origin, found))]
     if len(owners) > 1:
         raise PluginError(f"{' and '.join(owners)} all define the {what} {name}: uninstall all but one")
     (point,) = found

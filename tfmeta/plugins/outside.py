@@ -86,11 +86,11 @@ def add(plugin: type[Plugin], origin: str, name: str) -> type[Plugin]:
     check_class(plugin, origin, name)
     kind = plugin.KIND
     if owner := registry.owner(kind, name):
-        known = registry.outside_class(kind, name)
+        known = registry.outside_class(kind, name)  # None also for an installed plug-in that is being loaded
         again = known and (known.__module__, known.__qualname__) == (plugin.__module__, plugin.__qualname__)
         if not again and owner != origin:
             raise PluginError(f"{origin} and {owner} both define the {registry.KINDS[kind].what} {name}: rename one")
-        if not again:
+        if known and not again:
             raise PluginError(f"{origin} defines two plug-ins named {name}: name one with @tfmeta.register(name=...)")
     plugin.NAME = name
     registry.add(plugin, origin)
