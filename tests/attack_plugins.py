@@ -21,7 +21,6 @@ def registered(*plugins):
     finally:
         registry._OUTSIDE.clear()
         registry._OUTSIDE.update(before)
-        registry.options.cache_clear()
 
 
 class Same(ModelReplacement):

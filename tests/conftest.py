@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
 from tfmeta import registry
+from tfmeta.config import fields
 from tfmeta.datasets import open_dataset
 
 # A background job of a shell ignores Ctrl-C, one started by nohup ignores a closed terminal, and their child processes
@@ -77,3 +79,12 @@ def omniglot_bank(data_dir, cache_dir):
 def mini_imagenet_bank(data_dir, cache_dir):
     """All 60,000 images: 1.27 GB in the cache, decoded once per session."""
     return open_dataset("mini-imagenet", data_dir, cache_dir)
+
+
+@pytest.fixture
+def new_field(monkeypatch):
+    """The name of a field that counts as added after what is stored: `delta`, whose value was 0.3 before."""
+    name = "defence.delta"
+    field = fields()[name]
+    monkeypatch.setattr(field, "metadata", types.MappingProxyType({**field.metadata, "legacy": 0.3}))
+    return name

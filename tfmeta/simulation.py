@@ -5,7 +5,6 @@
         print(sim.measure(attacked, case="a", user=2, defence="matching"))
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -17,16 +16,15 @@ import numpy as np
 from tfmeta import registry
 from tfmeta.config import Config, changed_fields, fields, make_config, merged, resolve_all, tag_of
 from tfmeta.config.cases import CASES
-from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
 from tfmeta.datasets.opening import AUTO
-from tfmeta.datasets.partition import check_fits, make_partition
-from tfmeta.datasets.shares import Partition
+from tfmeta.datasets.partition import check_fits
 from tfmeta.errors import ConfigError, check_known
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
 from tfmeta.plugins.given import plugin_of, settings_of
-from tfmeta.plugins.identity import identity, remember
+from tfmeta.plugins.identity import identity
+from tfmeta.run import Places, Run, open_run
 from tfmeta.store.reuse import StoredFiles
 from tfmeta.utils import progress, threads
 
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
     from tfmeta.federated.timeline import Timeline
     from tfmeta.meta_learning.tasks import Tasks
     from tfmeta.models.base import PureModel
-
-REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
-
 
 class Simulation:
     """Everything that experiments of one configuration share.
@@ -80,28 +75,14 @@ class Simulation:
         workers: int | None = None, stored: str = "check", **overrides: Any,
     ):  # fmt: skip
         progress.quiet_tensorflow()  # before anything here imports it
-        files = StoredFiles(stored)
-        remember()
         given = dict(attacks=attack, defences=defence, triggers=trigger, aggregations=aggregation, models=model)
         settings = [settings_of(kind, plugin) for kind, plugin in given.items() if plugin is not None]
-        if not isinstance(dataset, str):
-            dataset = plugin_of("datasets", dataset)
-            settings, dataset = [*settings, dataset.settings()], dataset.NAME
-        overrides = merged(resolve_all(overrides), *settings)
-        check_name(dataset)
-        config = _checked(paper_dataset if dataset == AUTO else dataset, profile, overrides)
-        results, cache = Path(results).expanduser(), Path(cache_dir or default_cache_dir()).expanduser().resolve()
-        opened = AUTO if dataset == AUTO else registry.build("datasets", config, dataset)
-        bank = open_dataset(
-            opened, data_dir, cache, paper_dataset=paper_dataset, stand_in=profile not in REAL_DATA_ONLY
-        )
-        config = _checked(bank.dataset, profile, overrides, bank.images.shape[2:])
-        opened, federation = registry.build("datasets", config, bank.dataset), config.federation
-        partition = make_partition(bank, opened, config.data.split_seed, federation.users, federation.attackers)
-        run = _Run(bank, partition, profile, results, cache, config, workers, files)
-        self._set(run, config)
+        places = Places(results, data_dir, cache_dir)
+        run = open_run(dataset, profile, merged(resolve_all(overrides), *settings), places, paper_dataset)
+        run.workers, run.stored = workers, StoredFiles(stored)
+        self._set(run, run.base)
 
-    def _set(self, run: "_Run", config: Config) -> None:
+    def _set(self, run: Run, config: Config) -> None:
         """Set up a run or a variant of it; everything that depends on the configuration is made anew for each."""
         self._run, self.config = run, config
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
@@ -315,35 +296,3 @@ class Simulation:
     def bar(self, total: int, description: str, unit: str = "task", initial: int = 0) -> AbstractContextManager:
         """Return a progress bar; see `progress.bar`."""
         return progress.bar(total, description, unit, initial=initial)
-
-
-@dataclasses.dataclass
-class _Run:
-    """What a run and its variants share; `base` is the run's own configuration."""
-
-    bank: ImageBank
-    partition: Partition
-    profile: str
-    results: Path
-    cache: Path
-    base: Config
-    workers: int | None
-    stored: StoredFiles
-    federation: Any = None
-    timelines: dict = dataclasses.field(default_factory=dict)
-    tasks: dict = dataclasses.field(default_factory=dict)
-
-
-def _checked(
-    dataset: str, profile: str, overrides: dict[str, Any], shape: tuple[int, int, int] | None = None
-) -> Config:  # fmt: skip
-    """Return the configuration; raise `ConfigError` for everything that can be known without data.
-
-    `shape` is that of an image, where only the data tell.
-    """
-    config = make_config(dataset, profile, **overrides)
-    layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
-    shape = shape or registry.find("datasets", dataset).image_shape
-    if shape is not None:
-        registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))
-    return config

@@ -9,7 +9,6 @@ import pytest
 
 from tfmeta.config import make_config
 from tfmeta.errors import BusyError, ConfigError, ModelError, ResultError
-from tfmeta.federated import timeline as timelines
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.federated.in_process import InProcessFederation
@@ -17,6 +16,7 @@ from tfmeta.federated.rounds import BEFORE_ATTACK
 from tfmeta.federated.timeline import Timeline
 from tfmeta.models.conv4 import Conv4
 from tfmeta.store import lock
+from tfmeta.store.reuse import StoredFiles
 
 SMALL = dict(
     filters=2, meta_learning_inner_steps=1, attack_inner_steps=1, meta_batch_size=1, pretraining_rounds=3,
@@ -120,14 +120,14 @@ def test_stopping_at_every_step_of_one_run_leaves_the_same_bytes(sim, unbroken, 
 
 @pytest.mark.slow
 def test_a_run_killed_right_after_each_checkpoint_leaves_the_same_files(sim, unbroken, tmp_path, monkeypatch):
-    save = timelines.checkpoints.save
+    save = StoredFiles.save
 
     def saving(*arguments):
         save(*arguments)
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(timelines.checkpoints, "save", saving)
+        patched.setattr(StoredFiles, "save", saving)
         for _ in range(unbroken[1]):
             with pytest.raises(Killed):
                 sim.run(tmp_path)

@@ -17,6 +17,7 @@ from tfmeta.models import from_keras
 from tfmeta.models.architecture import architecture_of, plugin_of_keras
 from tfmeta.models.base import Model
 from tfmeta.plugins.given import settings_of
+from tfmeta.plugins.sources import digest_of
 from tfmeta.simulation import Simulation
 
 keras = tf.keras.layers
@@ -64,12 +65,15 @@ def test_another_process_gives_the_same_architecture(tmp_path):
         from architectures import small
         from tfmeta.models.architecture import plugin_of_keras
         small(7)
-        print(plugin_of_keras(small()).NAME)
+        from tfmeta.plugins.sources import digest_of
+        plugin = plugin_of_keras(small())
+        print(plugin.NAME, digest_of(plugin).digest)
     """))
     folders = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     command, environment = [sys.executable, script], os.environ | {"PYTHONPATH": folders}
     said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    assert said.split()[-1] == plugin_of_keras(small()).NAME
+    plugin = plugin_of_keras(small())
+    assert said.split()[-2:] == [plugin.NAME, digest_of(plugin).digest]  # so it finds the models that are stored
 
 
 def test_the_models_present_weights_do_not_count():

@@ -39,7 +39,8 @@ def test_a_simulation_refuses_a_pattern_that_selects_nothing():
 
 def test_patterns_for_other_models_are_checked_when_the_model_is_known(cache_dir, tmp_path):
     check_early("conv2d", "resnet12")
-    with Simulation("glyphs", "smoke", model=small(), mixed_layers="conv4", results=tmp_path, cache_dir=cache_dir) as sim:
+    folders = dict(results=tmp_path, cache_dir=cache_dir)
+    with Simulation("glyphs", "smoke", model=small(), mixed_layers="conv4", **folders) as sim:
         with pytest.raises(ConfigError, match=r"^mixed_layers: 'conv4' names no layer; .*conv2d/kernel.*logits/bias"):
             _ = sim.model
         assert sim.variant(mixed_layers="conv2d").model.weight_names[0] == "conv2d/kernel"

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tfmeta.config import legacy
 from tfmeta.errors import ConfigError, ResultError
 from tfmeta.store import npz, results
 
@@ -50,7 +51,7 @@ def test_a_written_result_is_read_back(tmp_path, made):
     path = results.write(tmp_path / "run", document, values)
     assert path == tmp_path / "run" / "fine_tuning-a.json" == results.path_of(tmp_path / "run", "fine_tuning", "a")
     read = results.read(path)
-    assert {name: read[name] for name in document} == document
+    assert {name: read[name] for name in document} == {**document, "config": legacy.complete(document["config"])}
     stored = results.read_values(path)
     assert stored.keys() == {"after/2/softmax/main", "after/all/softmax/meta_test"} == values.keys()
     for name, array in values.items():

@@ -50,10 +50,10 @@ def _class_of(architecture, name):
     def keras_model(self, image_shape, ways, seed):
         return tf.keras.models.model_from_json(architecture)
 
-    name = f"{name}_{hashlib.sha256(architecture.encode()).hexdigest()[:_DIGITS]}"
+    digest = hashlib.sha256(architecture.encode()).hexdigest()[:_DIGITS]
     about = {"__module__": "__main__", "__doc__": "A Keras model.", "keras_model": keras_model}
-    made = type(base.Model)(name, (base.Model,), about)
-    made.NAME, made.GIVEN = name, architecture
+    made = type(base.Model)(f"{name}_{digest}", (base.Model,), about)
+    made.NAME, made.DIGEST = made.__name__, digest  # stored models are told apart by both
     return made
 
 

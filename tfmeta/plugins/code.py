@@ -7,7 +7,7 @@ by name and read; no module is imported for its digest, so none of this loads Te
 import ast
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +24,11 @@ PLUMBING = (
     "tfmeta.federated.tff.worker",
     "experiments.cli", "experiments.stored",
 )  # fmt: skip
+# Of these, all counts but the fields in them: the triggers' colours, the rounds that a word stands for.
+BESIDE_FIELDS = ("tfmeta.config.attack", "tfmeta.config.trigger")
 _PACKAGES = ("tfmeta", "experiments")
 _DIGITS = 16
+_PARTS = ("body", "orelse", "finalbody", "handlers", "cases")  # where statements hold statements
 
 
 class Module(NamedTuple):
@@ -53,12 +56,13 @@ def modules(*names: str, without: Iterable[str] = ()) -> dict[str, str]:
     pending, left_out = list(names), (*PLUMBING, *without)
     while pending:
         name = pending.pop()
-        if name in found or name in _PACKAGES or _within(name, left_out):
+        if name in found or name in _PACKAGES or (_within(name, left_out) and name not in BESIDE_FIELDS):
             continue
         module = _module(name)
         if module is not None:
             found[name] = module.digest
             followed = _PACKAGES if _within(name, ("tfmeta",)) else ("experiments",)
+            pending += [name.rpartition(".")[0] or name]  # its package's __init__.py runs first
             pending += [other for other in module.imports if _within(other, followed)]
     return dict(sorted(found.items()))
 
@@ -79,7 +83,7 @@ def parse(source: bytes | str, name: str) -> ast.Module:
         tree = ast.parse(source)
     except (SyntaxError, ValueError) as error:
         raise ConfigError(f"{name}: not valid Python ({error}); correct the file") from error
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and _docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
     return tree
@@ -96,25 +100,22 @@ def short(text: str) -> str:
 
 
 def imports(tree: ast.AST, package: str = "") -> set[str]:
-    """Return the dotted names that some source imports, anywhere; of `from a import b` both a and a.b.
+    """Return the dotted names that some source imports, anywhere but for type checkers.
+
+    Of `from a import b`, these are both a and a.b.
 
     Args:
         tree: The source's syntax tree.
         package: The package that the source belongs to, for relative imports.
     """
-    found, pending = set(), [tree]
-    while pending:
-        node = pending.pop()
+    found: set[str] = set()
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: 1 - node.level or None] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
             found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.If) and _name_of(node.test) == "TYPE_CHECKING":
-            pending += node.orelse
-        else:
-            pending += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
     return found
 
 
@@ -154,6 +155,9 @@ def _module(name: str) -> Module | None:
             _known[name] = None
         else:
             tree = parse(read(file), str(file))
+            for node in tree.body if name in BESIDE_FIELDS else ():
+                if isinstance(node, ast.ClassDef):
+                    node.body = [line for line in node.body if not isinstance(line, ast.AnnAssign)]
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
             _known[name] = Module(digest(tree), frozenset(imports(tree, package)), spec)
     elif _known[name] is not None and spec is not None:
@@ -165,7 +169,17 @@ def _reloaded(module: Module | None, spec: ModuleSpec | None) -> bool:
     return module is not None and module.spec is not None and spec is not None and spec is not module.spec
 
 
-def _name_of(node: ast.AST) -> str | None:
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield a tree and the statements in it, but for those that only type checkers see."""
+    pending = [tree]
+    while pending:
+        yield (node := pending.pop())
+        parts = ("orelse",) if _name_of(getattr(node, "test", None)) == "TYPE_CHECKING" else _PARTS
+        for part in parts:
+            pending += inside if isinstance(inside := getattr(node, part, ()), list) else ()
+
+
+def _name_of(node: ast.AST | None) -> str | None:
     return getattr(node, "id", getattr(node, "attr", None))  # of `TYPE_CHECKING` and `typing.TYPE_CHECKING`
 
 

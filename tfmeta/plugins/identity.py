@@ -38,7 +38,7 @@ def identity(
     """
     plugins, names = {"datasets": _of_dataset(dataset, partition)}, [*core(config, stage), *more]
     for kind, about in registry.KINDS.items():
-        if about.selector is None or STAGES.index(about.stage) > STAGES.index(stage) or not registry.names(kind):
+        if about.selector is None or STAGES.index(about.stage) > STAGES.index(stage):
             continue
         plugin = defence if kind == "defences" else registry.build(kind, config)
         if plugin is not None:

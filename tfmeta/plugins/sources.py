@@ -4,6 +4,7 @@ Such code imports from tfmeta too. `Outside` names those modules, which are comp
 """
 
 import builtins
+import dataclasses
 import functools
 import linecache
 import secrets
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from tfmeta.errors import ConfigError
 from tfmeta.plugins import code
 
+_OF_DATACLASSES = ("<string>", dataclasses.__file__)  # files of the methods that `dataclass` adds
 _PROCESS = secrets.token_hex(8)
 _seen: dict[int, tuple[Any, "Outside"]] = {}
 
@@ -35,8 +37,8 @@ def digest_of(thing: Any) -> Outside:
     """Return the digest of a plug-in's class, or of what it is made of; always the same for one object.
 
     A class or function of a file is judged by the file, since the whole of it is imported; one of a notebook or a
-    script by its own source. A class that is made of another object, such as a Keras model, has that as `GIVEN`; where
-    it has a `DIGEST` too, that stands for its code.
+    script by its own source. A class that is made of something else has that as `GIVEN`: a function, or a text such as
+    a Keras model's architecture, which decides all by itself. The modules of its base classes count too.
     """
     if id(thing) not in _seen:  # which keeps the thing, so no other object gets its id
         _seen[id(thing)] = thing, _found(thing)
@@ -69,9 +71,13 @@ def source_digest(thing: Any) -> Outside:
 
 
 def _found(thing):
-    if isinstance(own := getattr(thing, "DIGEST", None), str):
-        return Outside(own, frozenset())
     given = getattr(thing, "GIVEN", thing)
+    found = Outside(code.short(given), frozenset()) if isinstance(given, str) else _of_code(given)
+    bases = (base.__module__ for base in getattr(thing, "__mro__", ()))
+    return found._replace(modules=found.modules | {name for name in bases if name.split(".")[0] == "tfmeta"})
+
+
+def _of_code(given):
     name, qualified = getattr(given, "__module__", None), getattr(given, "__qualname__", "<locals>")
     file = getattr(sys.modules.get(name), "__file__", None)
     # what is made inside a function depends on that function's variables too
@@ -158,7 +164,7 @@ def _of_definition(thing):
 def _methods(kind: type) -> Iterator[types.FunctionType]:
     for value in vars(kind).values():
         value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-        if isinstance(value, types.FunctionType) and value.__code__.co_filename != "<string>":  # dataclasses make those
+        if isinstance(value, types.FunctionType) and value.__code__.co_filename not in _OF_DATACLASSES:
             yield value
 
 
