@@ -1,5 +1,6 @@
 """Hooks of the documentation site: the table of configuration fields is made from the code."""
 
+import dataclasses
 import re
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def configuration_table() -> str:
     """Return all fields in Markdown, one table for each group."""
     sys.path.insert(0, str(ROOT))
     try:  # needs only the standard library
+        from tfmeta import registry
         from tfmeta.config import GROUPS, fields
         from tfmeta.config.fields import allowed
     finally:
@@ -34,16 +36,22 @@ def configuration_table() -> str:
         lines += ["| field | default | allowed | meaning | symbol | stage | source |", "|---|---|---|---|---|---|---|"]
         for name, field in fields().items():
             if name.startswith(f"{group}."):
-                meta = field.metadata
-                bare, default = name.removeprefix(f"{group}."), _shown(field.default)
-                words = (allowed(field), meta["doc"], meta["symbol"], meta["stage"], meta["source"])
-                lines.append(" | ".join(["| `" + bare + "`", f"`{default}`", *map(_escaped, words)]) + " |")
+                owners = registry.declared(name)  # of a plug-in's own option
+                lines += [_row(name, one, allowed(one), owner) for owner, one in owners.items()]
+                lines += [] if owners else [_row(name, field, allowed(field))]
         lines.append("")
     return "\n".join(lines)
 
 
+def _row(name: str, field: dataclasses.Field, allowed: str, owner: str = "") -> str:
+    meta, default = field.metadata, _shown(field.default)
+    meaning = f"{meta['doc']} (an option of {owner})" if owner else meta["doc"]
+    words = (allowed, meaning, meta["symbol"], meta["stage"], meta["source"])
+    return " | ".join([f"| `{name.partition('.')[2]}`", default, *map(_escaped, words)]) + " |"
+
+
 def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value != "" else "empty"
 
 
 def _escaped(text: str) -> str:

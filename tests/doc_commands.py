@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 from click.testing import CliRunner
 from doc_blocks import ROOT
@@ -89,9 +90,10 @@ def _plan_python(words):
 
 
 def _selected(given):
-    """Return the settings that options such as --attack, or make's variables, stand for."""
-    named = {kind: given[option] for option, kind in options.NAMED.items() if given.get(option)}
-    return [f"{registry.KINDS[kind].selector}={name}" for kind, name in named.items()]
+    """Return the settings that options such as --attack, or make's variables, stand for; not of the reader's files."""
+    own = {Path(file).stem for file in given.get("plugin", "").split()}
+    named = {kind: given.get(option) for option, kind in options.NAMED.items()}
+    return [f"{registry.KINDS[kind].selector}={name}" for kind, name in named.items() if name and name not in own]
 
 
 def _check_values(dataset, profile, settings):
