@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from figures import style
 from figures.source import Run, interval_words
+from tfmeta.config.attack import FIRST_ROUND, attack_rounds
 from tfmeta.config.cases import CASES, IN_FINE_TUNING
 from tfmeta.errors import ResultError
 
@@ -19,17 +20,20 @@ _LABELS = {metric: look.label.removeprefix("backdoor, ") for metric, look in sty
 def panels(run: Run, out: Path) -> list[Path]:
     """Draw accuracies over rounds, one panel per case (figures 3 and 4); see `FigureSpec.draw`.
 
-    The update of round 1 is the attack, so round 2 receives the attacked model: the span between them is shaded.
+    Where the update of round 1 is the attack, round 2 receives the attacked model: the span between them is shaded.
     """
+    attacks = _rounds_of_the_attack(run)
     with style.page(2.75) as figure:
         row, drawn = figure.subplots(1, len(run.documents)), []
         for axes, case in zip(row, run.documents, strict=True):
             drawn += _panel(axes, run, case, None, splits=("after",), first=axes is row[0])
-            axes.axvspan(1, 2, color="0.85", linewidth=0, zorder=0.5)
+            for number in attacks:
+                axes.axvspan(number - 1, number, color="0.85", linewidth=0, zorder=0.5)
             axes.set_title("\n".join(textwrap.wrap(f"({case}) {CASES[case]}", 26)), loc="left", fontsize=7.4)
             axes.set_xlabel("round")
             axes.xaxis.get_major_locator().set_params(integer=True)
-        attack = Patch(color="0.85", linewidth=0, label="the attack (round 1's update)")
+        label = "the attack (round 1's update)" if len(attacks) == 1 else f"the attack ({len(attacks)} rounds)"
+        attack = Patch(color="0.85", linewidth=0, label=label)
         return _finish(figure, run, out, attack, drawn)
 
 
@@ -65,6 +69,12 @@ def grid(run: Run, out: Path) -> list[Path]:
         shared = {entry["metric"] for entry in drawn if entry["user"] is None}
         same = [f"{_LABELS[metric]}: the same for all users" for metric in style.LOOKS if metric in shared]
         return _finish(figure, run, out, style.baseline_handle(), drawn, *same)
+
+
+def _rounds_of_the_attack(run: Run) -> tuple[int, ...]:
+    """Return the numbers of the rounds that receive a model that was just attacked, such as (2,)."""
+    config = run.first["config"]
+    return attack_rounds(config["attack"].get("rounds", "once"), FIRST_ROUND + config["federation"]["rounds_after"])
 
 
 def _panel(

@@ -71,7 +71,8 @@ def test_plugins_of_other_kinds_are_named_with_their_options(made_up):
     assert "with boost = 5.0 (profile: 3.0); mean" in words and "pattern" not in words
     changed = {"federation.aggregation": "clipping", "meta_learning.model": "resnet12"}
     words = described("fig5", made_up(changed=changed))
-    assert "model resnet12 (widths = 64-160-320-640, width_scale = 1.0); aggregation clipping (aggregation_norm" in words
+    network = "model resnet12 (widths = 64-160-320-640, width_scale = 1.0)"
+    assert f"{network}; aggregation clipping (aggregation_norm" in words
 
 
 def test_the_document_says_the_options_where_the_plugin_is_not_there(made_up):

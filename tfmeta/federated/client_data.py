@@ -46,7 +46,7 @@ class ClientData:
         files = [shards.write_images(self._folder, self._bank.dataset, images) for images in self.poison_images(user)]
         return paths, counts, str(files[0]), str(files[1])
 
-    def poison_images(self, user: int) -> tuple[np.ndarray, np.ndarray]:
+    def poison_images(self, user: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return an attacker's target images and triggered backdoor images (X_T and X_B), each uint8 [n, H, W, C].
 
         Raises:
