@@ -68,7 +68,7 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
 
     A NAME is a figure's (see `tfmeta --help`), or stands for several: "figures", "ablations", "runtime".
     """
-    from experiments.measured import folder_of
+    from experiments.stored import folder_of
 
     dataset, by_dataset = given["dataset"], {}
     check_name(dataset)
@@ -164,7 +164,7 @@ def _stored(given):
 def _simulation(given, dataset="omniglot"):
     """Return the simulation that options ask for; `dataset` is what "auto" stands for."""
     progress.setup_logging(given["verbose"])
-    from experiments.measured import folder_of
+    from experiments.stored import folder_of
     from tfmeta.simulation import Simulation
 
     more = {name: given[name] for name in ("results", "data_dir", "workers")} | options.overrides(given)

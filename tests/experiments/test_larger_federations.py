@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 import experiments
 import figures
 import tfmeta
-from experiments.measured import folder_of
+from experiments.stored import folder_of
 from tfmeta.store import results
 
 pytestmark = pytest.mark.slow
