@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class Aggregation(Plugin):
     """A rule that makes one update of those of all clients in a round; the server then multiplies it by alpha.
 
+    Alpha is 1 / clients by default, which fits a sum. A rule that is a mean or a median multiplies by the number of
+    clients, or is used with `federation.alpha` = 1.
+
     It sees boosted updates: a client multiplies its update by its boost first (ledger 16). The two methods are one
     rule, for TFF and for the federation in this process; `tfmeta check-plugin` compares them.
     """

@@ -30,7 +30,8 @@ def tag_of(changed: Mapping[str, Any]) -> str | None:
     """
     if not changed:
         return None
-    words = [f"{short_name(name)}={value}" for name, value in changed.items()]
+    order = [*fields(), *sorted(changed)]  # not the mapping's: a stored one is sorted by name
+    words = [f"{short_name(name)}={changed[name]}" for name in sorted(changed, key=order.index)]
     whole = "+".join(words)
     if len(whole) <= _LONGEST and re.fullmatch(r"[A-Za-z0-9_.=+-]+", whole):
         return whole

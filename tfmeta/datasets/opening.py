@@ -69,7 +69,7 @@ def open_dataset(
     if isinstance(dataset, str):
         dataset = registry.find("datasets", dataset)()
     bank = check_bank(dataset.NAME, dataset.open(data_dir, cache_dir, download))
-    log.info("data set %s: %s", bank.dataset, bank.source)
+    log.info("data set %s%s", bank.dataset, f": {bank.source}" if bank.source else "")
     return bank
 
 
