@@ -39,9 +39,9 @@ def _field(name, config, paper):
 
 
 def _option(name, plugin, field, config):
-    """Return the row of a plug-in's own option: its value if the configuration selects the plug-in, or its default."""
+    """Return the row of a plug-in's own option: its default where the configuration selects another plug-in."""
     about = next(about for about in registry.KINDS.values() if about.group == name.partition(".")[0])
-    selected = about.selector and config[about.selector] == plugin
+    selected = about.selector is None or config[about.selector] == plugin  # no field selects a data set
     value = _word(config[name] if selected else field.default)
     meaning = "; ".join(filter(None, [field.metadata["doc"], f"an option of the {about.what} {plugin}"]))
     return _row(name.partition(".")[2], value, allowed(field), meaning, "plug-in")

@@ -97,6 +97,8 @@ def test_a_data_set_of_ones_own_is_opened(tmp_path):
 
 
 def test_a_data_sets_options_can_be_set(tmp_path):
+    output = invoked("config", "--dataset", "image-folder", "--set", "folder=photos", "--changed")
+    assert re.search(r"^folder +photos +text", output, re.M) and "data set image-folder" in output
     assert "nowhere" in refused("data", "--dataset", "image-folder", "--set", f"folder={tmp_path}/nowhere")
 
 
