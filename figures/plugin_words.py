@@ -52,9 +52,9 @@ def _options(document: _Document, kind: str) -> dict[str, Any]:
 
     The document says them; one that does not has those that are fields, and those that were set.
     """
-    stored = document.get("plugins", {}).get(kind, {})
-    if "options" in stored:
-        return dict(stored["options"])
+    for entry in document.get("plugins", {}).get(kind, ()):
+        if entry["name"] == _name(document, kind):
+            return dict(entry["options"])
     group = document["config"].get(registry.KINDS[kind].group, {})
     try:
         options = registry.options_of(kind, _name(document, kind), shared=True)

@@ -215,16 +215,15 @@ class Simulation:
             )
         return self._run.timelines[known]
 
-    def identity(self, stage: str, defence: "Defence | None" = None, more: Sequence[str] = ()) -> dict[str, Any]:
+    def identity(self, stage: str, defence: "Defence | None" = None) -> dict[str, Any]:
         """Return what decides a stage's numbers beside the configuration, for manifests.
 
         Args:
             stage: A stage's name.
             defence: The defence that is measured, if one is.
-            more: Further modules of the package that take part.
         """
         data = {"dataset": self.bank.dataset, "digest": self.bank.digest}
-        return data | identity(self.config, stage, self.bank.dataset, self.partition.digest, defence, more)
+        return data | identity(self.config, stage, self.bank.dataset, self.partition.digest, defence)
 
     def weights(self, model: str | int = "attacked", *, case: str = "a") -> list[np.ndarray]:
         """Return the weights (float32 arrays) of a model of the timeline, training what is missing up to it.

@@ -1,8 +1,12 @@
 """Every command of README, CONTRIBUTING and the documentation works: run at smoke, or planned only where it says so."""
 
+import sys
+
 import pytest
-from doc_blocks import PAGES, blocks, inline_commands, name
-from doc_commands import at_smoke, plan, run
+from doc_blocks import PAGES, blocks, files, inline_commands, name
+from doc_commands import at_smoke, draws_with_a_plug_in, plan, run
+
+from tfmeta import registry
 
 RUN = [page for page in PAGES if any(block.runs for block in blocks(page))]
 PLANNED = [block for page in PAGES for block in blocks(page) if block.planned]
@@ -17,15 +21,29 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", RUN, ids=name)
-def test_blocks_of_a_page_run_from_top_to_bottom(page, folder, cache_dir, monkeypatch):
+def test_blocks_of_a_page_run_from_top_to_bottom(page, folder, cache_dir, monkeypatch, forget_plugins):
     monkeypatch.chdir(folder)
-    names = {"__name__": "page"}
+    monkeypatch.syspath_prepend(folder)
+    for file, text in files(page).items():
+        (folder / file).write_text(text)
+    names, known = {"__name__": "page"}, dict(registry._OUTSIDE)
     for block in blocks(page):
         if block.runs and block.language == "python":
+            _forget(known)
             exec(compile(at_smoke(block.text), block.place, "exec"), names)
         elif block.runs:
             for words in block.commands():
-                run(words)
+                _forget(known)
+                if not draws_with_a_plug_in(words):
+                    run(words)
+
+
+def _forget(known):
+    """Forget the plug-ins of other blocks: a reader runs commands and Python in processes of their own."""
+    registry._OUTSIDE.clear()
+    registry._OUTSIDE.update(known)
+    for module in [module for module in sys.modules if module.startswith("tfmeta_outside.")]:
+        del sys.modules[module]
 
 
 @pytest.mark.parametrize("block", PLANNED, ids=lambda block: block.place)

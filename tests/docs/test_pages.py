@@ -23,7 +23,7 @@ def test_readme_has_at_most_140_lines():
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_blocks_are_in_known_languages(page):
     # a command in a block of another language would be neither run nor planned
-    assert {block.language for block in blocks(page)} <= {"sh", "python", "text", "bibtex"}
+    assert {block.language for block in blocks(page)} <= {"sh", "python", "toml", "text", "bibtex"}
     assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks(page))
 
 
@@ -50,7 +50,7 @@ def test_files_that_a_page_links_to_exist(page):
 def test_files_of_the_project_that_a_page_names_exist(page):
     text = page.read_text(encoding="utf-8")
     for path in re.findall(r"`((?:tfmeta|experiments|figures|docs)/[\w/.-]+)`", text):
-        if path.startswith("figures/out/") or path.endswith("stripes.py"):  # made by a run; made by the reader
+        if path.startswith("figures/out/"):  # made by a run
             continue
         assert (ROOT / path).exists(), path
 

@@ -137,7 +137,7 @@ def test_run_words_of_an_unknown_field_or_data_set_give_the_value_only():
     assert source.run_words("omniglot", "quick", {"defence.delta": 0.5, "defence.new": 1})[1].endswith(
         " with delta = 0.5 (profile: 0.3), defence.new = 1"
     )
-    assert source.run_words("birds", "quick", {"defence.delta": 0.5})[0] == "birds"
+    assert source.run_words("birds", "quick", {"defence.delta": 0.5})[0] == "birds (not a data set of the paper)"
     assert source.run_words("birds", "quick", {"defence.delta": 0.5})[1].endswith(" with delta = 0.5")
 
 

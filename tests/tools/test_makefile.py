@@ -33,7 +33,7 @@ def test_values_reach_the_command_unchanged(ready):
 
 
 def test_names_and_files_of_plugins_reach_the_command(ready):
-    names = {"ATTACK": "an attack", "DEFENCE": "$HOME", "TRIGGER": "`>harm`", "AGGREGATION": "sum", "MODEL": "conv4"}
+    names = {"ATTACK": "an attack", "DEFENCE": "it's", "TRIGGER": "`>harm`", "AGGREGATION": "sum", "MODEL": "conv4"}
     files = ["my_plug_in.py", "*.py", "../other's.py"]
     given = [f"{name}={value}" for name, value in names.items()] + [f"PLUGIN={' '.join(files)}"]
     code, printed, error = ready.run("fig7", *given)

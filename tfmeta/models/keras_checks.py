@@ -73,7 +73,8 @@ def _problems(layer: tf.keras.layers.Layer) -> Iterator[str]:
     for key, value in settings.items():
         if value is not None and key.endswith(("_regularizer", "_constraint")):
             yield f"has a {key}, which the training here does not apply; leave it out"
-    if settings.get("data_format") == "channels_first" or settings.get("groups", 1) != 1:
+    grouped = isinstance(layer, WITH_WEIGHTS[:2]) and settings["groups"] != 1  # GroupNormalization may have groups
+    if settings.get("data_format") == "channels_first" or grouped:
         yield "only data_format='channels_last' and groups=1 work here"
     yield from _with_weights(layer) if layer.weights else _without_weights(layer, settings)
 

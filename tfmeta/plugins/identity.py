@@ -4,7 +4,6 @@ Each stage has the plug-ins and the code of its own and of earlier stages, like 
 models as they are, and an edited trigger leaves pre-training.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from tfmeta import registry
@@ -23,9 +22,7 @@ _EVALUATION = tuple(f"tfmeta.meta_learning.{name}" for name in ("adaptation", "e
 _LATER = {"partition": ("tfmeta.attacks", "tfmeta.defences"), "pretraining": ("tfmeta.attacks", "tfmeta.defences")}
 
 
-def identity(
-    config: Config, stage: str, dataset: str, partition: str, defence: Plugin | None = None, more: Iterable[str] = ()
-) -> dict[str, Any]:
+def identity(config: Config, stage: str, dataset: str, partition: str, defence: Plugin | None = None) -> dict[str, Any]:
     """Return what decides a stage's numbers, for manifests: `plugins` by kind, and `code`, digests by module.
 
     Args:
@@ -34,9 +31,8 @@ def identity(
         dataset: The data set's name.
         partition: The digest of who owns which images. It stands for the code that reads and divides them.
         defence: The defence that is measured, if one is.
-        more: Further modules of the package that take part.
     """
-    plugins, names = {"datasets": _of_dataset(dataset, partition)}, [*core(config, stage), *more]
+    plugins, names = {"datasets": _of_dataset(dataset, partition)}, list(core(config, stage))
     for kind, about in registry.KINDS.items():
         if about.selector is None or STAGES.index(about.stage) > STAGES.index(stage):
             continue

@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -18,13 +18,18 @@ _PLACEHOLDER = re.compile(r"[A-Z]+(\.\.\.)?")
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A fenced block of a page; `planned` says why it is not run, or is None."""
+    """A fenced block of a page.
+
+    `planned` says why it is not run, or is None. With a `file` (```python title="wave.py") it is not run either, but
+    is a file that later blocks use.
+    """
 
     page: Path
     line: int
     language: str
     text: str
     planned: str | None
+    file: str | None
 
     @property
     def place(self) -> str:
@@ -34,7 +39,7 @@ class Block:
     @property
     def runs(self) -> bool:
         """Whether a test runs the block."""
-        return self.planned is None and self.language in ("sh", "python")
+        return self.planned is None and self.file is None and self.language in ("sh", "python")
 
     def commands(self) -> list[list[str]]:
         """Return the words of each command of a shell block, without comments."""
@@ -50,10 +55,17 @@ def name(page: Path) -> str:
 def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
     text = page.read_text(encoding="utf-8")
-    return [
-        Block(page, text.count("\n", 0, found.start(2)) + 1, found[2], found[3], found[1])
-        for found in _FENCE.finditer(text)
-    ]
+    return [_block(page, text.count("\n", 0, found.start(2)) + 1, found) for found in _FENCE.finditer(text)]
+
+
+def _block(page, line, found):
+    language, *file = found[2].split(" title=", 1)
+    return Block(page, line, language, found[3], found[1], file[0].strip('"') if file else None)
+
+
+def files(page: Path) -> dict[str, str]:
+    """Return the files that a page shows, by name."""
+    return {block.file: block.text for block in blocks(page) if block.file}
 
 
 def inline_commands(page: Path) -> list[list[str]]:

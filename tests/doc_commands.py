@@ -1,4 +1,7 @@
-"""What is done with the documentation's commands: run at the profile smoke on glyphs, or planned without running."""
+"""What is done with the documentation's commands: run at the profile smoke on glyphs, or planned without running.
+
+Those that draw a figure with a plug-in's file are run by tests/plugins/test_outside_of_every_kind.py.
+"""
 
 import contextlib
 import importlib.util
@@ -13,6 +16,7 @@ from doc_blocks import ROOT
 
 import experiments
 import figures
+from experiments import options
 from experiments.cli import main
 from tfmeta import registry
 from tfmeta.config import make_config, parse_settings
@@ -23,6 +27,11 @@ _AT_SMOKE = {"quick": "smoke", "omniglot": "glyphs", "auto": "glyphs"}
 def at_smoke(text: str) -> str:
     """Return a text with the profile smoke in place of quick, and glyphs in place of Omniglot."""
     return re.sub(rf"\b({'|'.join(_AT_SMOKE)})\b", lambda found: _AT_SMOKE[found[0]], text)
+
+
+def draws_with_a_plug_in(words: list[str]) -> bool:
+    """Return whether a command draws a figure with a plug-in's file."""
+    return words[:2] == ["tfmeta", "figure"] and "--plugin" in words
 
 
 def run(words: list[str]) -> None:
@@ -51,7 +60,8 @@ def _plan_tfmeta(words):
         command = main.commands[words[0]]
         given = command.make_context(words[0], list(words[1:])).params
         assert words.count("--set") == len(given.get("settings", ()))
-        _check_values(given.get("dataset", "auto"), given.get("profile", "quick"), given.get("settings", ()))
+        settings = [*given.get("settings", ()), *_selected(given)]
+        _check_values(given.get("dataset", "auto"), given.get("profile", "quick"), settings)
         if "experiment" in given:
             experiments.check(given["experiment"], given["cases"])
         if "names" in given:
@@ -67,7 +77,8 @@ def _plan_make(words):
     assert done.returncode == 0, (words, done.stderr)
     values = dict(word.split("=", 1) for word in words if "=" in word)
     dataset = values.get("DATASET", "auto")
-    _check_values(dataset, values.get("PROFILE", "quick"), values.get("SET", "").split())
+    settings = [*values.get("SET", "").split(), *_selected({name.lower(): value for name, value in values.items()})]
+    _check_values(dataset, values.get("PROFILE", "quick"), settings)
     for target in words:
         if target.startswith("fig") or target in figures.GROUPS:
             assert figures.chosen([target], dataset)
@@ -75,6 +86,12 @@ def _plan_make(words):
 
 def _plan_python(words):
     assert importlib.util.find_spec(words[1]) if words[0] == "-m" else (ROOT / words[0]).is_file(), words
+
+
+def _selected(given):
+    """Return the settings that options such as --attack, or make's variables, stand for."""
+    named = {kind: given[option] for option, kind in options.NAMED.items() if given.get(option)}
+    return [f"{registry.KINDS[kind].selector}={name}" for kind, name in named.items()]
 
 
 def _check_values(dataset, profile, settings):
