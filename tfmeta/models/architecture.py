@@ -30,7 +30,7 @@ def plugin_of_keras(keras: tf.keras.Model) -> type[base.Model]:
     """
     check_form(keras)
     check_model(keras, keras.input_shape[1:], keras.output_shape[-1])
-    name = re.sub(r"\W+", "_", _COUNTED.sub("", keras.name)).strip("_").lower()
+    name = re.sub(r"[^a-z0-9]+", "_", _COUNTED.sub("", keras.name).lower()).lstrip("_0123456789")[:20] or "keras"
     return _class_of(architecture_of(keras), name)
 
 
@@ -51,9 +51,10 @@ def _class_of(architecture, name):
         return tf.keras.models.model_from_json(architecture)
 
     digest = hashlib.sha256(architecture.encode()).hexdigest()[:_DIGITS]
-    about = {"__module__": "__main__", "__doc__": "A Keras model.", "keras_model": keras_model}
+    # stored models are told apart by what the class is made of, and by its name
+    about = {"__module__": "__main__", "__doc__": "A Keras model.", "GIVEN": architecture, "keras_model": keras_model}
     made = type(base.Model)(f"{name}_{digest}", (base.Model,), about)
-    made.NAME, made.DIGEST = made.__name__, digest  # stored models are told apart by both
+    made.NAME = made.__name__
     return made
 
 
