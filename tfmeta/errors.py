@@ -48,7 +48,7 @@ class ClientUpdateError(TfmetaError):
 
 
 class ModelError(TfmetaError):
-    """Weights that do not fit the model (shape, NaN), or a Keras model that does not keep the contract."""
+    """Weights that do not fit the model (shape, NaN), an unknown head, or a Keras model that breaks the contract."""
 
 
 class WorkerError(TfmetaError):

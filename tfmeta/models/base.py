@@ -46,7 +46,7 @@ class PureModel(abc.ABC):
     @property
     @abc.abstractmethod
     def filters(self) -> int:
-        """Channels of the first module (of a Conv4 that computes as many values), for estimates of memory."""
+        """Channels of the first module, for estimates of memory."""
 
     @abc.abstractmethod
     def keras_model(self, seed: int = 0) -> tf.keras.Model:
