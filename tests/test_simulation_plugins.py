@@ -77,6 +77,8 @@ def test_a_variant_can_have_another_defence(own, glyphs_bank, cache_dir, tmp_pat
     variant = sim.variant(defence=own["defences"](share=0.25))
     assert variant.config == sim.variant(defence="my_defences", **{"defence.share": 0.25}).config
     assert variant.variation == "defence=my_defences+defence.share=0.25" and variant.defence().share == 0.25
+    own_one = simulation(tmp_path, cache_dir, defence=own["defences"](share=0.25))
+    assert own_one.variant(defence="matching").config == sim.variant(defence="matching").config
 
 
 def test_an_object_of_a_data_set_is_opened(own, cache_dir, tmp_path):

@@ -90,12 +90,6 @@ def _checked(
     `shape` is that of an image, where only the data tell.
     """
     config = make_config(dataset, profile, **settings)
-    known = registry.options_of("datasets", dataset)
-    for name, _ in config.options:
-        group, _, option = name.partition(".")
-        if group == registry.KINDS["datasets"].group and option not in known:
-            own = ", ".join(known) or "none"
-            raise ConfigError(f"{name}: the data set {dataset} has no such option; its own options: {own}")
     layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
     shape = shape or registry.find("datasets", dataset).image_shape
     if shape is not None:

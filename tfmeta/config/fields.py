@@ -20,7 +20,7 @@ def number(default: float, doc: str, low: float, high: float | None = None, **ab
 
 
 def word(default: Any, doc: str = "", choices: Sequence[str] | Callable[[], Sequence[str]] = (), **about: Any) -> Any:
-    """Return a dataclass field for a word (or true/false); `choices` may be a function, called when needed."""
+    """Return a dataclass field for a word (or true/false); `choices` of plug-ins are a function."""
     return _field(default, doc, choices=choices, **about)
 
 
@@ -89,7 +89,8 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
     choices = choices_of(field)
     if choices and value not in choices:
         near = difflib.get_close_matches(value, choices, n=1)
-        raise ConfigError(f"{said}: {f'did you mean {near[0]}? ' if near else ''}give {allowed(field)}")
+        own = ", or load your own with --plugin FILE" if callable(meta["choices"]) and not near else ""
+        raise ConfigError(f"{said}: {f'did you mean {near[0]}? ' if near else ''}give {allowed(field)}{own}")
     low, high = meta["low"], meta["high"]
     # written so that a NaN fails every comparison
     if low is not None and not (value > low if meta["above"] else value >= low):
