@@ -51,7 +51,7 @@ def test_an_unknown_name_suggests_the_nearest(arguments, overrides, nearest):
 
 @pytest.mark.parametrize("field", ["attack", "defence", "trigger_pattern", "aggregation", "model"])
 def test_an_unknown_plug_in_is_told_how_to_load_ones_own(field):
-    with pytest.raises(ConfigError, match="'xyz'.*: give one of .*, or load your own with --plugin FILE$"):
+    with pytest.raises(ConfigError, match=r"'xyz'.*: give one of .*, or load your own with --plugin FILE$"):
         make_config("omniglot", **{field: "xyz"})
 
 
