@@ -25,7 +25,8 @@ def word(default: Any, doc: str = "", choices: Sequence[str] | Callable[[], Sequ
 
 
 def _field(
-    default, doc, *, source="ours", stage="", symbol="", above=False, below=False, multiple_of_meta_batch=False, **limits
+    default, doc, *, source="ours", stage="", symbol="", above=False, below=False, multiple_of_meta_batch=False,
+    **limits,
 ):  # fmt: skip
     """Make a field with its metadata: meaning, source, stage it decides, symbol in the paper, and limits.
 
