@@ -17,7 +17,7 @@ from tfmeta.errors import ConfigError, PluginError, TfmetaError
 from tfmeta.plugins import outside
 from tfmeta.plugins.base import Plugin
 from tfmeta.simulation import Simulation
-from tfmeta.utils import progress
+from tfmeta.utils import progress, threads
 
 # one meta-batch wherever episodes are counted
 TINY = {
@@ -83,6 +83,7 @@ def _model(plugin: type[Plugin]) -> Iterator[str]:
 def _aggregation(plugin: type[Plugin]) -> Iterator[str]:
     from tfmeta.aggregations.agreement import check_agreement
 
+    threads.side_by_side()  # before TensorFlow's first operation
     check_agreement(plugin().bind(make_config("glyphs", "smoke")))
     yield "its TFF factory and its numpy rule agree"
     with _simulation(aggregation=plugin) as sim:

@@ -73,6 +73,14 @@ MISTAKES = {
     "head": (defence("head = 'prototypes'"), "Mine.head = 'prototypes': give one of softmax, matching"),
     "typed": (defence("head: str = 'softmax'"), "is a class variable of the contract: write it without a type"),
     "escapes": (defence('share: float = number(0.5, "\\x1b[31m", 0, 1)'), "letters that can be printed"),
+    "init": (defence("def __init__(self, factor=0.5):\n    pass"), "Mine defines __init__, .*state belongs in options"),
+    "new": (defence("def __new__(cls, *args):\n    pass"), "Mine defines __new__, .*state belongs in options"),
+    "post_init": (defence("def __post_init__(self):\n    pass"), "Mine defines __post_init__, .*belongs in options"),
+    "from_mixin": (
+        defence(before="class Mixin:\n    def __post_init__(self):\n        pass\n").replace("(Def", "(Mixin, Def"),
+        "Mine defines __post_init__, .*state belongs in options",
+    ),
+    "list": (defence("share: list = [1]"), "Mine.share: an option is an int, a float, a str or a bool"),
     "decorated": (
         defence(before="import dataclasses\n@dataclasses.dataclass"),
         r"'@dataclasses.dataclass': TypeError.*leave out @dataclass",
@@ -92,6 +100,17 @@ def test_a_mistake_is_named_in_one_line(name, tmp_path):
         use_file(path)
     assert "\n" not in str(raised.value) and str(path) in str(raised.value)
     assert registry.origin("defences", "matching") == "built in"
+
+
+def test_a_link_has_its_own_name(tmp_path):
+    (tmp_path / "linked.py").symlink_to(write(tmp_path, "halved", DEFENCE))
+    (plugin,) = use_file(tmp_path / "linked.py")
+    assert plugin.NAME == "linked" and "halved" not in registry.names("defences")
+
+
+def test_a_class_variable_may_be_a_list(tmp_path):
+    (plugin,) = use_file(write(tmp_path, "good", defence("one: ClassVar[list] = [1]", before="from typing import *\n")))
+    assert plugin.one == [1] and not plugin.OPTIONS
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):

@@ -32,13 +32,13 @@ def use_file(path: Path | str) -> list[type[Plugin]]:
         PluginError: the file is missing or does not import (the message shows its line), defines no plug-in or several
             of one kind, or one that does not keep its kind's contract; or another plug-in has the name already.
     """
-    path = Path(path).expanduser().resolve()
+    path = Path(path).expanduser().absolute()
     if path.suffix != ".py" or not path.is_file():
         raise PluginError(f"{path}: there is no such Python file; give the path of a .py file")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", path.stem):
         rule = "use up to 40 letters, digits and _, a letter first"
         raise PluginError(f"{str(path)!r}: the file's name becomes the plug-in's; {rule}")
-    module = _imported(path)
+    module = _imported(f"{_PREFIX}.{path.stem}", path.resolve())
     own = [one for one in vars(module).values() if is_plugin(one) and one.__module__ == module.__name__]
     own = [one for one in dict.fromkeys(own) if not one.__name__.startswith("_")]
     if not own:
@@ -151,9 +151,8 @@ def _last_line(error: BaseException, path: Path) -> int | None:
     return (passed or [int(number) for number in told] or [None])[-1]
 
 
-def _imported(path: Path) -> ModuleType:
+def _imported(name: str, path: Path) -> ModuleType:
     """Import a file as a module of its own; a failure becomes one sentence with the file's own line."""
-    name = f"{_PREFIX}.{path.stem}"
     if name in sys.modules:
         if sys.modules[name].__file__ == str(path):
             return sys.modules[name]
