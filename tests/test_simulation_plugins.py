@@ -6,7 +6,6 @@ from plugin_files import ALL, write
 
 import tfmeta
 from tfmeta import registry
-from tfmeta.aggregations.sum import Sum
 from tfmeta.config import make_config
 from tfmeta.errors import ConfigError, PluginError
 from tfmeta.plugins.outside import use_file
@@ -114,15 +113,6 @@ def test_a_network_that_halves_small_images_to_nothing_is_refused(model, tmp_pat
     check_size(make_config("glyphs", "smoke", downsample="pool-same"), (9, 9, 1))
 
 
-def test_a_factory_of_tff_is_refused_in_this_process(tmp_path):
-    @tfmeta.register(name="only_tff")
-    class OnlyTff(Sum):
-        GIVEN = "what `plugin_of` sets where it is given a factory"
-
-    with pytest.raises(ConfigError, match="runtime = inprocess: the aggregation only_tff is a factory of TFF"):
-        simulation(tmp_path, tmp_path, aggregation="only_tff")
-
-
 @pytest.mark.slow
 def test_a_factory_of_tff_aggregates_the_rounds(glyphs_bank, cache_dir, tmp_path):
     import tensorflow_federated as tff
@@ -131,5 +121,5 @@ def test_a_factory_of_tff_aggregates_the_rounds(glyphs_bank, cache_dir, tmp_path
     with simulation(tmp_path, cache_dir, aggregation=none, runtime="tff") as sim:
         first, later = sim.model.initial_weights(0), sim.weights("pretrained")
     assert all((one == other).all() for one, other in zip(first, later, strict=True))
-    with pytest.raises(ConfigError, match="runs in TFF only: leave out runtime=inprocess"):
-        simulation(tmp_path / "other", cache_dir, aggregation=none).weights("pretrained")
+    with pytest.raises(ConfigError, match="inprocess: the aggregation .* is a factory of TFF, which runs in TFF only; set"):
+        simulation(tmp_path / "other", cache_dir, aggregation=none)
