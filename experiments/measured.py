@@ -189,7 +189,7 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
         document = {
             "experiment": experiment, "case": case, "dataset": sim.bank.dataset, "profile": sim.profile,
             "config": sim.config.to_dict(), "changed": sim.changed, "curves": curves,
-            "plugins": used.plugins, "code": used.code,
-            "provenance": provenance.collect(sim.bank.digest, begun, used.kept), **more,
+            **used.identity(), "provenance": provenance.collect(sim.bank.digest, begun, used.kept, used.unrecorded),
+            **more,
         }  # fmt: skip
         return results.write(path.parent, document, {**values, **arrays})

@@ -16,6 +16,12 @@ BUILT_IN = [(kind, name) for kind in registry.KINDS for name in registry.names(k
 PACKAGE = Path(tfmeta.__file__).parent
 
 
+@pytest.fixture(autouse=True)
+def only_built_in(monkeypatch):
+    """Other tests, and their simulations, may have registered plug-ins."""
+    monkeypatch.setattr(registry, "_OUTSIDE", {})
+
+
 def described(field):
     return field.name, field.type, field.default, dict(field.metadata)
 

@@ -91,6 +91,11 @@ def test_plumbing_and_what_only_it_imports_are_left_out(package):
     assert set(code.modules("tfmeta.a", without=("tfmeta.utils",))) == {"tfmeta.a"}
 
 
+def test_what_puts_the_parts_together_counts_without_the_parts(package):
+    package(run="import tfmeta.a", a="")
+    assert set(code.modules("tfmeta.run")) == {"tfmeta.run"}
+
+
 def test_of_a_group_of_fields_all_counts_but_the_fields(package):
     source = "from tfmeta.config.fields import number\nCOLORS = {'red': 1}\nclass TriggerConfig:\n    size: int = 4\n"
     package(a="from tfmeta.config.trigger import COLORS", config__trigger=source, config__fields="")

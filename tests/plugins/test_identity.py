@@ -51,9 +51,14 @@ def test_an_evaluation_has_the_code_of_its_models():
     assert "tfmeta.defences.matching" not in after["code"]
 
 
+@pytest.mark.parametrize("stage", ["pretraining", "evaluation"])
+def test_what_puts_the_parts_together_counts(stage):
+    assert {"tfmeta.registry", "tfmeta.run", "tfmeta.simulation"} <= made(stage, "matching")["code"].keys()
+
+
 def test_plumbing_takes_no_part():
     names = made("evaluation", "matching")["code"]
-    parts = ("worker", "runtime", "progress", "threads", "tfmeta.store", "tfmeta.config.config", "tfmeta.simulation")
+    parts = ("worker", "runtime", "progress", "threads", "tfmeta.store", "tfmeta.config.config")
     assert not [name for name in names for part in parts if part in name]
 
 
