@@ -46,7 +46,7 @@ def run(path: Path | str) -> Iterator[str]:
             yield from (f"{what}: {line}" for line in _CHECKS[plugin.KIND](plugin))
         except TfmetaError as error:
             raise PluginError(str(error) if plugin.NAME in str(error) else f"{what}: {error}") from error
-        except Exception as error:  # whatever a reader's code raises
+        except Exception as error:  # whatever a researcher's code raises
             raise PluginError(outside.failure(error, path, f"failed as {what}")) from error
     yield "ok"
 
