@@ -148,6 +148,13 @@ def has_delta(config: Config) -> bool:
     return name == "experiment" or "delta" in registry.options_of("defences", name, shared=True)
 
 
+def mixes(config: Config) -> bool:
+    """Return whether the defence that a configuration names is one of the package's that mix weights."""
+    return config.defence.name == "experiment" or (
+        has_delta(config) and registry.is_built_in("defences", config.defence.name)
+    )
+
+
 def norms(sim: Simulation, case: str) -> dict[str, dict]:
     """Return (and log) the norms of theta and theta_g by weight, "before" and "after" the attack."""
     from tfmeta.defences import noise_mix
@@ -182,7 +189,7 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
         document = {
             "experiment": experiment, "case": case, "dataset": sim.bank.dataset, "profile": sim.profile,
             "config": sim.config.to_dict(), "changed": sim.changed, "curves": curves,
-            "plugins": used.plugins, "code": used.code,
-            "provenance": provenance.collect(sim.bank.digest, begun, used.kept), **more,
+            **used.identity(), "provenance": provenance.collect(sim.bank.digest, begun, used.kept, used.unrecorded),
+            **more,
         }  # fmt: skip
         return results.write(path.parent, document, {**values, **arrays})

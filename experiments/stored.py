@@ -82,10 +82,10 @@ def reusable(sim: Simulation, path: Path) -> bool:
         for kind, entries in outside.items() for entry in entries if entry["code"] != _outside_now(sim, kind, entry)
     ]  # fmt: skip
     difference = Difference([], others, changed(modules, now), "code" in document)
-    kept = sim.stored.accepted(path, difference, document["provenance"])
-    if kept is not None and sim.stored.policy == "keep" and difference.modules:
-        _rewrite(path, document, now, kept)
-    return kept is not None
+    accepted = sim.stored.accepted(path, difference, document["provenance"])
+    if accepted is not None and sim.stored.policy == "keep" and difference.modules:
+        _rewrite(path, document, now, accepted.kept)
+    return accepted is not None
 
 
 def _digests_now(sim, names):
@@ -110,7 +110,9 @@ def _rewrite(path, document, now, kept):
         for entry in entries:
             if entry["origin"] == BUILT_IN:
                 entry["code"] = {name: now[name] for name in entry["code"] if name in now}
-    document["code"] = {**code.modules(*document["code"]), **{k: now[k] for k in document["code"] if k in now}}
+    # what edited modules import now counts too, but not beside digests that are left out since nobody knows them
+    more = {} if document["provenance"].get("unrecorded") else code.modules(*document["code"])
+    document["code"] = {**more, **{k: now[k] for k in document["code"] if k in now}}
     document["provenance"]["kept"] = kept
     given = {name: value for name, value in document.items() if name not in ("format", "values_sha256")}
     results.write(path.parent, given, results.read_values(path))

@@ -16,7 +16,6 @@ from tfmeta.store.compare import differences
 
 _FOLDER = re.compile(rf"(.+?)-({'|'.join(PROFILE_NAMES)})(?:-(.+))?")  # data set, profile, tag
 
-
 @dataclasses.dataclass(frozen=True)
 class Run:
     """The documents of one experiment, by case, that a figure is drawn from; all are of the run in `folder`."""
@@ -94,10 +93,24 @@ class Run:
         code = sorted({document["provenance"]["commit"] for document in self.documents.values()})
         commits = ", ".join(one if one == "unknown" else one[:7] + one[40:] for one in code)
         notes = sorted({note for document in self.documents.values() for note in document.get("notes", ())})
-        kept = {one for document in self.documents.values() for one in document["provenance"].get("kept", ())}
-        notes += ["stored files of other code were kept (provenance names them)"] if kept else []
+        notes += self._of_other_code()
         seed = f"seed {config['meta_learning']['seed']}"
         return "; ".join([dataset, *done, profile, *measured, seed, f"commit {commits}", *notes]) + "."
+
+    def _of_other_code(self) -> list[str]:
+        """Return what has to be said of documents that rest on other code than theirs, or on code that is unknown."""
+        every = self.documents.items()
+        kept = [case for case, document in every if "kept" in document["provenance"]]
+        # a document from before code was recorded has no code of its own either
+        unknown = [case for case, document in every if "unrecorded" in document["provenance"] or "code" not in document]
+        said = {
+            "stored files of other code were kept (provenance names them)": kept,
+            "the code that computed some stored files is not recorded": unknown,
+        }
+        return [words + self._in_cases(cases) for words, cases in said.items() if cases]
+
+    def _in_cases(self, cases: list[str]) -> str:
+        return "" if len(cases) == len(self.documents) else f", in case ({') and ('.join(cases)})"
 
 
 def run_words(dataset: str, profile: str, changed: Mapping[str, Any] | None = None) -> list[str]:

@@ -71,7 +71,7 @@ def document(experiment, case, dataset, profile, curves, changed=None, **more):
             "commit": "0123456789abcdef0123456789abcdef01234567", "versions": {"tfmeta": "0"},
             "data_digest": "0" * 64, "started": "2000-01-01T00:00:00+00:00", "seconds": 1.0,
         },
-        "curves": curves, "notes": ["MADE-UP NUMBERS, for a test"], **more,
+        "plugins": {}, "code": {}, "curves": curves, "notes": ["MADE-UP NUMBERS, for a test"], **more,
     }  # fmt: skip
 
 

@@ -133,6 +133,27 @@ def test_a_caption_leaves_out_a_changed_field_that_the_experiment_sets_itself(ma
     assert "mixed with delta = 0.6" in words and "with boost = 5.0 (profile: 3.0); mean" in words and "0.5" not in words
 
 
+def test_a_caption_says_in_which_cases_other_or_unrecorded_code_took_part(made_up):
+    folder = made_up(experiments=("fine_tuning",))
+
+    def change(case, leave_out=(), **more):
+        found, values = results.load(results.path_of(folder, "fine_tuning", case))
+        found["provenance"].update(more)
+        results.write(folder, {name: value for name, value in found.items() if name not in leave_out}, values)
+
+    def words():
+        return source.Run.read(FIGURES["fig5"], folder).caption()
+
+    assert "kept" not in words() and "recorded" not in words()
+    change("b", kept=["model x: y differs"])
+    assert "; stored files of other code were kept (provenance names them), in case (b)." in words()
+    change("a", unrecorded=["model x: computed before the code was recorded"])
+    change("c", leave_out=("code", "plugins"))
+    assert words().endswith("; the code that computed some stored files is not recorded, in case (a) and (c).")
+    change("b", leave_out=("code", "plugins"))
+    assert words().endswith("; the code that computed some stored files is not recorded.")
+
+
 def test_run_words_of_an_unknown_field_or_data_set_give_the_value_only():
     assert source.run_words("omniglot", "quick", {"defence.delta": 0.5, "defence.new": 1})[1].endswith(
         " with delta = 0.5 (profile: 0.3), defence.new = 1"

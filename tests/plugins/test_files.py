@@ -6,7 +6,7 @@ from plugin_files import ALL, DEFENCE, TRIGGER, defence, write
 from tfmeta import registry
 from tfmeta.config import make_config
 from tfmeta.errors import PluginError
-from tfmeta.plugins.outside import use_file
+from tfmeta.plugins.outside import failure_of_plugin, use_file
 
 pytestmark = pytest.mark.usefixtures("forget_plugins")
 
@@ -126,3 +126,19 @@ def test_a_file_that_was_corrected_can_be_used(tmp_path):
         use_file(write(tmp_path, "halved", DEFENCE.replace("0.5", "5")))
     use_file(write(tmp_path, "halved", DEFENCE))
     assert "halved" in registry.names("defences")
+
+
+def test_an_error_is_a_plug_ins_if_it_or_its_cause_or_its_text_names_a_line_of_the_file(tmp_path):
+    path = write(tmp_path, "raises", defence(adapt="return weights.nothing"))
+    (plugin,) = use_file(path)
+    number = path.read_text().splitlines().index("        return weights.nothing") + 1
+    told = f"{path}, line {number}, 'return weights.nothing': "
+    with pytest.raises(AttributeError) as direct:
+        plugin().adapt(*[None] * 8)
+    assert failure_of_plugin(direct.value).startswith(f"{told}AttributeError: ")
+    wrapped = RuntimeError("a round failed")
+    wrapped.__cause__ = direct.value
+    assert failure_of_plugin(wrapped).startswith(f"{told}AttributeError: ")
+    translated = TypeError(f'in user code:\n  File "{path}", line {number}, in adapt  *')
+    assert failure_of_plugin(translated).startswith(f"{told}TypeError: ")
+    assert failure_of_plugin(ValueError("another's")) is None

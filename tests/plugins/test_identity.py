@@ -7,7 +7,8 @@ import pytest
 from tfmeta import registry
 from tfmeta.config import Config
 from tfmeta.defences.base import Defence
-from tfmeta.plugins import identity, outside
+from tfmeta.plugins import code, identity, outside
+from tfmeta.store import compare
 
 DIGEST = "ab" * 32
 
@@ -51,9 +52,35 @@ def test_an_evaluation_has_the_code_of_its_models():
     assert "tfmeta.defences.matching" not in after["code"]
 
 
+@pytest.mark.parametrize("stage", ["pretraining", "evaluation"])
+def test_what_puts_the_parts_together_counts(stage):
+    assert {"tfmeta.registry", "tfmeta.run", "tfmeta.simulation"} <= made(stage, "matching")["code"].keys()
+
+
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [
+        ("aggregations.sum", "pretraining"), ("models.conv4", "pretraining"), ("federated.clients", "pretraining"),
+        ("utils.seeds", "pretraining"), ("simulation", "pretraining"), ("registry", "pretraining"),
+        ("attacks.triggers.checker", "attack"), ("attacks.triggers.base", "attack"),
+        ("attacks.model_replacement", "attack"), ("meta_learning.tasks", "evaluation"),
+        ("defences.matching", "evaluation"), ("defences.noise_mix", "evaluation"),
+    ],
+)  # fmt: skip
+def test_an_edit_changes_the_stage_of_its_module_and_the_later_ones(module, stage, monkeypatch):
+    stages = ("pretraining", "attack", "evaluation")
+    before = {one: compare.modules_of(made(one, "matching")) for one in stages}
+    edited, read = code.file_of(f"tfmeta.{module}"), code.read
+    monkeypatch.setattr(code, "_known", {})
+    monkeypatch.setattr(code, "read", lambda path: read(path) + (b"\n_EDITED = 1\n" if path == edited else b""))
+    found = {one: compare.changed(before[one], compare.modules_of(made(one, "matching"))) for one in stages}
+    later = stages[stages.index(stage) :]
+    assert found == {one: [f"tfmeta.{module}"] if one in later else [] for one in stages}
+
+
 def test_plumbing_takes_no_part():
     names = made("evaluation", "matching")["code"]
-    parts = ("worker", "runtime", "progress", "threads", "tfmeta.store", "tfmeta.config.config", "tfmeta.simulation")
+    parts = ("worker", "runtime", "progress", "threads", "tfmeta.store", "tfmeta.config.config")
     assert not [name for name in names for part in parts if part in name]
 
 

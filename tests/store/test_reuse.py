@@ -33,6 +33,8 @@ PLUGIN = edited("plugins", "aggregations", "code", "tfmeta.aggregations.sum", va
 OUTSIDE = edited("plugins", "defences", "code", value="other")
 OPTION = edited("plugins", "defences", "options", "share", value=0.25)
 FEWER = edited("code", value={"tfmeta.a": "dd"})
+KEPT = "model glyphs-attack: tfmeta.models.conv4 differs from the code that computed it (commit 1234567)"
+UNRECORDED = "model glyphs-attack: computed before the code was recorded"
 OLD = {name: value for name, value in MANIFEST.items() if name not in ("plugins", "code")}
 
 
@@ -87,7 +89,7 @@ def test_what_is_kept_says_so_from_then_on_and_is_not_asked_about_again(path):
     StoredFiles("keep").load(path, CODE)
     loaded = checkpoints.load(path, CODE)
     assert loaded.about["commit"] == "12345678" * 5
-    assert loaded.about["kept"] == ["glyphs-attack: tfmeta.models.conv4 differs (commit 1234567)"]
+    assert loaded.about["kept"] == [KEPT]
     assert np.array_equal(loaded.arrays["w"], ARRAYS["w"])
     assert StoredFiles().load(path, CODE) is not None
     assert StoredFiles("fresh").load(path, CODE) is None  # only accepted, so computed again on demand
@@ -102,9 +104,8 @@ def test_what_is_computed_from_a_kept_file_says_so(path, tmp_path):
             files.load(path, CODE)
             files.save(tmp_path / "part.npz", ARRAYS, MANIFEST)
         files.save(tmp_path / "later.npz", ARRAYS, MANIFEST)
-    sentence = "glyphs-attack: tfmeta.models.conv4 differs (commit 1234567)"
-    assert checkpoints.load(tmp_path / "part.npz", MANIFEST).about["kept"] == [sentence]
-    assert of_document.kept == [sentence]
+    assert checkpoints.load(tmp_path / "part.npz", MANIFEST).about["kept"] == [KEPT]
+    assert of_document.kept == [KEPT]
     with StoredFiles().collecting() as used:
         pass
     assert used.kept == []
@@ -124,11 +125,75 @@ def test_files_from_before_code_was_recorded_are_used_with_one_warning(path, tmp
     files = StoredFiles(policy)
     checkpoints.save(path, ARRAYS, OLD)
     checkpoints.save(tmp_path / "second.npz", ARRAYS, OLD)
-    with files.collecting() as used:
+    with caplog.at_level("INFO", logger="tfmeta"), files.collecting() as used:
         assert files.load(path, MANIFEST) is not None
         assert files.load(tmp_path / "second.npz", MANIFEST) is not None
     assert caplog.text.count("computed before the code was recorded") == 1 and "--fresh" in caplog.text
-    assert used.kept[0] == "glyphs-attack: computed before the code was recorded"
+    assert used.unrecorded[0] == UNRECORDED and used.kept == []
+    assert "2 stored files of other or unrecorded code were used" in caplog.text
+
+
+@pytest.fixture
+def derived(path, tmp_path):
+    """A part that edited code measured, of a model from before code was recorded; and the part's full manifest."""
+    part = tmp_path / "glyphs-smoke" / "parts" / "part.npz"
+    later = edited("code", value={**MANIFEST["code"], "tfmeta.later": "ee"})
+    files = StoredFiles()
+    checkpoints.save(path, ARRAYS, OLD)
+    with files.collecting() as used:
+        files.load(path, MANIFEST)
+        files.save(part, ARRAYS, later)
+    assert used.unrecorded == [UNRECORDED]
+    assert used.identity() == {
+        "plugins": {"aggregations": [{**BUILT_IN, "code": {}}], "defences": [OWN]}, "code": {"tfmeta.later": "ee"}
+    }  # fmt: skip
+    return part, later
+
+
+def test_nothing_claims_the_present_code_for_what_an_unrecorded_file_decided(derived):
+    part, later = derived
+    stored = checkpoints.load(part, later)
+    assert stored.about["unrecorded"] == [UNRECORDED]
+    assert stored.difference.recorded and stored.difference.unknown == compare.modules_of(MANIFEST).keys()
+    for manifest in (later, edited("code", "tfmeta.a", value="other", manifest=later)):
+        files = StoredFiles()
+        with files.collecting() as used:
+            assert files.load(part, manifest) is not None  # the model's code is as unknown as before
+        assert used.unrecorded == [UNRECORDED] and used.identity()["code"] == {"tfmeta.later": "ee"}
+    with pytest.raises(CodeChangedError, match=r"other code: tfmeta\.later differs"):
+        StoredFiles().load(part, edited("code", "tfmeta.later", value="other", manifest=later))
+    assert StoredFiles("fresh").load(part, later) is None
+
+
+def test_keeping_what_rests_on_an_unrecorded_file_does_not_claim_its_code_either(derived):
+    part, later = derived
+    other = edited("code", "tfmeta.later", value="other", manifest=later)
+    StoredFiles("keep").load(part, other)
+    stored = checkpoints.load(part, other)
+    assert stored.about["unrecorded"] == [UNRECORDED] and not stored.difference.modules
+    assert stored.about["kept"][0].startswith("measurements of glyphs-smoke: tfmeta.later differs from the code")
+    assert stored.difference.unknown == compare.modules_of(MANIFEST).keys()
+
+
+def test_every_run_warns_once_of_what_rests_on_other_or_unrecorded_code(derived, path, caplog):
+    part, later = derived
+    checkpoints.save(path, ARRAYS, MANIFEST, {"commit": "12345678" * 5})
+    StoredFiles("keep").load(path, CODE)
+    for stored, manifest, said in ((part, later, UNRECORDED), (path, CODE, KEPT)):
+        caplog.clear()
+        files = StoredFiles()
+        files.load(stored, manifest)
+        files.load(path, CODE)
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert f"{stored} is used as it is, like all such files of this run ({said});" in caplog.text
+        assert "--fresh" in caplog.text
+
+
+def test_a_document_that_rests_on_several_such_files_counts_them(tmp_path, caplog):
+    path, same = tmp_path / "matching-a.json", compare.Difference([], [], [], True)
+    accepted = StoredFiles().accepted(path, same, {"kept": [KEPT], "unrecorded": [UNRECORDED, "more"]})
+    assert accepted == ([KEPT], [UNRECORDED, "more"])
+    assert f"({KEPT}; and 2 more)" in caplog.text
 
 
 @pytest.mark.parametrize("policy", ["check", "fresh", "keep"])

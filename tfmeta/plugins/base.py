@@ -28,7 +28,7 @@ def shared() -> Any:
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(number, word, shared))
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract methods
-    """Base of all plug-ins. A subclass is a frozen dataclass without asking; its fields are its options.
+    """Base of all plug-ins. A subclass becomes a frozen dataclass without a decorator; its fields are its options.
 
     Objects hold their options and nothing else, since objects with equal options are made anew where they are needed.
 
@@ -39,7 +39,7 @@ class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract metho
     """
 
     KIND: ClassVar[str] = ""  # a key of `registry.KINDS`; each kind's base class sets it
-    NAME: ClassVar[str] = ""  # the file's name; of a class made in a notebook its own, in small letters
+    NAME: ClassVar[str] = ""  # the file's, or a notebook class's own in snake case; of a data set with hyphens
     OPTIONS: ClassVar[dict[str, dataclasses.Field]] = {}
 
     def __init_subclass__(cls, **more: Any):

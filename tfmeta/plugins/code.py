@@ -18,7 +18,7 @@ from tfmeta.errors import ConfigError
 # Modules that compute no number: values of fields are compared by themselves, images have a digest, and the rest finds,
 # stores, shows or starts things. What only they import is not followed either.
 PLUMBING = (
-    "tfmeta.config", "tfmeta.errors", "tfmeta.plugins", "tfmeta.registry", "tfmeta.simulation", "tfmeta.store",
+    "tfmeta.config", "tfmeta.errors", "tfmeta.plugins", "tfmeta.store",
     "tfmeta.utils.parallel", "tfmeta.utils.progress", "tfmeta.utils.threads", "tfmeta.datasets.checks",
     "tfmeta.datasets.image_bank", "tfmeta.datasets.opening", "tfmeta.federated.opening", "tfmeta.federated.tff.runtime",
     "tfmeta.federated.tff.worker",
@@ -26,6 +26,8 @@ PLUMBING = (
 )  # fmt: skip
 # Of these, all counts but the fields in them: the triggers' colours, the rounds that a word stands for.
 BESIDE_FIELDS = ("tfmeta.config.attack", "tfmeta.config.trigger")
+# These put the parts together, which counts. What they import does not: they know all parts, those of later stages too.
+ALONE = ("tfmeta.registry", "tfmeta.run", "tfmeta.simulation")
 _PACKAGES = ("tfmeta", "experiments")
 _DIGITS = 16
 _PARTS = ("body", "orelse", "finalbody", "handlers", "cases")  # where statements hold statements
@@ -63,7 +65,7 @@ def modules(*names: str, without: Iterable[str] = ()) -> dict[str, str]:
             found[name] = module.digest
             followed = _PACKAGES if _within(name, ("tfmeta",)) else ("experiments",)
             pending += [name.rpartition(".")[0] or name]  # its package's __init__.py runs first
-            pending += [other for other in module.imports if _within(other, followed)]
+            pending += [other for other in module.imports if _within(other, followed) and name not in ALONE]
     return dict(sorted(found.items()))
 
 

@@ -49,7 +49,7 @@ def core(config: Config, stage: str) -> tuple[str, ...]:
     """Return the modules of the package from which a stage's code can be reached, without plug-ins."""
     if stage == "partition":
         return ()
-    training = (*_TRAINING, *_RUNTIMES[config.federation.runtime])
+    training = (*code.ALONE, *_TRAINING, *_RUNTIMES[config.federation.runtime])
     return (*training, *_EVALUATION) if stage == "evaluation" else training
 
 
@@ -67,7 +67,7 @@ def remember() -> None:
     """Take the digests of the package now; what was loaded goes on running when a file is edited later."""
     kinds = [(kind, about) for kind, about in registry.KINDS.items() if kind != "datasets"]
     own = [f"{about.package}.{name}" for kind, about in kinds for name in registry.names(kind)]
-    code.modules(*_TRAINING, *(name for names in _RUNTIMES.values() for name in names), *_EVALUATION, *own)
+    code.modules(*code.ALONE, *_TRAINING, *(name for names in _RUNTIMES.values() for name in names), *_EVALUATION, *own)
 
 
 def _of_dataset(name: str, partition: str) -> dict[str, Any]:

@@ -119,8 +119,7 @@ def failure(error: BaseException, path: Path, what: str) -> str:
         what: What the file did not do, in words; said where no line of the file is known.
     """
     number = getattr(error, "lineno", None) if isinstance(error, SyntaxError) and error.filename == str(path) else None
-    passed = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    number = number or (passed[-1] if passed else None)
+    number = number or _last_line(error, path)
     reason = str(error) if isinstance(error, PluginError) else in_words(error)
     if number is None:
         return f"{path} {what}: {reason}"
@@ -129,6 +128,27 @@ def failure(error: BaseException, path: Path, what: str) -> str:
     if line.startswith("@") and "dataclass" in line:
         reason += " (a plug-in is a dataclass without asking: leave out @dataclass)"
     return f"{path}, line {number}, {line!r}: {reason}"
+
+
+def failure_of_plugin(error: BaseException) -> str | None:
+    """Return the sentence of `failure` for an error, or one that it came from, out of a plug-in's file; else None."""
+    known = [registry.outside_class(kind, name) for kind in registry.KINDS for name in registry.names_outside(kind)]
+    modules = [sys.modules.get(plugin.__module__) for plugin in known if plugin]
+    files = dict.fromkeys(Path(module.__file__) for module in modules if getattr(module, "__file__", None))
+    while error is not None:
+        for path in files:
+            if _last_line(error, path):
+                return failure(error, path, "failed")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _last_line(error: BaseException, path: Path) -> int | None:
+    """Return the last line of a file that an error passed through; None if it passed through none."""
+    passed = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    # TensorFlow tells of code that it translates, or calls from a graph, in the error's text
+    told = re.findall(rf'File "{re.escape(str(path))}", line ([0-9]+)', str(error))
+    return (passed or [int(number) for number in told] or [None])[-1]
 
 
 def _imported(name: str, path: Path) -> ModuleType:

@@ -58,10 +58,11 @@ def load(path: Path | str, manifest: Mapping[str, Any]) -> Checkpoint:
     # The zip's checksums show a damaged array, but not an array that a damaged directory no longer lists.
     if found.get("sha256") != _digest(arrays):
         raise ResultError(f"{path} is damaged: its arrays are not those that were saved. {_ADVICE}")
-    difference = compare(found["manifest"], manifest)
+    about = found.get("about", {})
+    difference = compare(found["manifest"], manifest, partly=bool(about.get("unrecorded")))
     if difference.fields and not difference.outside:
         raise ResultError(f"{path} is of another configuration: {'; '.join(difference.fields)}. {_ADVICE}")
-    return Checkpoint(arrays, found.get("about", {}), difference)
+    return Checkpoint(arrays, about, difference)
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

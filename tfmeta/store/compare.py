@@ -5,7 +5,7 @@ digests by module), and `code`, digests by module of the package.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from tfmeta.config import legacy
@@ -22,10 +22,18 @@ class Difference(NamedTuple):
     outside: list[str]  # plug-ins outside the package with other options or code
     modules: list[str]  # modules of the package with other code
     recorded: bool  # whether the stored one says which code computed it
+    unknown: frozenset[str] = frozenset()  # modules of the package whose code at that time is not recorded
 
 
-def compare(there: Mapping[str, Any], here: Mapping[str, Any]) -> Difference:
-    """Return what differs between the stored manifest `there` and `here`; see `legacy` for fields that it lacks."""
+def compare(there: Mapping[str, Any], here: Mapping[str, Any], partly: bool = False) -> Difference:
+    """Return what differs between a stored manifest and the present one; see `legacy` for fields that it lacks.
+
+    Args:
+        there: The stored manifest.
+        here: The present one.
+        partly: Whether the stored one rests on files whose code is not recorded. The modules that it does not name are
+            then unknown, and not others.
+    """
     there, here = json.loads(canonical(there)), json.loads(canonical(here))
     recorded = "code" in there or "code" not in here
     plugins, code = _taken(there), _taken(here)
@@ -34,7 +42,7 @@ def compare(there: Mapping[str, Any], here: Mapping[str, Any]) -> Difference:
             one["fields"] = legacy.completed(one["fields"], other["fields"])
     fields = differences(there, here)
     if not recorded:
-        return Difference(fields, [], [], False)
+        return Difference(fields, [], [], False, frozenset(modules_of(code)))
     outside = []
     for kind in sorted(plugins["plugins"].keys() | code["plugins"].keys()):
         stored, present = plugins["plugins"].get(kind, {}), code["plugins"].get(kind, {})
@@ -46,7 +54,9 @@ def compare(there: Mapping[str, Any], here: Mapping[str, Any]) -> Difference:
             common = {"name", *(stored["options"].keys() & present["options"].keys())}
             pair = ({**one["options"], "name": one["name"]} for one in (stored, present))
             fields += differences(*({f"{kind}.{key}": one[key] for key in common} for one in pair))
-    return Difference(fields, outside, changed(modules_of(plugins), modules_of(code)), True)
+    stored, present = modules_of(plugins), modules_of(code)
+    unknown = frozenset(present.keys() - stored.keys()) if partly else frozenset()
+    return Difference(fields, outside, changed(stored, modules_of(without(code, unknown))), True, unknown)
 
 
 def changed(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
@@ -61,6 +71,23 @@ def modules_of(identity: Mapping[str, Any]) -> dict[str, str]:
     for entry in identity.get("plugins", {}).values():
         if entry["origin"] == BUILT_IN:
             found |= entry["code"]
+    return found
+
+
+def without(identity: Mapping[str, Any], unknown: Collection[str]) -> dict[str, Any]:
+    """Return a manifest without the digests of modules of the package whose code is not known."""
+
+    def known(digests):
+        return {name: digest for name, digest in digests.items() if name not in unknown}
+
+    found = dict(identity)
+    if "code" in identity:
+        found["code"] = known(identity["code"])
+    if "plugins" in identity:
+        found["plugins"] = {
+            kind: {**entry, "code": known(entry["code"])} if entry["origin"] == BUILT_IN else entry
+            for kind, entry in identity["plugins"].items()
+        }
     return found
 
 

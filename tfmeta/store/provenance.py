@@ -39,13 +39,14 @@ def start() -> Start:
     return Start(this_commit(), datetime.datetime.now(datetime.UTC), time.monotonic())
 
 
-def collect(data_digest: str, begun: Start, kept: Sequence[str] = ()) -> dict[str, Any]:
+def collect(data_digest: str, begun: Start, kept: Sequence[str] = (), unrecorded: Sequence[str] = ()) -> dict[str, Any]:
     """Return the `provenance` object of a result, JSON-ready.
 
     Args:
         data_digest: The digest of the images.
         begun: What `start` returned.
         kept: What stored files of other code were accepted, a sentence each.
+        unrecorded: What stored files were used whose code is not recorded, a sentence each.
     """
     return {
         "commit": begun.commit,
@@ -54,6 +55,7 @@ def collect(data_digest: str, begun: Start, kept: Sequence[str] = ()) -> dict[st
         "started": begun.moment.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - begun.clock, 3),
         **({"kept": list(kept)} if kept else {}),
+        **({"unrecorded": list(unrecorded)} if unrecorded else {}),
     }
 
 

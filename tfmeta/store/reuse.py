@@ -6,19 +6,34 @@ modules have changed, the run stops, and the user decides.
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfmeta.errors import CodeChangedError, check_known
 from tfmeta.store import checkpoints, provenance
-from tfmeta.store.compare import Difference
+from tfmeta.store.compare import Difference, without
 
 POLICIES = ("check", "fresh", "keep")
 NOT_RECORDED = "computed before the code was recorded"
 log = logging.getLogger(__name__)
+
+
+class Accepted(NamedTuple):
+    """What has to be said of a file that is used, one sentence for each file that it rests on; most often nothing.
+
+    Attributes:
+        kept: Those that other code computed.
+        unrecorded: Those of which it is not recorded which code computed them.
+    """
+
+    kept: Sequence[str] = ()
+    unrecorded: Sequence[str] = ()
+
+
+NOTHING = Accepted()
 
 
 class Used:
@@ -28,8 +43,18 @@ class Used:
         self.plugins: dict[str, list[dict[str, Any]]] = {}
         self.code: dict[str, str] = {}
         self.kept: list[str] = []
+        self.unrecorded: list[str] = []
+        self.unknown: set[str] = set()  # modules that decided unrecorded files: nobody knows what they were then
 
-    def add(self, manifest: Mapping[str, Any], kept: Sequence[str] = ()) -> None:
+    def identity(self) -> dict[str, Any]:
+        """Return `plugins` and `code` as a document has them, without digests of what is unknown."""
+        plugins = {
+            kind: [without({"plugins": {kind: one}}, self.unknown)["plugins"][kind] for one in entries]
+            for kind, entries in self.plugins.items()
+        }
+        return {"plugins": plugins, "code": without({"code": self.code}, self.unknown)["code"]}
+
+    def add(self, manifest: Mapping[str, Any], accepted: Accepted, unknown: Iterable[str] = ()) -> None:
         """Add the plug-ins and code of a manifest; of options that a plug-in was used with, those that never differ."""
         for kind, entry in manifest.get("plugins", {}).items():
             entries = self.plugins.setdefault(kind, [])
@@ -40,7 +65,9 @@ class Used:
                 given = entry["options"]
                 same["options"] = {key: value for key, value in same["options"].items() if given.get(key) == value}
         self.code |= manifest.get("code", {})
-        self.kept += [sentence for sentence in kept if sentence not in self.kept]
+        for all_of_them, more in ((self.kept, accepted.kept), (self.unrecorded, accepted.unrecorded)):
+            all_of_them += [sentence for sentence in more if sentence not in all_of_them]
+        self.unknown.update(unknown)
 
 
 class StoredFiles:
@@ -55,7 +82,7 @@ class StoredFiles:
         check_known("way to treat stored files of other code", policy, POLICIES)
         self.policy = policy
         self._collecting: list[Used] = []
-        self._warned = False
+        self._warned, self._doubtful, self._counted = False, set(), 0
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[Used]:
@@ -65,6 +92,8 @@ class StoredFiles:
             yield used
         finally:
             self._collecting.remove(used)
+            if not self._collecting:
+                self._count()
 
     def load(self, path: Path, manifest: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
         """Return the arrays of a checkpoint; None if it has to be computed, since it is missing or of other code.
@@ -76,64 +105,84 @@ class StoredFiles:
         if not path.exists():
             return None
         found = checkpoints.load(path, manifest)
-        kept = self.accepted(path, found.difference, found.about)
-        if kept is None:
+        accepted, unknown = self.accepted(path, found.difference, found.about), found.difference.unknown
+        if accepted is None:
             return None
         if self.policy == "keep" and found.difference.modules:  # so that the user is asked once
-            checkpoints.save(path, found.arrays, manifest, {**found.about, "kept": kept})
-        self.note(manifest, kept)
+            checkpoints.save(path, found.arrays, without(manifest, unknown), {**found.about, "kept": accepted.kept})
+        self.note(manifest, accepted, unknown)
         return found.arrays
 
     def save(self, path: Path, arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> None:
-        """Write a checkpoint, with the commit of this process and what was accepted for it; errors as in `save`."""
-        kept = self._collecting[-1].kept if self._collecting else []
-        about = {"commit": provenance.this_commit(), **({"kept": kept} if kept else {})}
-        checkpoints.save(path, arrays, manifest, about)
-        self.note(manifest, kept)
+        """Write a checkpoint, with the commit of this process and what was accepted for it.
 
-    def note(self, manifest: Mapping[str, Any], kept: Sequence[str] = ()) -> None:
+        It does not claim the present code for what unrecorded files decided. Errors as in `checkpoints.save`.
+        """
+        used = self._collecting[-1] if self._collecting else Used()
+        accepted = Accepted(list(used.kept), list(used.unrecorded))
+        said = {name: sentences for name, sentences in accepted._asdict().items() if sentences}
+        checkpoints.save(path, arrays, without(manifest, used.unknown), {"commit": provenance.this_commit(), **said})
+        self.note(manifest, accepted, used.unknown)
+
+    def note(
+        self, manifest: Mapping[str, Any], accepted: Accepted = NOTHING, unknown: Iterable[str] = ()
+    ) -> None:  # fmt: skip
         """Tell all open `collecting` blocks what was used."""
         for used in self._collecting:
-            used.add(manifest, kept)
+            used.add(manifest, accepted, unknown)
 
-    def accepted(self, path: Path, difference: Difference, about: Mapping[str, Any]) -> list[str] | None:
-        """Return what has to be said of a file that is used (nothing, most often); None if it is computed again.
+    def accepted(self, path: Path, difference: Difference, about: Mapping[str, Any]) -> Accepted | None:
+        """Return what has to be said of a file that is used, and warn if it is something; None: compute it again.
 
         Args:
             path: The file.
             difference: How it differs from what would be computed now.
-            about: `commit`, which computed it, and `kept`, what was accepted for it.
+            about: `commit`, which computed it, and `kept` and `unrecorded`, what was accepted for it.
 
         Raises:
             CodeChangedError: as `load`.
         """
-        kept, commit = list(about.get("kept", ())), _short(about.get("commit", "unknown"))
+        kept, unrecorded = list(about.get("kept", ())), list(about.get("unrecorded", ()))
+        commit = _short(about.get("commit", "unknown"))
         if difference.outside:
             log.info("%s is computed anew: the code or options of %s differ", path, ", ".join(difference.outside))
             return None
         if self.policy == "fresh":
-            return None if kept or difference.modules or not difference.recorded else []
+            same = not (kept or unrecorded or difference.modules) and difference.recorded
+            return NOTHING if same else None
         if not difference.recorded:
-            self._warn(path)
-            return list(dict.fromkeys([*kept, f"{_called(path)}: {NOT_RECORDED}"]))
-        if not difference.modules:
-            return kept
+            unrecorded.append(f"{_called(path)}: {NOT_RECORDED}")
         words = _listed(difference.modules)
-        if self.policy == "keep":
-            return list(dict.fromkeys([*kept, f"{_called(path)}: {words} (commit {commit})"]))
+        if difference.modules and self.policy == "keep":
+            kept.append(f"{_called(path)}: {words} from the code that computed it (commit {commit})")
+        if self.policy == "keep" or not difference.modules:
+            accepted = Accepted(*(list(dict.fromkeys(sentences)) for sentences in (kept, unrecorded)))
+            self._warn(path, [*accepted.kept, *accepted.unrecorded])
+            return accepted
         here = _short(provenance.this_commit())
         raise CodeChangedError(
             f"{path} was computed by other code: {words} (stored by commit {commit}; this is {here}). Compute again "
             "with --fresh, or accept with --keep (the result then says so)"
         )
 
-    def _warn(self, path):
+    def _warn(self, path, sentences):
+        """Warn, once a run, of the first file that is used although other or unknown code computed (some of) it."""
+        if not sentences:
+            return
+        self._doubtful.add(path)
         if not self._warned:
+            more = f"; and {len(sentences) - 1} more" if len(sentences) > 1 else ""
             log.warning(
-                "%s was %s, and is used as it is, like all such files of this run; to compute them again, use --fresh",
-                path, NOT_RECORDED,
+                "%s is used as it is, like all such files of this run (%s%s); to compute them again, use --fresh",
+                path, sentences[0], more,
             )  # fmt: skip
         self._warned = True
+
+    def _count(self):
+        """Say how many such files there were, when there is more than the one that the warning named."""
+        if len(self._doubtful) > max(self._counted, 1):
+            log.info("%d stored files of other or unrecorded code were used", len(self._doubtful))
+        self._counted = len(self._doubtful)
 
 
 def identity_of(document: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[dict[str, Any]]]]:
@@ -149,8 +198,10 @@ def identity_of(document: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, 
 
 
 def _called(path: Path) -> str:
-    """Return what a sentence calls a file: its folder, since what holds for one holds for the others in it."""
-    return path.parent.name
+    """Return what a sentence calls a file: a result, or else its folder, since what holds for one holds for others."""
+    if path.suffix == ".json":
+        return f"result {path.stem} of {path.parent.name}"
+    return f"measurements of {path.parent.parent.name}" if path.parent.name == "parts" else f"model {path.parent.name}"
 
 
 def _listed(names: Sequence[str]) -> str:
