@@ -14,7 +14,7 @@ from typing import Any
 
 from tfmeta import registry
 from tfmeta.errors import PluginError
-from tfmeta.plugins import sources
+from tfmeta.plugins import local_files, sources
 from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.contract import check_class
 
@@ -159,12 +159,18 @@ def _imported(name: str, path: Path) -> ModuleType:
         raise PluginError(f"{path} and {sys.modules[name].__file__} have one name: rename one of them")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    local_files.add_folder(path.parent)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a researcher's file raises
         del sys.modules[name]
         raise PluginError(failure(error, path, "does not import")) from error
+    try:
+        # of all: what a file imports inside a function comes later, and may then be that of the file that is new now
+        of_files = {one: found.__file__ for one, found in sys.modules.items() if one.startswith(f"{_PREFIX}.")}
+        local_files.check_all(of_files)
+    except PluginError:
+        del sys.modules[name]
+        raise
     return module
