@@ -105,6 +105,8 @@ def _trigger(plugin: type[Plugin]) -> Iterator[str]:
             refused = refused or error
             yield f"does not fit images of {size}: {error}"
             continue
+        if not share:
+            raise PluginError(f"the trigger {trigger.NAME}: stamp changes nothing: models could not see the trigger")
         fitting.append(size)
         yield f"stamps images of {size}; changes {share:.1%} of their pixels"
     if not fitting:
