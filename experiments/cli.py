@@ -11,13 +11,16 @@ import figures
 import tfmeta
 from experiments import explain, options
 from tfmeta import registry
-from tfmeta.config import make_config
+from tfmeta.config import make_config, parse_settings
 from tfmeta.datasets import check_name
 from tfmeta.datasets.opening import AUTO
 from tfmeta.errors import ConfigError, TfmetaError
+from tfmeta.plugins import outside
 from tfmeta.utils import progress
 
 log = logging.getLogger(__name__)
+
+
 class Tfmeta(click.Group):
     """The command: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
 
@@ -27,6 +30,14 @@ class Tfmeta(click.Group):
             super().invoke(ctx)
         except TfmetaError as error:
             raise click.ClickException(str(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # whatever a plug-in's code raises
+            sentence = outside.failure_of_plugin(error)
+            if sentence is None:
+                raise
+            log.debug("the whole error", exc_info=error)  # with --verbose
+            raise click.ClickException(sentence) from error
         except KeyboardInterrupt:
             resumes = ": the same command continues from the last checkpoint"
             click.echo(f"interrupted{resumes if ctx.invoked_subcommand in ('run', 'figure') else ''}", err=True)
@@ -98,8 +109,8 @@ def data_command(dataset: str, data_dir: Path | None, settings: Sequence[str], p
     """Get, verify and decode a data set."""
     progress.setup_logging()
     check_name(dataset)
+    config = make_config("omniglot" if dataset == AUTO else dataset, **parse_settings(settings))
     if dataset != AUTO:
-        config = make_config(dataset, **options.parsed(settings, dataset))
         dataset = registry.build("datasets", config, dataset)
     bank = tfmeta.open_dataset(dataset, data_dir)
     classes, examples, *shape = bank.images.shape

@@ -5,7 +5,7 @@ The same tasks, iterations and accuracies as experiment 2.
 
 from pathlib import Path
 
-from experiments.measured import defence_words, has_delta, norms, over_iterations, result
+from experiments.measured import defence_words, mixes, norms, over_iterations, result
 from tfmeta.simulation import Simulation
 
 NAMES = {"matching": ("a", "b", "c")}
@@ -18,6 +18,6 @@ def run(name: str, sim: Simulation, case: str) -> Path:
 
 
 def compute(sim: Simulation, case: str, defence: str, title: str) -> tuple[list[dict], dict, dict]:
-    """Return what `result` takes: the curves, and the norms of what was mixed, if the defence mixes weights."""
+    """Return what `result` takes: the curves, and the norms if a defence of the package mixes weights."""
     curves = over_iterations(sim, case, defence, title)
-    return curves, {"measurements": {"norms": norms(sim, case)}} if has_delta(sim.config) else {}, {}
+    return curves, {"measurements": {"norms": norms(sim, case)}} if mixes(sim.config) else {}, {}

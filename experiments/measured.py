@@ -148,6 +148,13 @@ def has_delta(config: Config) -> bool:
     return name == "experiment" or "delta" in registry.options_of("defences", name, shared=True)
 
 
+def mixes(config: Config) -> bool:
+    """Return whether the defence that a configuration names is one of the package's that mix weights."""
+    return config.defence.name == "experiment" or (
+        has_delta(config) and registry.is_built_in("defences", config.defence.name)
+    )
+
+
 def norms(sim: Simulation, case: str) -> dict[str, dict]:
     """Return (and log) the norms of theta and theta_g by weight, "before" and "after" the attack."""
     from tfmeta.defences import noise_mix

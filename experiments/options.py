@@ -1,7 +1,7 @@
 """Options that several commands share, and the command class that loads plug-ins before anything else is read."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import click
 
 from tfmeta import registry
 from tfmeta.config import PROFILE_NAMES, merged, parse_settings
-from tfmeta.errors import ConfigError
 from tfmeta.plugins import outside
 from tfmeta.utils import progress
 
@@ -81,34 +80,9 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
     """Return the settings, by full field name, that the options `CONFIG` ask for.
 
     Raises:
-        ConfigError: a setting or a name is wrong, a field is given twice, or an option of a plug-in is set that is not
-            chosen.
+        ConfigError: a setting or a name is wrong, or a field is given twice.
     """
     named = {registry.KINDS[kind].selector: given[name] for name, kind in NAMED.items()}
     named["meta_learning.seed"] = given["seed"]
     named = {field: value for field, value in named.items() if value is not None}
-    return parsed(given["settings"], given["dataset"], named)
-
-
-def parsed(settings: Sequence[str], dataset: str, named: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return words of `--set`, and more settings by full field name, in one mapping; errors as of `overrides`."""
-    found = merged(parse_settings(settings), named or {})
-    for full in found.keys() & registry.options().keys():
-        _check_chosen(full, dataset, found.get("defence.name"))
-    return found
-
-
-def _check_chosen(full: str, dataset: str, defence: str | None) -> None:
-    """Raise `ConfigError` for an option of a data set or a defence that is not chosen, as it would change nothing.
-
-    Options of other kinds are checked by `Config`.
-    """
-    group, owners = full.partition(".")[0], registry.declared(full)
-    if group == "data" and dataset not in owners:
-        what, option = "data set", "--dataset"
-    elif group == "defence" and not defence and not any(registry.is_built_in("defences", name) for name in owners):
-        what, option = "defence", "--defence"
-    else:
-        return
-    name = next(iter(owners))
-    raise ConfigError(f"{full} is an option of the {what} {name}, which is not chosen: add {option} {name}")
+    return merged(parse_settings(given["settings"]), named)

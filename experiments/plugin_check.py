@@ -17,7 +17,7 @@ from tfmeta.errors import ConfigError, PluginError, TfmetaError
 from tfmeta.plugins import outside
 from tfmeta.plugins.base import Plugin
 from tfmeta.simulation import Simulation
-from tfmeta.utils import progress
+from tfmeta.utils import progress, threads
 
 # one meta-batch wherever episodes are counted
 TINY = {
@@ -27,7 +27,7 @@ TINY = {
     "evaluation.tasks": 2, "evaluation.fine_tuning_steps": 3,
 }  # fmt: skip
 _POINTS = (0, 3)  # iterations
-_IMAGES = {"omniglot": (2, 3, 28, 28, 1), "mini-imagenet": (2, 3, 84, 84, 3)}  # profiles of a data set -> shape
+_IMAGES = {"omniglot": (28, 28, 1), "mini-imagenet": (84, 84, 3)}  # profiles of a data set -> shape of an image
 
 
 def run(path: Path | str) -> Iterator[str]:
@@ -46,7 +46,7 @@ def run(path: Path | str) -> Iterator[str]:
             yield from (f"{what}: {line}" for line in _CHECKS[plugin.KIND](plugin))
         except TfmetaError as error:
             raise PluginError(str(error) if plugin.NAME in str(error) else f"{what}: {error}") from error
-        except Exception as error:  # whatever a reader's code raises
+        except Exception as error:  # whatever a researcher's code raises
             raise PluginError(outside.failure(error, path, f"failed as {what}")) from error
     yield "ok"
 
@@ -83,6 +83,7 @@ def _model(plugin: type[Plugin]) -> Iterator[str]:
 def _aggregation(plugin: type[Plugin]) -> Iterator[str]:
     from tfmeta.aggregations.agreement import check_agreement
 
+    threads.side_by_side()  # before TensorFlow's first operation
     check_agreement(plugin().bind(make_config("glyphs", "smoke")))
     yield "its TFF factory and its numpy rule agree"
     with _simulation(aggregation=plugin) as sim:
@@ -91,32 +92,23 @@ def _aggregation(plugin: type[Plugin]) -> Iterator[str]:
 
 
 def _trigger(plugin: type[Plugin]) -> Iterator[str]:
+    from tfmeta.attacks.triggers.base import tried
+
     fitting, refused = [], None
     for dataset, shape in _IMAGES.items():
-        trigger, images = plugin().bind(make_config(dataset, "smoke")), _random_images(shape)
-        before, size = images.copy(), "x".join(map(str, shape[-3:]))
+        trigger, size = plugin().bind(make_config(dataset, "smoke")), "x".join(map(str, shape))
         try:
-            stamped = trigger.stamped(images)
+            share = tried(trigger, shape)
         except ConfigError as error:
             if isinstance(error, PluginError):
                 raise
             refused = refused or error
             yield f"does not fit images of {size}: {error}"
             continue
-        _check_stamped(before, images, stamped, trigger.stamped(images))
         fitting.append(size)
-        yield f"stamps images of {size}; changes {(stamped != before).any(-1).mean():.1%} of their pixels"
+        yield f"stamps images of {size}; changes {share:.1%} of their pixels"
     if not fitting:
         raise refused
-
-
-def _check_stamped(before, images, stamped, again):
-    if (images != before).any():
-        raise PluginError("stamp changes the images that it is given: change and return a copy")
-    if (stamped == before).all():
-        raise PluginError("stamp changes nothing: models could not see the trigger")
-    if (stamped != again).any():
-        raise PluginError("stamp gives other images the second time: draw from numpy.random.default_rng(a constant)")
 
 
 def _attack(plugin: type[Plugin]) -> Iterator[str]:
@@ -141,10 +133,6 @@ def _measures(sim: Simulation, weights: list[np.ndarray], defence: Any) -> Itera
     shares = [sim.accuracies(weights, "a", user, defence, _POINTS)["main"][-1].mean() for user in (2, None)]
     words = "main task {:.0%}, meta-test {:.0%}".format(*shares)
     yield f"{sim.defence(defence).NAME} adapts to tasks in {_POINTS[-1]} steps ({words})"
-
-
-def _random_images(shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 _CHECKS: dict[str, Callable[[type[Plugin]], Iterator[str]]] = {

@@ -54,6 +54,8 @@ def _default(kind: str) -> str | None:
 
 
 def _value(value: object) -> str:
+    if value == "":
+        return '""'
     return f"{value:.6g}" if isinstance(value, float) else str(value).lower()
 
 

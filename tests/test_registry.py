@@ -16,6 +16,12 @@ BUILT_IN = [(kind, name) for kind in registry.KINDS for name in registry.names(k
 PACKAGE = Path(tfmeta.__file__).parent
 
 
+@pytest.fixture(autouse=True)
+def only_built_in(monkeypatch):
+    """Other tests, and their simulations, may have registered plug-ins."""
+    monkeypatch.setattr(registry, "_OUTSIDE", {})
+
+
 def described(field):
     return field.name, field.type, field.default, dict(field.metadata)
 
@@ -71,6 +77,8 @@ def test_an_unknown_plugin_is_refused_with_the_nearest_name(kind, name, nearest)
     for function in (registry.find, registry.options_of):
         with pytest.raises(ConfigError, match=rf"unknown {registry.KINDS[kind].what} .*did you mean {nearest}\?"):
             function(kind, name)
+        with pytest.raises(ConfigError, match=r"'xyz': known: .*; or load your own with --plugin FILE$"):
+            function(kind, "xyz")
 
 
 def test_a_stand_in_belongs_to_what_it_stands_in_for():

@@ -6,8 +6,10 @@ from plugin_files import ALL, write
 
 import tfmeta
 from tfmeta import registry
-from tfmeta.errors import ConfigError
+from tfmeta.config import make_config
+from tfmeta.errors import ConfigError, PluginError
 from tfmeta.plugins.outside import use_file
+from tfmeta.run import check_size
 
 pytestmark = pytest.mark.usefixtures("forget_plugins")
 TINY = {
@@ -77,12 +79,38 @@ def test_a_variant_can_have_another_defence(own, glyphs_bank, cache_dir, tmp_pat
     variant = sim.variant(defence=own["defences"](share=0.25))
     assert variant.config == sim.variant(defence="my_defences", **{"defence.share": 0.25}).config
     assert variant.variation == "defence=my_defences+defence.share=0.25" and variant.defence().share == 0.25
+    own_one = simulation(tmp_path, cache_dir, defence=own["defences"](share=0.25))
+    assert own_one.variant(defence="matching").config == sim.variant(defence="matching").config
 
 
 def test_an_object_of_a_data_set_is_opened(own, cache_dir, tmp_path):
     sim = simulation(tmp_path, cache_dir, own["datasets"]())
     assert sim.bank.dataset == "my-datasets" and sim.bank.images.shape[2:] == (20, 20, 1)
     assert np.isin(sim.bank.images, (0, 255)).all()
+
+
+BAD_STAMPS = {
+    "gives other images the second time": "return np.random.randint(0, 256, images.shape).astype(np.uint8)",
+    "changes the images that it is given": "images[..., :3, :3, :] = 255\n        return images",
+    "changes nothing": "return images.copy()",
+}
+
+
+@pytest.mark.parametrize("failed", BAD_STAMPS)
+def test_a_trigger_that_breaks_its_contract_is_refused_at_the_start(failed, tmp_path):
+    start = "import numpy as np\nfrom tfmeta.attacks.triggers.base import Trigger\n\n\nclass Bad(Trigger):\n"
+    text = f"{start}    def stamp(self, images):\n        {BAD_STAMPS[failed]}\n"
+    (bad,) = use_file(write(tmp_path, "bad_trigger", text))
+    with pytest.raises(PluginError, match=f"the trigger bad_trigger: stamp {failed}"):
+        simulation(tmp_path, tmp_path, trigger=bad)
+
+
+@pytest.mark.parametrize("model", ["conv4", "resnet12"])
+def test_a_network_that_halves_small_images_to_nothing_is_refused(model, tmp_path):
+    with pytest.raises(ConfigError, match=f"model = {model}: .* at least 16x16 pixels, and the images have 20x15"):
+        check_size(make_config("glyphs", "smoke", model=model), (20, 15, 1))
+    check_size(make_config("glyphs", "smoke", model=model), (16, 16, 1))
+    check_size(make_config("glyphs", "smoke", downsample="pool-same"), (9, 9, 1))
 
 
 @pytest.mark.slow
@@ -93,5 +121,5 @@ def test_a_factory_of_tff_aggregates_the_rounds(glyphs_bank, cache_dir, tmp_path
     with simulation(tmp_path, cache_dir, aggregation=none, runtime="tff") as sim:
         first, later = sim.model.initial_weights(0), sim.weights("pretrained")
     assert all((one == other).all() for one, other in zip(first, later, strict=True))
-    with pytest.raises(ConfigError, match="runs in TFF only: leave out runtime=inprocess"):
-        simulation(tmp_path / "other", cache_dir, aggregation=none).weights("pretrained")
+    with pytest.raises(ConfigError, match=r"inprocess: .* is a factory of TFF, which runs in TFF only; set"):
+        simulation(tmp_path / "other", cache_dir, aggregation=none)

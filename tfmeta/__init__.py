@@ -7,6 +7,7 @@ first used.
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 # TensorFlow reads this when it is imported, and TFF's worker when it starts. oneDNN's convolutions are 2 to 3 times as
 # fast as the others, but TensorFlow 2.14 uses them by default only on processors with AVX-512 VNNI.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+if "tensorflow" not in sys.modules:  # later it would read neither; for a Keras model that is built before a simulation
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # see utils/threads.py
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors; 3 would hide even those
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ class TfmetaError(Exception):
 
 
 class ConfigError(TfmetaError):
-    """An unknown field, profile, case or data set, or a value out of its range."""
+    """An unknown field, profile, case or data set, a value out of its range, or values that do not fit together."""
 
 
 class PluginError(ConfigError):
@@ -48,7 +48,7 @@ class ClientUpdateError(TfmetaError):
 
 
 class ModelError(TfmetaError):
-    """Weights that do not fit the model (shape, NaN), or a head that it was not built with."""
+    """Weights that do not fit the model (shape, NaN), an unknown head, or a Keras model that breaks the contract."""
 
 
 class WorkerError(TfmetaError):

@@ -13,7 +13,7 @@ from dataclasses import Field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tfmeta.errors import PluginError, check_known
+from tfmeta.errors import ConfigError, PluginError, unknown
 
 if TYPE_CHECKING:
     from tfmeta.config import Config
@@ -88,7 +88,7 @@ def find(kind: str, name: str) -> "type[Plugin]":
     """
     from tfmeta.plugins import installed
 
-    check_known(KINDS[kind].what, name, names(kind))
+    _check_known(kind, name)
     if (kind, name) not in _OUTSIDE and name in installed.points(kind):
         installed.load(kind, name)
     if (kind, name) in _OUTSIDE:
@@ -135,7 +135,7 @@ def options_of(kind: str, name: str, *, shared: bool = False) -> dict[str, Field
     Raises:
         ConfigError: the name is unknown, or the plug-in belongs to an installed package and cannot be used.
     """
-    check_known(KINDS[kind].what, name, names(kind))
+    _check_known(kind, name)
     if (kind, name) not in _OUTSIDE and _written(kind, name) is None:
         find(kind, name)
     found = _OUTSIDE[kind, name].plugin.OPTIONS if (kind, name) in _OUTSIDE else _written(kind, name).options
@@ -244,6 +244,13 @@ def _written(kind: str, name: str) -> "Written | None":
     if is_built_in(kind, name):
         return written.read(kind, *_built_in(kind)[name])
     return installed.source(kind, name)
+
+
+def _check_known(kind: str, name: str) -> None:
+    """Raise `ConfigError` for an unknown name: it suggests the nearest one, or to load a plug-in where none is near."""
+    if name not in (known := names(kind)):
+        message = unknown(KINDS[kind].what, name, known)
+        raise ConfigError(message if "did you mean" in message else f"{message}; or load your own with --plugin FILE")
 
 
 def _declared() -> dict[str, dict[str, Field]]:

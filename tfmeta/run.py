@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from tfmeta import registry
+from tfmeta.attacks.triggers.base import tried
 from tfmeta.config import Config, make_config
 from tfmeta.config.settings import merged
 from tfmeta.datasets import ImageBank, check_name, default_cache_dir, open_dataset
@@ -15,6 +14,7 @@ from tfmeta.datasets.partition import make_partition
 from tfmeta.datasets.shares import Partition
 from tfmeta.errors import ConfigError
 from tfmeta.models import layer_names
+from tfmeta.models.layer_names import CONV4_MODULES
 from tfmeta.plugins.given import plugin_of
 from tfmeta.plugins.identity import remember
 from tfmeta.store.reuse import StoredFiles
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tfmeta.datasets.base import Dataset
 
 REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
+_SMALLEST = 2**CONV4_MODULES  # side in pixels of the smallest images that Conv4 and ResNet12 can halve
 
 
 class Places(NamedTuple):
@@ -90,14 +91,30 @@ def _checked(
     `shape` is that of an image, where only the data tell.
     """
     config = make_config(dataset, profile, **settings)
-    known = registry.options_of("datasets", dataset)
-    for name, _ in config.options:
-        group, _, option = name.partition(".")
-        if group == registry.KINDS["datasets"].group and option not in known:
-            own = ", ".join(known) or "none"
-            raise ConfigError(f"{name}: the data set {dataset} has no such option; its own options: {own}")
     layer_names.check_early(config.defence.mixed_layers, config.meta_learning.model)
     shape = shape or registry.find("datasets", dataset).image_shape
+    _check_runtime(config)
     if shape is not None:
-        registry.build("triggers", config).stamped(np.zeros(shape, np.uint8))
+        tried(registry.build("triggers", config), shape)
+        check_size(config, shape)
     return config
+
+
+def _check_runtime(config: Config) -> None:
+    name, runtime = config.federation.aggregation, config.federation.runtime
+    if runtime == "inprocess" and hasattr(registry.outside_class("aggregations", name), "GIVEN"):
+        raise ConfigError(
+            f"federation.runtime = inprocess: the aggregation {name} is a factory of TFF, which runs in TFF only; set "
+            "federation.runtime = tff, or give an aggregation with a numpy_rule"
+        )
+
+
+def check_size(config: Config, shape: tuple[int, int, int]) -> None:
+    """Raise `ConfigError` where a built-in network halves images of a shape (H, W, C) until nothing is left."""
+    model, halved = config.meta_learning.model, config.meta_learning.downsample == "pool-valid"
+    if ((model == "conv4" and halved) or model == "resnet12") and min(shape[:2]) < _SMALLEST:
+        advice = ", or meta_learning.downsample = pool-same" if model == "conv4" else ""
+        raise ConfigError(
+            f"meta_learning.model = {model}: it halves images four times, so it needs at least {_SMALLEST}x{_SMALLEST} "
+            f"pixels, and the images have {shape[0]}x{shape[1]}: choose larger images or another model{advice}"
+        )

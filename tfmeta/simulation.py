@@ -88,7 +88,7 @@ class Simulation:
         self.bank, self.partition, self.profile = run.bank, run.partition, run.profile
         self.results, self.cache, self.stored = run.results, run.cache, run.stored
         # raises now, and not minutes later, where they do not fit together
-        check_fits(config, run.partition, run.bank.names)
+        check_fits(config, run.partition, run.bank.names, run.bank.dataset)
 
     def __enter__(self) -> "Simulation":
         return self

@@ -41,11 +41,18 @@ def test_unknown_and_ambiguous_names_are_refused(arguments, overrides, named):
         (("omniglot", "quik"), {}, "quick"),
         (("omniglot",), {"dleta": 0.5}, "delta"),
         (("omniglot",), {"defense.delta": 0.5}, "defence.delta"),
+        (("omniglot",), {"attack": "model_replacment"}, "model_replacement"),
     ],
 )
 def test_an_unknown_name_suggests_the_nearest(arguments, overrides, nearest):
     with pytest.raises(ConfigError, match=rf"did you mean {nearest}\?"):
         make_config(*arguments, **overrides)
+
+
+@pytest.mark.parametrize("field", ["attack", "defence", "trigger_pattern", "aggregation", "model"])
+def test_an_unknown_plug_in_is_told_how_to_load_ones_own(field):
+    with pytest.raises(ConfigError, match=r"'xyz'.*: give one of .*, or load your own with --plugin FILE$"):
+        make_config("omniglot", **{field: "xyz"})
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def test_alpha_is_one_over_the_clients_of_a_round_where_only_they_are_given(clie
             "federation.attackers = 4: all of them take part.*clients_per_round = 3 clients; choose at most 3",
         ),
         (dict(evaluation_users=4), "evaluation.users = 4: the federation has 3 benign users"),
+        (dict(replacement=1, boost=5), "attack.boost = 5.0 would change nothing.*attack.replacement = 1.0 sets"),
         (dict(attack_rounds="2,9"), r"attack.rounds = '2,9' names round 9, but the last round is 5 .*at least 7"),
     ],
 )

@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_named(kind):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_class_with_too_few_images_is_named_whatever_its_role(seed):
     with pytest.raises(
-        DataError, match=r"squares: the class class5 has 1 image, and needs [23] .*add images or remove"
+        DataError, match=r"squares: the class class5 has 1 image, and needs [23]: one .*add images or remove"
     ):
         stratified(bank((4, 4, 4, 4, 4, 1, 4, 4)), seed, 2, 1)
 

@@ -40,6 +40,7 @@ def test_plugins_lists_every_kind_with_options_and_origin(halved):
     assert "defence.share = 0.5: share of the weights that stays; a number from 0 to 1" in output
     assert "sum (built in, by default): The sum of all updates." in output
     assert "reads defence.delta, defence.mixed_layers" in output
+    assert 'data.folder = "": folder with' in output
     assert max(map(len, invoked("plugins").splitlines())) <= 100
 
 
@@ -89,6 +90,16 @@ def test_a_file_that_cannot_be_used_is_an_error_of_one_line(name, tmp_path):
     done = command("figure", "fig7", "--plugin", tmp_path / f"{name}.py")
     assert done.returncode == 1 and done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
     assert str(tmp_path / f"{name}.py") in done.stderr
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_an_error_of_a_plug_in_is_one_sentence_and_the_whole_of_it_with_verbose(verbose, tmp_path):
+    body = "    def stamp(self, images):\n        return images.nothing\n"
+    bad = write(tmp_path, "bad", f"from tfmeta.attacks.triggers.base import Trigger\n\n\nclass Bad(Trigger):\n{body}")
+    words = ("run", "fine_tuning", "--dataset", "glyphs", "--plugin", bad, "--trigger", "bad", "--results", tmp_path)
+    done = command(*words, *(["-v"] if verbose else []))
+    assert f"\nError: {bad}, line 6, 'return images.nothing': AttributeError: " in f"\n{done.stderr}"
+    assert ("Traceback" in done.stderr) == verbose and done.returncode == 1
 
 
 def test_a_data_set_of_ones_own_is_opened(tmp_path):

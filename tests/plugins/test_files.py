@@ -6,7 +6,7 @@ from plugin_files import ALL, DEFENCE, TRIGGER, defence, write
 from tfmeta import registry
 from tfmeta.config import make_config
 from tfmeta.errors import PluginError
-from tfmeta.plugins.outside import use_file
+from tfmeta.plugins.outside import failure_of_plugin, use_file
 
 pytestmark = pytest.mark.usefixtures("forget_plugins")
 
@@ -73,6 +73,14 @@ MISTAKES = {
     "head": (defence("head = 'prototypes'"), "Mine.head = 'prototypes': give one of softmax, matching"),
     "typed": (defence("head: str = 'softmax'"), "is a class variable of the contract: write it without a type"),
     "escapes": (defence('share: float = number(0.5, "\\x1b[31m", 0, 1)'), "letters that can be printed"),
+    "init": (defence("def __init__(self, factor=0.5):\n    pass"), "Mine defines __init__, .*state belongs in options"),
+    "new": (defence("def __new__(cls, *args):\n    pass"), "Mine defines __new__, .*state belongs in options"),
+    "post_init": (defence("def __post_init__(self):\n    pass"), "Mine defines __post_init__, .*belongs in options"),
+    "from_mixin": (
+        defence(before="class Mixin:\n    def __post_init__(self):\n        pass\n").replace("(Def", "(Mixin, Def"),
+        "Mine defines __post_init__, .*state belongs in options",
+    ),
+    "list": (defence("share: list = [1]"), "Mine.share: an option is an int, a float, a str or a bool"),
     "decorated": (
         defence(before="import dataclasses\n@dataclasses.dataclass"),
         r"'@dataclasses.dataclass': TypeError.*leave out @dataclass",
@@ -94,6 +102,17 @@ def test_a_mistake_is_named_in_one_line(name, tmp_path):
     assert registry.origin("defences", "matching") == "built in"
 
 
+def test_a_link_has_its_own_name(tmp_path):
+    (tmp_path / "linked.py").symlink_to(write(tmp_path, "halved", DEFENCE))
+    (plugin,) = use_file(tmp_path / "linked.py")
+    assert plugin.NAME == "linked" and "halved" not in registry.names("defences")
+
+
+def test_a_class_variable_may_be_a_list(tmp_path):
+    (plugin,) = use_file(write(tmp_path, "good", defence("one: ClassVar[list] = [1]", before="from typing import *\n")))
+    assert plugin.one == [1] and not plugin.OPTIONS
+
+
 def test_two_files_of_one_name_are_refused(tmp_path):
     (tmp_path / "other").mkdir()
     first, second = write(tmp_path, "halved", DEFENCE), write(tmp_path / "other", "halved", DEFENCE)
@@ -107,3 +126,19 @@ def test_a_file_that_was_corrected_can_be_used(tmp_path):
         use_file(write(tmp_path, "halved", DEFENCE.replace("0.5", "5")))
     use_file(write(tmp_path, "halved", DEFENCE))
     assert "halved" in registry.names("defences")
+
+
+def test_an_error_is_a_plug_ins_if_it_or_its_cause_or_its_text_names_a_line_of_the_file(tmp_path):
+    path = write(tmp_path, "raises", defence(adapt="return weights.nothing"))
+    (plugin,) = use_file(path)
+    number = path.read_text().splitlines().index("        return weights.nothing") + 1
+    told = f"{path}, line {number}, 'return weights.nothing': "
+    with pytest.raises(AttributeError) as direct:
+        plugin().adapt(*[None] * 8)
+    assert failure_of_plugin(direct.value).startswith(f"{told}AttributeError: ")
+    wrapped = RuntimeError("a round failed")
+    wrapped.__cause__ = direct.value
+    assert failure_of_plugin(wrapped).startswith(f"{told}AttributeError: ")
+    translated = TypeError(f'in user code:\n  File "{path}", line {number}, in adapt  *')
+    assert failure_of_plugin(translated).startswith(f"{told}TypeError: ")
+    assert failure_of_plugin(ValueError("another's")) is None

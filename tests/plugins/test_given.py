@@ -9,7 +9,7 @@ from tfmeta import register, registry
 from tfmeta.config import make_config
 from tfmeta.defences.fine_tuning import FineTuning
 from tfmeta.defences.matching import Matching
-from tfmeta.errors import ConfigError, PluginError
+from tfmeta.errors import ConfigError, ModelError, PluginError
 from tfmeta.plugins import number
 from tfmeta.plugins.given import plugin_of, settings_of
 from tfmeta.plugins.outside import use_file
@@ -91,6 +91,33 @@ def test_what_is_no_plugin_is_refused():
         plugin_of("attacks", 3)
     with pytest.raises(ConfigError, match="Matching is of another kind: defence, where attack is asked for"):
         plugin_of("attacks", Matching())
+
+
+def test_an_object_that_holds_more_than_its_options_is_refused():
+    class One(FineTuning):
+        """A defence."""
+
+        share: float = 0.5
+
+        @functools.cached_property
+        def twice(self):
+            return 2 * self.share
+
+    plugin = One(share=0.25)
+    assert plugin.twice == 0.5 and plugin_of("defences", plugin) is plugin
+    object.__setattr__(plugin, "factor", 0.5)
+    with pytest.raises(PluginError, match="an object of One holds factor: state belongs in options"):
+        plugin_of("defences", plugin)
+
+
+def test_a_keras_model_without_input_is_refused():
+    import tensorflow as tf
+
+    layers = [tf.keras.layers.Flatten(), tf.keras.layers.Dense(5, name="logits")]
+    with pytest.raises(ModelError, match=r"begin with tf\.keras\.Input"):
+        plugin_of("models", tf.keras.Sequential(layers))
+    with pytest.raises(ConfigError, match="is no model: give a name, or an object of a class derived from Model"):
+        plugin_of("models", tf.Module())
 
 
 @pytest.mark.slow

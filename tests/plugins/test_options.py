@@ -47,6 +47,22 @@ def test_an_option_that_the_chosen_plugin_lacks_is_refused():
     assert config(defence="one", gates="fixed").defence.gates == "fixed"  # a field of the group stays one
 
 
+def test_an_option_of_a_defence_of_ones_own_is_refused_where_no_defence_is_chosen():
+    with pytest.raises(ConfigError, match=r"option of the defence one, which is not chosen: add --defence one"):
+        config(**{"defence.word": "b"})
+    with pytest.raises(ConfigError, match="option of the data set image-folder, which is not chosen: add --dataset"):
+        config(**{"data.folder": "photos"})
+
+
+def test_another_plug_in_drops_the_options_of_the_one_before():
+    one = config(defence="one", **{"defence.share": 0.25, "attack.name": "shrunk", "attack.share": 0.1})
+    assert one.replace({"defence.name": "matching"}).options == (("attack.share", 0.1),)
+    assert one.replace({"defence.name": "two"})["defence.share"] == 3
+    assert one.replace({"defence.name": "two", "defence.share": 5})["defence.share"] == 5
+    assert one.replace({"defence.name": "one", "defence.word": "b"})["defence.share"] == 0.25
+    assert one.replace({"defence.delta": 0.5})["defence.share"] == 0.25
+
+
 def test_a_name_that_several_groups_have_needs_its_group():
     with pytest.raises(ConfigError, match=r"ambiguous: write attack\.share or defence\.share"):
         resolve("share")

@@ -9,7 +9,7 @@ import pytest
 
 from tfmeta.defences.base import Defence
 from tfmeta.errors import ConfigError
-from tfmeta.plugins import sources
+from tfmeta.plugins import local_files, sources
 
 MINE = """
 import numpy as np
@@ -59,7 +59,7 @@ def test_other_files_and_places_do_not_change_the_digest(folder, tmp_path_factor
 
 def test_a_package_of_ones_own_counts_wherever_it_is_installed(tmp_path, monkeypatch):
     """As a plug-in of an installed package is: its own modules count, those of others do not."""
-    monkeypatch.setattr(sources, "_installed_folders", lambda: (tmp_path,))
+    monkeypatch.setattr(local_files, "_installed_folders", lambda: (tmp_path,))
     monkeypatch.syspath_prepend(tmp_path)
     package = tmp_path / "their_package"
     (package / "inner").mkdir(parents=True)
@@ -240,7 +240,7 @@ def test_a_class_of_a_file_is_judged_by_the_file_as_it_was_first(folder, monkeyp
     module = types.ModuleType("mine_of_file")
     module.__file__ = str(folder / "other.py")
     monkeypatch.setitem(sys.modules, "mine_of_file", module)
-    kind = type("Kind", (), {"__module__": "mine_of_file"})
+    module.Kind = kind = type("Kind", (), {"__module__": "mine_of_file"})
     expected = sources.file_digest(folder / "other.py")
     assert sources.digest_of(kind) == expected
     (folder / "other.py").write_text("Y = 3")

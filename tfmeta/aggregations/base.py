@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 class Aggregation(Plugin):
     """A rule that makes one update of those of all clients in a round; the server then multiplies it by alpha.
 
-    Alpha is 1 / clients by default, which fits a sum. A rule that is a mean or a median multiplies by the number of
-    clients, or is used with `federation.alpha` = 1.
+    Alpha is 1 / clients by default, because the paper's server averages the updates. A rule that itself averages, such
+    as a median, must therefore multiply by the number of clients, or be used with `federation.alpha` = 1.
 
     It sees boosted updates: a client multiplies its update by its boost first (ledger 16). The two methods are one
     rule, for TFF and for the federation in this process; `tfmeta check-plugin` compares them.
     """
 
     KIND: ClassVar[str] = "aggregations"
-    needs_individual_updates: ClassVar[bool] = False  # then it does not fit secure aggregation
+    needs_individual_updates: ClassVar[bool] = False  # it does not fit secure aggregation (for people)
 
     @abc.abstractmethod
     def tff_factory(self) -> "tff.aggregators.UnweightedAggregationFactory":

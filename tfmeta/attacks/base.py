@@ -19,7 +19,7 @@ class AttackerData(NamedTuple):
     """An attacker's own images, as tensors."""
 
     images: "tf.Tensor"  # uint8 [classes, capacity, H, W, C], benign classes
-    counts: "tf.Tensor"  # int32 [classes], the number of images of each class; places beyond it hold no image
+    counts: "tf.Tensor"  # int32 [classes], how many images of each class are real; the rest is padding
     target: "tf.Tensor"  # uint8 [t, H, W, C], images of the target class (X_T in the paper)
     triggered: "tf.Tensor"  # uint8 [k, H, W, C], images of all backdoor classes, with the trigger (X_B)
 
@@ -27,7 +27,7 @@ class AttackerData(NamedTuple):
 class AttackContext(NamedTuple):
     """What an attack's hooks are told beside their data."""
 
-    seed: "tf.Tensor"  # int32 [2]: the episode's; in `craft_update` one for the round
+    seed: "tf.Tensor"  # int32 [2]: the episode's, the same in all its steps; in `craft_update` the round's
     step: "tf.Tensor | int"  # int32, the inner step of the episode, from 0; 0 where there is none
     start: "list[tf.Tensor]"  # theta_G, which the attacker received in this round
     attacker: "tf.Tensor"  # int32, which of the attackers it is, from 0
@@ -40,8 +40,9 @@ class AttackContext(NamedTuple):
 class Attack(Plugin):
     """What an attacker trains on and sends. All hooks but `poison` run in a TensorFlow graph.
 
-    Only `sample_episode` must be defined. Draw with stateless operations from `context.seed`, folded with numbers of
-    your own (`tfmeta.utils.seeds.fold`), so that a run which resumes draws the same.
+    Only `sample_episode` must be defined. Draw with stateless operations, with a different seed for each draw:
+    `fold(context.seed, 20)`, `fold(context.seed, 21)` (`tfmeta.utils.seeds.fold`; 0 to 12 are taken). A resumed run
+    then draws the same.
     """
 
     KIND: ClassVar[str] = "attacks"
@@ -50,7 +51,20 @@ class Attack(Plugin):
 
     @abc.abstractmethod
     def sample_episode(self, data: AttackerData, context: AttackContext) -> tuple["tf.Tensor", "tf.Tensor"]:
-        """Draw an episode: images uint8 [n, H, W, C] and labels int32 [n] from 0 to ways - 1, n known in advance."""
+        """Draw an episode.
+
+        Args:
+            data: The attacker's own images.
+            context: What the attack is told.
+
+        Returns:
+            Images uint8 [n, H, W, C] and labels int32 [n] from 0 to ways - 1, with n fixed when the graph is built.
+
+        Raises:
+            PluginError: the shapes or dtypes are others; raised by the caller when the graph is built.
+            tf.errors.InvalidArgumentError: a label is out of range; raised by the caller. The round ends in
+                `ClientUpdateError`, which names the user.
+        """
 
     def loss(
         self, model: "PureModel", weights: "list[tf.Tensor]", images: "tf.Tensor", labels: "tf.Tensor",
@@ -70,7 +84,7 @@ class Attack(Plugin):
         return cross_entropy(model.logits(weights, images)[0], labels)
 
     def gradient(self, gradient: "tf.Tensor", context: AttackContext) -> "tf.Tensor":
-        """Return the gradient that Adam takes, float32 [weights] in the order of the model's; by default unchanged."""
+        """Return the gradient that Adam takes, float32, all weights in one vector; by default unchanged."""
         return gradient
 
     def craft_update(

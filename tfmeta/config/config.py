@@ -8,7 +8,7 @@ from typing import Any
 from tfmeta import registry
 from tfmeta.config.attack import FIRST_ROUND, AttackConfig, attack_rounds
 from tfmeta.config.data import DataConfig
-from tfmeta.config.defence import DefenceConfig
+from tfmeta.config.defence import EXPERIMENT, DefenceConfig
 from tfmeta.config.evaluation import EvaluationConfig
 from tfmeta.config.federation import FederationConfig
 from tfmeta.config.fields import STAGES, checked
@@ -59,6 +59,12 @@ class Config:
                 f"(federation.rounds_after after round {FIRST_ROUND}): set rounds_after to at least "
                 f"{attack - FIRST_ROUND}"
             )
+        boost, replacement = self.attack.boost, self.attack.replacement
+        if replacement and boost != _group_fields()["attack.boost"].default:
+            raise ConfigError(
+                f"attack.boost = {boost} would change nothing, because attack.replacement = {replacement} sets the "
+                "boost: set one of the two"
+            )
         if self.evaluation.users > len(self.federation.benign):
             raise ConfigError(
                 f"evaluation.users = {self.evaluation.users}: the federation has {len(self.federation.benign)} benign "
@@ -83,9 +89,12 @@ class Config:
         return dict(self.options)[name] if name in dict(self.options) else _option(self, name).default
 
     def replace(self, settings: Mapping[str, Any]) -> "Config":
-        """Return a copy with other values; `settings` maps full field names to values."""
+        """Return a copy with other values; `settings` maps full field names to values.
+
+        Where settings select another plug-in, the options of the one before are left out.
+        """
         groups: dict[str, dict[str, Any]] = {}
-        options = dict(self.options)
+        options = {name: value for name, value in self.options if not _replaces_owner(self, name, settings)}
         for name, value in settings.items():
             check_known("field", name, fields())
             group, _, field = name.partition(".")
@@ -171,10 +180,29 @@ def _own_options(config: Config) -> tuple[tuple[str, Any], ...]:
             raise ConfigError(
                 f"{name}: the {about.what} {plugin} has no such option (its own options: {known}); {owners}"
             )
+        owners = registry.declared(name)
+        if plugin == EXPERIMENT and not any(registry.is_built_in("defences", owner) for owner in owners):
+            raise ConfigError(not_chosen(name))  # the defence of an experiment is a built-in one
         value = checked(name, _option(config, name), value)
         if value != _option(config, name).default or plugin not in registry.declared(name):
             found[name] = value
     return tuple(sorted(found.items()))
+
+
+def not_chosen(name: str) -> str:
+    """Return the message about an option, by full name, of a plug-in that is not chosen: it would change nothing."""
+    about, owner = registry.KINDS[_kind_of(name)], next(iter(registry.declared(name)))
+    argument = about.group if about.selector else "dataset"
+    return (
+        f"{name} is an option of the {about.what} {owner}, which is not chosen: add --{argument} {owner} (in Python "
+        f"{argument}={owner!r})"
+    )
+
+
+def _replaces_owner(config: Config, name: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether settings select another plug-in than the one whose option `name` is set in a configuration."""
+    selector = registry.KINDS[_kind_of(name)].selector
+    return selector in settings and settings[selector] != config[selector] != EXPERIMENT
 
 
 def _kind_of(name: str) -> str:

@@ -6,6 +6,8 @@ import functools
 from tfmeta import registry
 from tfmeta.config.fields import Group, number, word
 
+EXPERIMENT = "experiment"  # the name that stands for the built-in defence that an experiment is about
+
 _number = functools.partial(number, stage="evaluation")
 _word = functools.partial(word, stage="evaluation")
 
@@ -15,8 +17,8 @@ class DefenceConfig(Group):
     """The noise mix, the matching head, and extra local meta-training."""
 
     name: str = _word(
-        "experiment", "the defence; experiment: the one that an experiment is about",
-        lambda: ("experiment", *registry.names("defences")), source="ours", legacy="experiment",
+        EXPERIMENT, "the defence; experiment: the one that an experiment is about",
+        lambda: (EXPERIMENT, *registry.names("defences")), source="ours", legacy=EXPERIMENT,
     )  # fmt: skip
     delta: float = _number(
         0.3, "share of the trained weights in the mix with a random initialisation (1: no mix)", 0, 1,

@@ -20,17 +20,21 @@ def number(default: float, doc: str, low: float, high: float | None = None, **ab
 
 
 def word(default: Any, doc: str = "", choices: Sequence[str] | Callable[[], Sequence[str]] = (), **about: Any) -> Any:
-    """Return a dataclass field for a word (or true/false); `choices` may be a function, called when needed."""
+    """Return a dataclass field for a word (or true/false); `choices` of plug-ins are a function."""
     return _field(default, doc, choices=choices, **about)
 
 
-def _field(default, doc, *, source="ours", stage="", symbol="", above=False, multiple_of_meta_batch=False, **limits):
+def _field(
+    default, doc, *, source="ours", stage="", symbol="", above=False, below=False, multiple_of_meta_batch=False,
+    **limits,
+):  # fmt: skip
     """Make a field with its metadata: meaning, source, stage it decides, symbol in the paper, and limits.
 
-    `above` excludes the lowest value itself. An option of a plug-in decides the stage of its kind, whatever it says.
+    `above` excludes the lowest value itself, `below` the highest. An option of a plug-in decides the stage of its kind,
+    whatever it says.
     A field that is added later gives `legacy`, what the code did before: see `tfmeta.config.legacy`.
     """
-    meta = dict(doc=doc, source=source, stage=stage, symbol=symbol, above=above)
+    meta = dict(doc=doc, source=source, stage=stage, symbol=symbol, above=above, below=below)
     meta |= dict(whole_meta_batches=multiple_of_meta_batch, low=None, high=None, choices=()) | limits
     return dataclasses.field(default=default, metadata=meta)
 
@@ -89,12 +93,13 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
     choices = choices_of(field)
     if choices and value not in choices:
         near = difflib.get_close_matches(value, choices, n=1)
-        raise ConfigError(f"{said}: {f'did you mean {near[0]}? ' if near else ''}give {allowed(field)}")
+        own = ", or load your own with --plugin FILE" if callable(meta["choices"]) and not near else ""
+        raise ConfigError(f"{said}: {f'did you mean {near[0]}? ' if near else ''}give {allowed(field)}{own}")
     low, high = meta["low"], meta["high"]
     # written so that a NaN fails every comparison
     if low is not None and not (value > low if meta["above"] else value >= low):
         raise ConfigError(f"{said}: give {allowed(field)}")
-    if high is not None and not value <= high:
+    if high is not None and not (value < high if meta["below"] else value <= high):
         raise ConfigError(f"{said}: give {allowed(field)}")
     if wanted is float and not math.isfinite(value):
         raise ConfigError(f"{said}: give a finite number")
@@ -110,6 +115,9 @@ def allowed(field: dataclasses.Field) -> str:
     if meta["low"] is None:
         return kind
     low, high = (f"{bound:g}" if isinstance(bound, float) else bound for bound in (meta["low"], meta["high"]))
+    upper = "" if high is None else f" and {'below' if meta['below'] else 'at most'} {high}"
     if meta["above"]:
-        return f"{kind} above {low}" + ("" if high is None else f" and at most {high}")
-    return f"{kind}, at least {low}" if high is None else f"{kind} from {low} to {high}"
+        return f"{kind} above {low}{upper}"
+    if high is None or meta["below"]:
+        return f"{kind}, at least {low}{upper}"
+    return f"{kind} from {low} to {high}"

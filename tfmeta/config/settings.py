@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfmeta.config.config import GROUPS, Config, allowed_value, fields
+from tfmeta import registry
+from tfmeta.config.config import GROUPS, Config, allowed_value, fields, not_chosen
 from tfmeta.config.profiles import PROFILE_NAMES, profile_settings
 from tfmeta.errors import ConfigError, check_known
 
@@ -21,13 +22,17 @@ def make_config(dataset: str, profile: str = "quick", /, **overrides: Any) -> Co
         **overrides: Values by field name, in any form that `resolve` understands.
 
     Raises:
-        ConfigError: the data set, profile or field is unknown, or a value is out of its range.
+        ConfigError: the data set, profile or field is unknown, a value is out of its range, or an option of a plug-in
+            is set that is not chosen.
     """
     check_known("profile", profile, PROFILE_NAMES)
     given = {**profile_settings(dataset, profile), **resolve_all(overrides)}
     config = Config().replace(given)
     if "federation.clients_per_round" in given and "federation.alpha" not in given:
         config = config.replace({"federation.alpha": 1 / config.federation.clients_per_round})
+    for name, _ in config.options:
+        if name.partition(".")[0] == registry.KINDS["datasets"].group and dataset not in registry.declared(name):
+            raise ConfigError(not_chosen(name))
     return config
 
 

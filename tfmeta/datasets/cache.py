@@ -5,6 +5,7 @@ written last, so either both files are whole or the bank counts as missing.
 """
 
 import contextlib
+import contextvars
 import hashlib
 import json
 import logging
@@ -27,6 +28,9 @@ FORMAT = 1
 # larger banks only the header and the size are.
 VERIFIED_BYTES = 64 << 20
 
+# The code and the options of the data set from outside that is being opened, which decide what its own `fill` writes.
+_maker: contextvars.ContextVar[dict | None] = contextvars.ContextVar("maker", default=None)
+
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +45,19 @@ class Description:
     counts: tuple[int, ...] | None = None  # images of each class, where not all have as many
 
 
+@contextlib.contextmanager
+def made_by(maker: dict | None) -> Iterator[None]:
+    """Within it, banks are told apart by their maker too: JSON of a data set's code and options.
+
+    That does not concern banks that the package itself fills.
+    """
+    token = _maker.set(maker)
+    try:
+        yield
+    finally:
+        _maker.reset(token)
+
+
 def fetch(
     cache_dir: Path, dataset: str, identity: dict, shape: tuple[int, ...], fill: Callable[[np.ndarray], Description]
 ) -> ImageBank:
@@ -52,6 +69,7 @@ def fetch(
         cache_dir: The cache folder.
         dataset: The data set's name.
         identity: JSON that decides the bank's content: the source files' names, sizes and times; fonts and settings.
+            Code and options of a data set from outside need not be in it.
         shape: [class, example, H, W, C].
         fill: Writes the images into zeros, uint8 of `shape`, and describes them. These are a mapped file that has its
             space on the disk already, so a bank may be larger than memory. If `fill` raises, nothing is kept.
@@ -59,6 +77,8 @@ def fetch(
     Raises:
         StorageError: the folder cannot be written to.
     """
+    maker = None if str(getattr(fill, "__module__", "")).startswith("tfmeta.") else _maker.get()
+    identity = {**identity, "maker": maker} if maker else identity
     identity = json.loads(json.dumps({"format": FORMAT, "dataset": dataset, "shape": shape, **identity}))
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = Path(cache_dir) / "banks" / f"{dataset}-{name}.npy"

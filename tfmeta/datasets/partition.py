@@ -5,9 +5,11 @@ images, and `shards` fetches them.
 """
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from tfmeta import registry
 from tfmeta.config import Config
 from tfmeta.datasets.checks import check_partition
 from tfmeta.datasets.image_bank import ImageBank
@@ -42,13 +44,14 @@ def make_partition(bank: ImageBank, dataset: "Dataset", seed: int, users: int, a
     return partition
 
 
-def check_fits(config: Config, partition: Partition, names: Sequence[str] = ()) -> None:
+def check_fits(config: Config, partition: Partition, names: Sequence[str] = (), dataset: str | None = None) -> None:
     """Raise `ConfigError`, which names the field, if an episode or task needs more classes or images than there are.
 
     Args:
         config: The configuration.
         partition: Who owns which images.
         names: The names of the bank's classes, so that a message can name the smallest class.
+        dataset: The data set's name, so that a message can name its options.
     """
     shares = [partition.attacker_share(user) for user in partition.attackers]
     targets, triggered = (min(int(share[part].counts.sum()) for share in shares) for part in (0, 1))
@@ -58,11 +61,17 @@ def check_fits(config: Config, partition: Partition, names: Sequence[str] = ()) 
     own = min(len(subset.classes) for subset in partition.train.values())
     tests, backdoors = len(partition.meta_test.classes), len(partition.backdoor_attacker.classes)
     divided = f", or fewer users (federation.users = {len(partition.users)})"
+    held_out = ""
+    if dataset and "meta_test_share" in registry.options_of("datasets", dataset):
+        share, needed = config["data.meta_test_share"], _needed(config.meta_learning.ways, partition)
+        more = f"or add classes: users need {needed} to train on"
+        divided += f", or a smaller data.meta_test_share (now {share:g}), {more}"
+        held_out = f", or a larger data.meta_test_share (now {share:g}), or add classes"
     queries = f"the smallest meta-test class{small_test} has {tested} images, one is the query"
     attacking = "the attacker owns" if len(shares) == 1 else f"each of federation.attackers = {len(shares)} owns"
     checks = [
         ("meta_learning.ways", own, f"the smallest share has {own} classes", divided),
-        ("meta_learning.ways", tests, f"the smallest share has {tests} classes, for meta-test", ""),
+        ("meta_learning.ways", tests, f"the smallest share has {tests} classes, for meta-test", held_out),
         ("meta_learning.shots", images, f"the smallest training class{small} has {images} images", ""),
         ("evaluation.task_shots", images, f"the smallest training class{small} has {images} images", ""),
         ("evaluation.task_shots", tested - 1, queries, ""),
@@ -75,6 +84,13 @@ def check_fits(config: Config, partition: Partition, names: Sequence[str] = ()) 
     for field, available, reason, other in checks:
         if config[field] > available:
             raise ConfigError(f"{field} = {config[field]}: {reason}; choose at most {available}{other}")
+
+
+def _needed(ways: int, partition: Partition) -> int:
+    """Return how many classes users must divide so that each has enough for an episode."""
+    classes = next(iter(partition.train.values())).classes
+    rotations = len(classes) // len(set(classes.tolist()))  # of which each counts as a class
+    return len(partition.users) * math.ceil(ways / rotations)
 
 
 def _smallest(subsets: Iterable[Subset], names: Sequence[str]) -> tuple[int, str]:

@@ -124,5 +124,5 @@ def _check_sizes(bank: ImageBank, rows: Sequence[int], needed: int, why: str) ->
         count = bank.examples[row]
         raise DataError(
             f"{bank.dataset}: the class {bank.names[row]} has {count} {'image' if count == 1 else 'images'}, and needs "
-            f"{needed} {why}; add images or remove the class"
+            f"{needed}: {why}; add images or remove the class"
         )

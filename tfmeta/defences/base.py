@@ -27,12 +27,13 @@ class OwnImages(NamedTuple):
 class Defence(Plugin):
     """How a user adapts the model that it was sent to its own task.
 
-    A defence sees that model and the task's support set, and nothing else; with `needs_own_images` also the user's
-    other images. `adapt` runs inside a TensorFlow graph, so it uses TensorFlow operations.
+    A defence gets what a user has: the weights that it was sent, the support set of its task, and the query images to
+    classify; with `needs_own_images` also the user's other images. `adapt` runs inside a TensorFlow graph, once per
+    task, so it uses TensorFlow operations.
     """
 
     KIND: ClassVar[str] = "defences"
-    head: ClassVar[str] = "softmax"  # the head that its results belong to: "softmax" or "matching"
+    head: ClassVar[str] = "softmax"  # stored with each curve: "softmax", or "matching" if it compares embeddings
     needs_own_images: ClassVar[bool] = False  # then `prepare` comes first
 
     @property
@@ -57,11 +58,11 @@ class Defence(Plugin):
             evaluation: The shared settings: learning rate, batch size, batch normalisation statistics.
             weights: The model's weights to start from, float32 tensors.
             support: uint8 [n, H, W, C].
-            labels: int32 [n].
-            query_groups: uint8 [q, H, W, C] each; the result has one group after the other. Groups matter only where
-                queries are normalised together.
+            labels: int32 [n], from 0 to `model.ways` - 1.
+            query_groups: uint8 [q, H, W, C] each, to classify and not to train on; the result has one group after the
+                other. Groups matter only where queries are normalised together.
             seed: int32 [2], for what is drawn.
-            points: Ascending iterations; 0 is the model before its first step.
+            points: Iterations in ascending order; 0 is the model before its first step.
         """
 
     def prepare(

@@ -45,7 +45,7 @@ class ExtraMetaTraining(Matching):
 
     @property
     def stored_as(self):
-        """The name of what follows: files also say whose images were trained on."""
+        """The name of what follows."""
         return self.then
 
     @property
@@ -54,7 +54,15 @@ class ExtraMetaTraining(Matching):
         return dataclasses.replace(self, then="matching")
 
     def prepare(self, model, learning, weights, own, seeds, report):
-        """Return each task's weights after the extra meta-training; raises `ModelError` for NaN or other shapes."""
+        """Return each task's weights after the extra meta-training; arguments as in `Defence.prepare`.
+
+        A configuration refuses `extra_episodes` that are not a multiple of `meta_batch_size`; without one, the episodes
+        of the last, incomplete meta-batch are left out.
+
+        Raises:
+            ConfigError: `extra_episodes` is 0.
+            ModelError: the weights have other shapes, or hold NaN or infinity.
+        """
         if not self.extra_episodes:
             raise ConfigError("defence.extra_episodes = 0: say how many episodes the extra meta-training has")
         check_weights(model, weights, "the model to train on", ModelError)

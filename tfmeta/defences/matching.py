@@ -22,7 +22,10 @@ _QUERIES = 8  # what a task's seed is folded with for its queries, where they ar
 
 
 class Matching(Defence):
-    """Fine-tuning of a matching network from theta'. Every step uses the whole support set."""
+    """Fine-tuning of a matching network, from weights mixed with a fresh initialisation.
+
+    Every step uses the whole support set.
+    """
 
     head = "matching"
 

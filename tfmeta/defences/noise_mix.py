@@ -21,7 +21,7 @@ _FRESH = 7  # what a task's seed is folded with for its theta_g
 
 
 class NoiseMix(Defence):
-    """Supervised fine-tuning from theta'; the last layer is mixed too."""
+    """Supervised fine-tuning from weights mixed with a fresh initialisation; the last layer is mixed too."""
 
     delta: float = shared()
     mixed_layers: str = shared()

@@ -46,7 +46,7 @@ class PureModel(abc.ABC):
     @property
     @abc.abstractmethod
     def filters(self) -> int:
-        """Values per pixel that a module like Conv4's first one computes for an image, for estimates of memory."""
+        """Channels of the first module, for estimates of memory."""
 
     @abc.abstractmethod
     def keras_model(self, seed: int = 0) -> tf.keras.Model:

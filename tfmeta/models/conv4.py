@@ -113,7 +113,7 @@ class Conv4(PureModel):
 
 
 class Conv4Model(Model):
-    """The paper's network. Its pure form is `Conv4`, written by hand."""
+    """The paper's network: four convolutional modules."""
 
     filters: int = shared()
     downsample: str = shared()

@@ -2,9 +2,10 @@
 
 Its structure is that of Oreshkin et al., "TADAM: Task dependent adaptive metric for improved few-shot learning" (2018):
 four residual blocks of three 3x3 convolutions, each block with a 1x1 convolution as its shortcut and 2x2 max-pooling at
-its end, then global average pooling. Leaky ReLUs, initial weights, and the widths 64, 160, 320 and 640 are those of Lee
-et al., "Meta-learning with differentiable convex optimization" (MetaOptNet, 2019). Neither DropBlock nor dropout is
-used: the training here has no layers that are random.
+its end, then global average pooling. The widths 64, 128, 256 and 512 are TADAM's too. The default widths (64, 160, 320
+and 640), the leaky ReLUs and the initial weights are those of Lee et al., "Meta-learning with differentiable convex
+optimization" (MetaOptNet, 2019). Neither DropBlock nor dropout is used: the training here has no layers that are
+random.
 """
 
 import tensorflow as tf

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 import inspect
 import re
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -11,6 +12,8 @@ from tfmeta.config.config import GROUPS, Config
 from tfmeta.config.fields import checked, number, restated, word
 from tfmeta.errors import ConfigError, PluginError
 
+_STATE = "state belongs in options: write `factor: float = ...` in the class"
+_ASKED = "an option is an int, a float, a str or a bool; give it one of these types"
 TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 
 
@@ -25,15 +28,18 @@ def shared() -> Any:
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(number, word, shared))
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract methods
-    """Base of all plug-ins. A subclass is a frozen dataclass without asking; its fields are its options.
+    """Base of all plug-ins. A subclass becomes a frozen dataclass without a decorator; its fields are its options.
+
+    Objects hold their options and nothing else, since objects with equal options are made anew where they are needed.
 
     Raises:
-        PluginError: an option has no default, or one that it does not allow, or is not an int, float, str or bool.
+        PluginError: an option has no default, or one that it does not allow, or is not an int, float, str or bool; or
+            the class makes its objects itself.
         ConfigError: an option's value is out of its range; raised when an object is made.
     """
 
     KIND: ClassVar[str] = ""  # a key of `registry.KINDS`; each kind's base class sets it
-    NAME: ClassVar[str] = ""  # the file's name; of a class made in a notebook its own, in small letters
+    NAME: ClassVar[str] = ""  # the file's, or a notebook class's own in snake case; of a data set with hyphens
     OPTIONS: ClassVar[dict[str, dataclasses.Field]] = {}
 
     def __init_subclass__(cls, **more: Any):
@@ -42,6 +48,7 @@ class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract metho
             bases = ", ".join(f"{kind.package}.base.{kind.base}" for kind in registry.KINDS.values())
             raise PluginError(f"{cls.__name__} is a plug-in of no kind: derive it from one of {bases}")
         _check_inherited(cls)
+        _check_body(cls)
         doc = cls.__doc__
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
         cls.__doc__ = doc  # where there is none, a dataclass has its signature
@@ -58,6 +65,12 @@ class Plugin(abc.ABC):  # noqa: B024 - each kind's base class has abstract metho
     def group(cls) -> str:
         """Return the configuration's group to which the options belong."""
         return registry.KINDS[cls.KIND].group
+
+    def check_state(self) -> None:
+        """Raise `PluginError` if the object holds anything but its options and what a cached property keeps."""
+        for name in vars(self).keys() - self.OPTIONS.keys():
+            if not isinstance(inspect.getattr_static(type(self), name, None), functools.cached_property):
+                raise PluginError(f"an object of {type(self).__name__} holds {name}: {_STATE}")
 
     def bind(self, config: Config) -> Self:
         """Return a copy whose shared options that were not given have the configuration's values."""
@@ -94,7 +107,7 @@ def option_of(kind: str, where: str, name: str, wanted: type | None, field: data
         own.default = None
         return own
     if wanted not in TYPES.values():
-        raise PluginError(f"{where}: an option is an int, a float, a str or a bool; give it one of these types")
+        raise PluginError(f"{where}: {_ASKED}")
     if field.default is dataclasses.MISSING:
         raise PluginError(f"{where}: an option needs a default, such as `{name}: {wanted.__name__} = ...`")
     own = restated(name, wanted, field, stage=about.stage)
@@ -131,3 +144,14 @@ def _check_inherited(cls):
         if option is not None:
             line = f"`{name}: {option.type.__name__} = ...`"
             raise PluginError(f"{cls.__name__}.{name} is an inherited option: write its new default as {line}")
+
+
+def _check_body(cls):
+    """Raise `PluginError` for a class that makes its objects itself, or has an option that a dataclass refuses."""
+    own = {"__init__": "__init__" in vars(cls), "__new__": cls.__new__ is not object.__new__,
+           "__post_init__": cls.__post_init__ is not Plugin.__post_init__}  # fmt: skip
+    for name in (name for name, defined in own.items() if defined):
+        raise PluginError(f"{cls.__name__} defines {name}, but a plug-in has options alone: {_STATE}")
+    for name, annotation in inspect.get_annotations(cls).items():
+        if isinstance(vars(cls).get(name), (list, dict, set)) and "ClassVar" not in str(annotation):
+            raise PluginError(f"{cls.__name__}.{name}: {_ASKED}")

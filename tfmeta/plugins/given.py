@@ -41,7 +41,8 @@ def plugin_of(kind: str, given: Any) -> Plugin:
 
     Raises:
         ConfigError: it is none of these.
-        PluginError: it does not keep its kind's contract.
+        PluginError: it does not keep its kind's contract, or is an object that holds more than its options.
+        ModelError: it is a Keras model that cannot be used.
     """
     if isinstance(given, type) and issubclass(given, Plugin):
         given = given()
@@ -50,6 +51,7 @@ def plugin_of(kind: str, given: Any) -> Plugin:
         if kind != given.KIND:
             other = registry.KINDS[given.KIND].what
             raise ConfigError(f"{type(given).__name__} is of another kind: {other}, where {about.what} is asked for")
+        given.check_state()
         _register(type(given))
         return given
     if id(given) not in _made:
@@ -90,12 +92,18 @@ def _wrapped(kind, given):
         return _of_function(given)
     if kind == "aggregations" and hasattr(given, "create"):
         return _of_factory(given)
-    if kind == "models" and hasattr(given, "trainable_weights"):
+    if kind == "models" and _is_keras_model(given):
         from tfmeta.models.architecture import plugin_of_keras
 
         return plugin_of_keras(given)
     what = registry.KINDS[kind]
     raise ConfigError(f"{given!r} is no {what.what}: give a name, or an object of a class derived from {what.base}")
+
+
+def _is_keras_model(given):
+    """Tell a Keras model by the names of its classes, so that no other object loads TensorFlow."""
+    names = {(one.__module__.partition(".")[0], one.__name__) for one in type(given).__mro__}
+    return ("keras", "Model") in names
 
 
 def _of_function(given):

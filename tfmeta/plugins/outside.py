@@ -14,7 +14,7 @@ from typing import Any
 
 from tfmeta import registry
 from tfmeta.errors import PluginError
-from tfmeta.plugins import sources
+from tfmeta.plugins import local_files, sources
 from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.contract import check_class
 
@@ -32,13 +32,13 @@ def use_file(path: Path | str) -> list[type[Plugin]]:
         PluginError: the file is missing or does not import (the message shows its line), defines no plug-in or several
             of one kind, or one that does not keep its kind's contract; or another plug-in has the name already.
     """
-    path = Path(path).expanduser().resolve()
+    path = Path(path).expanduser().absolute()
     if path.suffix != ".py" or not path.is_file():
         raise PluginError(f"{path}: there is no such Python file; give the path of a .py file")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", path.stem):
         rule = "use up to 40 letters, digits and _, a letter first"
         raise PluginError(f"{str(path)!r}: the file's name becomes the plug-in's; {rule}")
-    module = _imported(path)
+    module = _imported(f"{_PREFIX}.{path.stem}", path.resolve())
     own = [one for one in vars(module).values() if is_plugin(one) and one.__module__ == module.__name__]
     own = [one for one in dict.fromkeys(own) if not one.__name__.startswith("_")]
     if not own:
@@ -119,8 +119,7 @@ def failure(error: BaseException, path: Path, what: str) -> str:
         what: What the file did not do, in words; said where no line of the file is known.
     """
     number = getattr(error, "lineno", None) if isinstance(error, SyntaxError) and error.filename == str(path) else None
-    passed = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    number = number or (passed[-1] if passed else None)
+    number = number or _last_line(error, path)
     reason = str(error) if isinstance(error, PluginError) else in_words(error)
     if number is None:
         return f"{path} {what}: {reason}"
@@ -131,21 +130,47 @@ def failure(error: BaseException, path: Path, what: str) -> str:
     return f"{path}, line {number}, {line!r}: {reason}"
 
 
-def _imported(path: Path) -> ModuleType:
+def failure_of_plugin(error: BaseException) -> str | None:
+    """Return the sentence of `failure` for an error, or one that it came from, out of a plug-in's file; else None."""
+    known = [registry.outside_class(kind, name) for kind in registry.KINDS for name in registry.names_outside(kind)]
+    modules = [sys.modules.get(plugin.__module__) for plugin in known if plugin]
+    files = dict.fromkeys(Path(module.__file__) for module in modules if getattr(module, "__file__", None))
+    while error is not None:
+        for path in files:
+            if _last_line(error, path):
+                return failure(error, path, "failed")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _last_line(error: BaseException, path: Path) -> int | None:
+    """Return the last line of a file that an error passed through; None if it passed through none."""
+    passed = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    # TensorFlow tells of code that it translates, or calls from a graph, in the error's text
+    told = re.findall(rf'File "{re.escape(str(path))}", line ([0-9]+)', str(error))
+    return (passed or [int(number) for number in told] or [None])[-1]
+
+
+def _imported(name: str, path: Path) -> ModuleType:
     """Import a file as a module of its own; a failure becomes one sentence with the file's own line."""
-    name = f"{_PREFIX}.{path.stem}"
     if name in sys.modules:
         if sys.modules[name].__file__ == str(path):
             return sys.modules[name]
         raise PluginError(f"{path} and {sys.modules[name].__file__} have one name: rename one of them")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    local_files.add_folder(path.parent)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a reader's file raises
+    except (Exception, SystemExit) as error:  # whatever a researcher's file raises
         del sys.modules[name]
         raise PluginError(failure(error, path, "does not import")) from error
+    try:
+        # of all: what a file imports inside a function comes later, and may then be that of the file that is new now
+        of_files = {one: found.__file__ for one, found in sys.modules.items() if one.startswith(f"{_PREFIX}.")}
+        local_files.check_all(of_files)
+    except PluginError:
+        del sys.modules[name]
+        raise
     return module

@@ -26,7 +26,9 @@ def side_by_side(workers: int | None = None) -> None:
         threading.set_intra_op_parallelism_threads(1)
         threading.set_inter_op_parallelism_threads(wanted)
     except RuntimeError:
-        now = threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads()
+        # 0 stands for TensorFlow's default: what the environment says, and one operation per core
+        each = threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0"))
+        now = each, threading.get_inter_op_parallelism_threads() or cores()
         if now != (1, wanted):
             logging.getLogger(__name__).warning(
                 "TensorFlow already runs with %d threads per operation and %d operations at once (0: its default); "

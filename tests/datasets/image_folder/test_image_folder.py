@@ -249,14 +249,15 @@ def test_options_that_do_not_fit_are_named(tmp_path):
     ):
         with pytest.raises(ConfigError, match=message):
             make_partition(bank, ImageFolder(folder=str(folder), **options), 0, 4, 1)
-    for options in (dict(resize=-1), dict(validation_share=0.0), dict(attacker_share=1.5), dict(resize=2.5)):
-        with pytest.raises(ConfigError, match=f"data.{next(iter(options))}"):
-            ImageFolder(folder=str(folder), **options)
+    bad = (("resize", -1), ("resize", 2.5), ("validation_share", 0.0), ("attacker_share", 1.5), ("meta_test_share", 1))
+    for option, value in bad:
+        with pytest.raises(ConfigError, match=f"data.{option} = .*give a"):
+            ImageFolder(folder=str(folder), **{option: value})
 
 
 def test_a_class_that_is_too_small_is_named(tmp_path):
     folder = write(drawn(tmp_path / "photos"), {"small/1.png": pixels(1)})
-    with pytest.raises(DataError, match=r"image-folder: the class small has 1 image, and needs [23]"):
+    with pytest.raises(DataError, match=r"image-folder: the class small has 1 image, and needs [23]: one "):
         make_partition(opened(folder, tmp_path), ImageFolder(folder=str(folder)), 0, 4, 1)
 
 
@@ -305,9 +306,22 @@ def test_a_trigger_that_does_not_fit_is_refused_before_anything_is_trained(tmp_p
 def test_several_attackers_and_users_divide_a_folder(tmp_path):
     from tfmeta import Simulation
 
-    folder = drawn(tmp_path / "photos", 16, 24)
+    folder = drawn(tmp_path / "photos", 16, 24, height=16, width=16)
     given = dict(results=tmp_path / "results", cache_dir=tmp_path / "cache", folder=str(folder), ways=2)
     sim = Simulation("image-folder", "smoke", federation_users=5, attackers=2, clients_per_round=3, **given)
     assert sim.partition.users == (1, 2, 3, 4, 5) and sim.partition.attackers == (1, 2)
-    with pytest.raises(ConfigError, match=r"ways = 2: .* or fewer users \(federation.users = 8\)"):
+    share = r"smaller data.meta_test_share \(now 0.25\), or add classes: users need 16 to train on"
+    with pytest.raises(ConfigError, match=rf"ways = 2: .* or fewer users \(federation.users = 8\), or a {share}"):
         Simulation("image-folder", "smoke", federation_users=8, **given)
+    with pytest.raises(ConfigError, match=r"has 1 classes, for meta-test; .*larger data.meta_test_share \(now 0.1\)"):
+        Simulation("image-folder", "smoke", data_meta_test_share=0.1, **given)
+
+
+@pytest.mark.parametrize("inside", [None, "notes.txt"])
+def test_a_folder_with_the_name_of_an_image_is_named(inside, tmp_path):
+    folder = write(tmp_path / "photos", {"a/1.png": pixels(1), "b/1.png": pixels(2)})
+    (folder / "b/0.png").mkdir()
+    if inside:
+        (folder / "b/0.png" / inside).write_text("")
+    with pytest.raises(DataError, match=r"b/0\.png: is a folder with the name of an image; rename or remove it"):
+        opened(folder, tmp_path)

@@ -38,6 +38,30 @@ class Trigger(Plugin):
         return found
 
 
+def tried(trigger: Trigger, image_shape: tuple[int, int, int]) -> float:
+    """Stamp a few random images twice; return the share of their pixels that a trigger changes.
+
+    Args:
+        trigger: The trigger, with its options.
+        image_shape: (H, W, C).
+
+    Raises:
+        ConfigError: the trigger does not fit into the images.
+        PluginError: its `stamp` does not keep the contract.
+    """
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, *image_shape), np.uint8)
+    before = images.copy()
+    stamped, start = trigger.stamped(images), f"the trigger {trigger.NAME}: stamp"
+    if (images != before).any():
+        raise PluginError(f"{start} changes the images that it is given: change and return a copy")
+    if (stamped == before).all():
+        raise PluginError(f"{start} changes nothing: models could not see the trigger")
+    if (trigger.stamped(images) != stamped).any():
+        constant = "draw from numpy.random.default_rng(a constant)"
+        raise PluginError(f"{start} gives other images the second time: {constant}")
+    return float((stamped != before).any(-1).mean())
+
+
 class PatternTrigger(Trigger):
     """A pattern in two colours near one corner of the image (on Omniglot white is ink; ledger 34).
 
@@ -53,6 +77,7 @@ class PatternTrigger(Trigger):
     @abc.abstractmethod
     def pattern(self, size: int) -> np.ndarray:
         """Return bool [size, size], one value per cell, True where the pattern has its first colour."""
+
     def region(self, height: int, width: int) -> tuple[slice, slice]:
         """Return the trigger's rows and columns in an image of `height` x `width` pixels.
 

@@ -24,10 +24,13 @@ class ImageFolder(Dataset):
     backdoor: str = word("", "names of the backdoor classes, separated by commas; empty: the seed draws them")
     target: str = word("", "name of the target class; empty: the seed draws it")
     backdoor_classes: int = number(1, "how many backdoor classes the seed draws", 1)
-    meta_test_share: float = number(0.25, "share of the classes that are not reserved for meta-test", 0, 1, above=True)
+    meta_test_share: float = number(
+        0.25, "share for meta-test, taken from the classes that are neither target nor backdoor", 0, 1, above=True,
+        below=True,
+    )  # fmt: skip
     validation_share: float = number(0.25, "share of each class's images that are held out", 0, 1, above=True)
     attacker_share: float = number(
-        0.25, "share of the reserved classes' images that the attackers own", 0, 1, above=True
+        0.25, "share of the target and backdoor classes' images that the attackers own", 0, 1, above=True
     )
     rotations: bool = word(False, "whether each training class is four, one per quarter turn (images must be square)")
 

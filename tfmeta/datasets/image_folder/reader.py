@@ -102,12 +102,15 @@ def _find(folder: Path) -> list[_Class]:
 
 
 def _class(name: str, path: Path) -> _Class:
-    with archives.Archive(path) as archive:
+    with archives.Archive(path) as archive, os.scandir(path) as entries:
+        folders = sorted(entry.name for entry in entries if _is_image(entry.name) and entry.is_dir())
         deeper = [member for member in archive.members if "/" in member and _is_image(member)]
         images = [member for member in archive.members if "/" not in member and _is_image(member)]
         others = [member for member in archive.members if "/" not in member and not _is_image(member)]
     if deeper:
         raise DataError(f"{path / deeper[0]}: is too deep; put each class's images into one folder, as in {path}/1.png")
+    if folders:
+        raise DataError(f"{path / folders[0]}: is a folder with the name of an image; rename or remove it")
     if not images:
         raise DataError(f"{path}: this class has no images ({', '.join(SUFFIXES)}); add some or remove the folder")
     if others:
