@@ -14,6 +14,7 @@ from tfmeta.store.compare import BUILT_IN, OUTSIDE
 
 # The modules from which all code of a stage can be reached by imports; plug-ins are added to them.
 _TRAINING = tuple(f"tfmeta.federated.{name}" for name in ("client_data", "clients", "jobs", "rounds", "timeline"))
+_BUILDS = "tfmeta.registry"  # it decides which options a plug-in gets
 _RUNTIMES = {
     "tff": ("tfmeta.federated.tff.boosted_aggregation", "tfmeta.federated.tff.process"),
     "inprocess": ("tfmeta.federated.in_process",),
@@ -49,8 +50,8 @@ def core(config: Config, stage: str) -> tuple[str, ...]:
     """Return the modules of the package from which a stage's code can be reached, without plug-ins."""
     if stage == "partition":
         return ()
-    training = (*code.ALONE, *_TRAINING, *_RUNTIMES[config.federation.runtime])
-    return (*training, *_EVALUATION) if stage == "evaluation" else training
+    training = (_BUILDS, *_TRAINING, *_RUNTIMES[config.federation.runtime])
+    return (*training, *code.ALONE, *_EVALUATION) if stage == "evaluation" else training
 
 
 def described(plugin: Plugin) -> tuple[dict[str, Any], list[str]]:
