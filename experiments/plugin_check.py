@@ -46,7 +46,7 @@ def run(path: Path | str) -> Iterator[str]:
             yield from (f"{what}: {line}" for line in _CHECKS[plugin.KIND](plugin))
         except TfmetaError as error:
             raise PluginError(str(error) if plugin.NAME in str(error) else f"{what}: {error}") from error
-        except Exception as error:  # whatever a reader's code raises
+        except Exception as error:  # whatever a researcher's code raises
             raise PluginError(outside.failure(error, path, f"failed as {what}")) from error
     yield "ok"
 
@@ -105,6 +105,8 @@ def _trigger(plugin: type[Plugin]) -> Iterator[str]:
             refused = refused or error
             yield f"does not fit images of {size}: {error}"
             continue
+        if not share:
+            raise PluginError(f"the trigger {trigger.NAME}: stamp changes nothing: models could not see the trigger")
         fitting.append(size)
         yield f"stamps images of {size}; changes {share:.1%} of their pixels"
     if not fitting:

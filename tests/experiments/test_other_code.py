@@ -224,7 +224,7 @@ def test_an_edited_trigger_of_ones_own_attacks_anew(checkout):
     checkout.run("script.py")
     own = set(checkout.files("-attack-")) - attacked
     checkout.edit("halved.py", "0, 0, :", "1, 1, :")
-    assert "computed anew: the code or options of triggers: halved differ" in checkout.run("script.py")
+    assert "attacker, benign users without backdoor classes: 10/10 episodes" in checkout.run("script.py")
     assert len({path.parent for path in set(checkout.files("-attack-")) - attacked}) == 2 and own
     assert checkout.files("-pretraining-") == pretrained
 

@@ -45,7 +45,7 @@ def test_every_point_of_every_curve_is_a_row(root):
 def test_changed_fields_are_in_words(root):
     frame = tfmeta.load_results(root)
     by_tag = frame.groupby("tag")["changed"].unique().map(list).to_dict()
-    assert by_tag == {"": [""], "delta=0.5+seed=3": ["defence.delta=0.5, meta_learning.seed=3"]}
+    assert by_tag == {"": [""], "seed=3+delta=0.5": ["defence.delta=0.5, meta_learning.seed=3"]}
 
 
 def test_a_runs_folder_is_read_alone(root):

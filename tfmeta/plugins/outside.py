@@ -163,7 +163,7 @@ def _imported(name: str, path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a reader's file raises
+    except (Exception, SystemExit) as error:  # whatever a researcher's file raises
         del sys.modules[name]
         raise PluginError(failure(error, path, "does not import")) from error
     try:

@@ -1,7 +1,7 @@
 """Which stored files a run may use: those that the present code would compute again, or that the user accepts.
 
-Code outside the package is the reader's own and changes often: what it computed is computed anew. If the package's own
-modules have changed, the run stops, and the user decides.
+Code outside the package is the researcher's own and changes often: what it computed is computed anew. If the package's
+own modules have changed, the run stops, and the user decides.
 """
 
 import contextlib
