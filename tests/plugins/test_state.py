@@ -156,7 +156,7 @@ def unplain(module):
 @pytest.mark.parametrize(
     ("made", "why"),
     [
-        (lambda module: Halver(0.5).adapt, "it is an object, method, with values of its own"),
+        (lambda module: Halver(0.5).adapt, "it is a method object with values of its own"),
         (lambda module: Halver(0.5), "its source cannot be found"),
         (lambda module: module.scaled(module.plain, 0.5), "wraps another one"),
         (unplain, "FACTOR is ndarray"),

@@ -137,7 +137,7 @@ def _own(given, file) -> list[Watched]:
     """Return what to watch of a class or function of a file; raises `Unknown` if it is not what the file defines."""
     module, tree = sys.modules[given.__module__], code.parse(code.read(Path(file)), str(file))
     if not isinstance(given, (type, types.FunctionType)):
-        raise Unknown(f"it is an object, {type(given).__name__}, with values of its own")
+        raise Unknown(f"it is a {type(given).__name__} object with values of its own")
     if isinstance(given, types.FunctionType) and state.enclosed(given):
         raise Unknown("it depends on variables of a function around it, or wraps another one")
     found = module
