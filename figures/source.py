@@ -150,7 +150,8 @@ def numbers(curves: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> d
 def _plain(dataset: str, profile: str, name: str) -> str:
     """Return the profile's own value of a field in words; nothing if this version does not know it."""
     try:
-        return f" (profile: {make_config(dataset, profile)[name]})" if name in fields() else ""
+        own = make_config(dataset, profile)[name] if name in fields() else ""
+        return f" (profile: {own})" if own != "" else ""
     except ConfigError:
         return ""
 
