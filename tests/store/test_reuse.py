@@ -1,6 +1,7 @@
 """What a run does with stored files of other code: it stops, computes them again, or accepts them and says so."""
 
 import copy
+import logging
 
 import numpy as np
 import pytest
@@ -184,7 +185,7 @@ def test_every_run_warns_once_of_what_rests_on_other_or_unrecorded_code(derived,
         files = StoredFiles()
         files.load(stored, manifest)
         files.load(path, CODE)
-        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
         assert f"{stored} is used as it is, like all such files of this run ({said});" in caplog.text
         assert "--fresh" in caplog.text
 
