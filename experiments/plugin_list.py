@@ -50,7 +50,7 @@ def _of_kind(kind: str) -> Iterator[str]:
 def _default(kind: str) -> str | None:
     """Return the name of the plug-in that the paper's setting has; None where there is none."""
     selector = registry.KINDS[kind].selector
-    return Config().to_dict()[selector.partition(".")[0]].get(selector.partition(".")[2]) if selector else None
+    return Config()[selector] if selector else None
 
 
 def _value(value: object) -> str:

@@ -9,7 +9,6 @@ from tfmeta import registry
 from tfmeta.config import make_config
 from tfmeta.errors import ConfigError, PluginError
 from tfmeta.plugins.outside import use_file
-from tfmeta.run import check_size
 
 pytestmark = pytest.mark.usefixtures("forget_plugins")
 TINY = {
@@ -105,11 +104,14 @@ def test_a_trigger_that_breaks_its_contract_is_refused_at_the_start(failed, tmp_
 
 
 @pytest.mark.parametrize("model", ["conv4", "resnet12"])
-def test_a_network_that_halves_small_images_to_nothing_is_refused(model, tmp_path):
+def test_a_network_that_halves_small_images_to_nothing_is_refused(model):
+    def built(**fields):
+        return registry.build("models", make_config("glyphs", "smoke", **fields))
+
     with pytest.raises(ConfigError, match=f"model = {model}: .* at least 16x16 pixels, and the images have 20x15"):
-        check_size(make_config("glyphs", "smoke", model=model), (20, 15, 1))
-    check_size(make_config("glyphs", "smoke", model=model), (16, 16, 1))
-    check_size(make_config("glyphs", "smoke", downsample="pool-same"), (9, 9, 1))
+        built(model=model).check_size((20, 15, 1))
+    built(model=model).check_size((16, 16, 1))
+    built(downsample="pool-same").check_size((9, 9, 1))
 
 
 @pytest.mark.slow

@@ -14,7 +14,6 @@ from tfmeta.datasets.partition import make_partition
 from tfmeta.datasets.shares import Partition
 from tfmeta.errors import ConfigError
 from tfmeta.models import layer_names
-from tfmeta.models.layer_names import CONV4_MODULES
 from tfmeta.plugins.given import plugin_of
 from tfmeta.plugins.identity import remember
 from tfmeta.store.reuse import StoredFiles
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from tfmeta.datasets.base import Dataset
 
 REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
-_SMALLEST = 2**CONV4_MODULES  # side in pixels of the smallest images that Conv4 and ResNet12 can halve
 
 
 class Places(NamedTuple):
@@ -96,7 +94,6 @@ def _checked(
     _check_runtime(config)
     if shape is not None:
         tried(registry.build("triggers", config), shape)
-        check_size(config, shape)
     return config
 
 
@@ -106,15 +103,4 @@ def _check_runtime(config: Config) -> None:
         raise ConfigError(
             f"federation.runtime = inprocess: the aggregation {name} is a factory of TFF, which runs in TFF only; set "
             "federation.runtime = tff, or give an aggregation with a numpy_rule"
-        )
-
-
-def check_size(config: Config, shape: tuple[int, int, int]) -> None:
-    """Raise `ConfigError` where a built-in network halves images of a shape (H, W, C) until nothing is left."""
-    model, halved = config.meta_learning.model, config.meta_learning.downsample == "pool-valid"
-    if ((model == "conv4" and halved) or model == "resnet12") and min(shape[:2]) < _SMALLEST:
-        advice = ", or meta_learning.downsample = pool-same" if model == "conv4" else ""
-        raise ConfigError(
-            f"meta_learning.model = {model}: it halves images four times, so it needs at least {_SMALLEST}x{_SMALLEST} "
-            f"pixels, and the images have {shape[0]}x{shape[1]}: choose larger images or another model{advice}"
         )

@@ -169,7 +169,9 @@ class Simulation:
         progress.quiet_tensorflow("tensorflow")
         threads.side_by_side(self._run.workers)
         config = self.config
-        model = registry.build("models", config).pure(self.bank.images.shape[2:], config.meta_learning.ways)
+        plugin, shape = registry.build("models", config), self.bank.images.shape[2:]
+        plugin.check_size(shape)
+        model = plugin.pure(shape, config.meta_learning.ways)
         layer_names.chosen(config.defence.mixed_layers, model.weight_names)
         return model
 

@@ -259,42 +259,6 @@ def test_a_figure_has_the_same_bytes_in_every_process(made_up, tmp_path):
         assert b"CreationDate" not in first
 
 
-def test_missing_results_name_file_and_command(made_up, tmp_path):
-    folder = made_up(dataset="glyphs", experiments=("fine_tuning",))
-    (folder / "fine_tuning-b.json").unlink()
-    with pytest.raises(ResultError) as raised:
-        FIGURES["fig5"].draw(folder, tmp_path / "out")
-    assert str(raised.value) == (
-        f"{folder / 'fine_tuning-b.json'} is missing: run `make fig5 DATASET=glyphs PROFILE=quick`, or "
-        "`tfmeta run fine_tuning --dataset glyphs --profile quick --case b`"
-    )
-    with pytest.raises(ResultError, match=r"--seed and --set of 'seed7'"):
-        FIGURES["fig3"].draw(tmp_path / "mini-imagenet-paper-seed7", tmp_path / "out")
-    with pytest.raises(ResultError, match="run `make fig1`"):
-        FIGURES["fig1"].draw(tmp_path / "elsewhere", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_damaged_results_and_results_of_another_run_are_not_drawn(made_up, tmp_path):
-    folder = made_up(experiments=("meta_training",))
-    path = folder / "meta_training-c.json"
-    whole = path.read_text()
-    path.write_text(whole[:500])
-    with pytest.raises(ResultError, match=r"meta_training-c\.json is truncated"):
-        FIGURES["fig3"].draw(folder, tmp_path / "out")
-    path.write_text(whole.replace('"tasks": 10', '"tasks": 11'))
-    with pytest.raises(ResultError, match=r"of another run than case a \(evaluation\.tasks is 10 there and 11 here\)"):
-        FIGURES["fig3"].draw(folder, tmp_path / "out")
-    path.write_text(whole.replace('"data_digest": "0', '"data_digest": "1'))
-    with pytest.raises(ResultError, match=r"of another run than case a \(data digest is"):
-        FIGURES["fig3"].draw(folder, tmp_path / "out")
-    path.write_text(whole)
-    other = made_up(dataset="mini-imagenet", experiments=("meta_training",))
-    with pytest.raises(ResultError, match="data set mini-imagenet; fig3 is drawn from omniglot or glyphs"):
-        FIGURES["fig3"].draw(other, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -306,9 +270,3 @@ def test_damaged_results_and_results_of_another_run_are_not_drawn(made_up, tmp_p
 def test_a_caption_says_what_was_done(made_up, drawn, tmp_path, name, words):
     FIGURES[name].draw(made_up(experiments=FIGURES[name].experiments, head=FIGURES[name].head), tmp_path)
     assert words in caption(drawn[name])
-
-
-def test_a_matching_figure_is_not_drawn_from_supervised_curves(made_up, tmp_path):
-    folder = made_up(experiments=("matching",))
-    with pytest.raises(ResultError, match=r"matching-a\.json has no curve of meta_test, head matching, after"):
-        FIGURES["fig7"].draw(folder, tmp_path)

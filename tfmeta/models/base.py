@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tfmeta.errors import ClientUpdateError
+from tfmeta.errors import ClientUpdateError, ConfigError
 from tfmeta.plugins import Plugin
 
 Statistics = list[tuple[tf.Tensor, tf.Tensor]]  # (mean, variance) of each BatchNormalization, float32 [channels]
@@ -92,6 +92,7 @@ class Model(Plugin):
     """A network: an embedding of images, and a dense layer on top of it."""
 
     KIND: ClassVar[str] = "models"
+    smallest_side: ClassVar[int] = 1  # in pixels, of the images that it takes
 
     @abc.abstractmethod
     def keras_model(self, image_shape: tuple[int, int, int], ways: int, seed: int) -> tf.keras.Model:
@@ -117,6 +118,15 @@ class Model(Plugin):
 
         return FromKeras(self, tuple(image_shape), ways)
 
+    def check_size(self, image_shape: tuple[int, int, int]) -> None:
+        """Raise `ConfigError` for images of a shape (H, W, C) that the network cannot take."""
+        needed, (height, width, _) = self.smallest_side, image_shape
+        if min(height, width) < needed:
+            raise ConfigError(
+                f"meta_learning.model = {self.NAME}: it needs at least {needed}x{needed} pixels, and the images have "
+                f"{height}x{width}: choose larger images, another model, or another way to halve them"
+            )
+
 
 def check_weights(model: PureModel, weights: list, where: str, error: type[Exception] = ClientUpdateError) -> None:
     """Raise `error`, which names `where`, unless weights have a model's shapes and finite values."""
@@ -124,4 +134,4 @@ def check_weights(model: PureModel, weights: list, where: str, error: type[Excep
     if shapes != model.shapes:
         raise error(f"{where}: weights of shapes {shapes}, but the model has {model.shapes}")
     if not all(np.isfinite(weight).all() for weight in weights):
-        raise error(f"{where}: the weights hold NaN or infinity; it cannot be used, train it again from clean updates")
+        raise error(f"{where}: the weights hold NaN or infinity and are of no use; train again from clean updates")

@@ -118,6 +118,11 @@ class Conv4Model(Model):
     filters: int = shared()
     downsample: str = shared()
 
+    @property
+    def smallest_side(self):
+        """16 where a module halves its input and drops the rest; padding leaves one pixel of any image."""
+        return 2**MODULES if self.downsample == "pool-valid" else 1
+
     def keras_model(self, image_shape, ways, seed):
         """Return a new Keras model; see `Conv4.keras_model`."""
         return self.pure(image_shape, ways).keras_model(seed)

@@ -20,6 +20,8 @@ _CONVOLUTIONS = 3  # per block
 class ResNet12(Model):
     """The residual network with four blocks; the length of its embedding is the last block's width."""
 
+    smallest_side = 16  # each block halves it
+
     widths: str = word(
         "64-160-320-640", "filters of ResNet-12's blocks", ("64-160-320-640", "64-128-256-512"), source="MetaOptNet"
     )
