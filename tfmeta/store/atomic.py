@@ -74,12 +74,22 @@ def sweep(folder: Path | str) -> list[Path]:
     """
     removed = []
     for path in sorted(Path(folder).rglob(f".*{_SUFFIX}")):
-        pid = path.name.removesuffix(_SUFFIX).split(".")[-2]
-        if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
+        if is_abandoned(path):
             with contextlib.suppress(PermissionError):
                 path.unlink(missing_ok=True)
                 removed.append(path)
     return removed
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file has the name of one that is being written."""
+    return path.name.startswith(".") and path.name.endswith(_SUFFIX)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether the process that wrote a temporary file has ended."""
+    pid = path.name.removesuffix(_SUFFIX).split(".")[-2]
+    return not (pid.isdigit() and Path(f"/proc/{pid}").exists())
 
 
 def _sync_folder(folder: Path) -> None:
