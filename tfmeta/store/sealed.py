@@ -5,6 +5,7 @@ name of a recipe), and the digits, its *seal*, say what was written. The digest 
 which several threads take at once.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -38,6 +39,7 @@ class Stamp(NamedTuple):
 
 
 _proven: dict[Path, Stamp] = {}  # the files that this process found intact, as they were then
+_named: set[tuple[Path, Stamp]] = set()  # the damaged files that a warning has named
 
 
 def write(folder: Path | str, stem: str, suffix: str, buffers: Sequence) -> Path:
@@ -177,4 +179,7 @@ def _views(buffers: Sequence) -> list[memoryview]:
 
 
 def _warn(path: Path) -> None:
-    log.warning("%s is damaged: its content is not what was written; making it again", path)
+    with contextlib.suppress(OSError):  # it is gone
+        if (seen := (path, stamp(path))) not in _named:
+            _named.add(seen)
+            log.warning("%s is damaged: its content is not what was written; making it again", path)
