@@ -107,7 +107,7 @@ def intact(path: Path | str) -> bool:
             return False
     except OSError:
         return False
-    if before.changed < time.time_ns() - _SETTLED:
+    if settled(before):
         _proven[path] = before
     return True
 
@@ -116,6 +116,11 @@ def stamp(path: Path | str) -> Stamp:
     """Return a file's stamp; raises `OSError` if there is none."""
     found = Path(path).stat()
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
+
+
+def settled(stamp: Stamp) -> bool:
+    """Return whether a file was last changed so long ago that another change would show in its stamp."""
+    return stamp.changed < time.time_ns() - _SETTLED
 
 
 def blocks_digest(buffers: Sequence) -> str:
