@@ -1,5 +1,8 @@
 """What a figure is not drawn from: missing, damaged and foreign results."""
 
+import os
+import subprocess
+
 import pytest
 
 from figures import FIGURES
@@ -48,3 +51,15 @@ def test_a_matching_figure_is_not_drawn_from_supervised_curves(made_up, tmp_path
     folder = made_up(experiments=("matching",))
     with pytest.raises(ResultError, match=r"matching-a\.json has no curve of meta_test, head matching, after"):
         FIGURES["fig7"].draw(folder, tmp_path)
+
+
+def test_what_a_killed_drawing_command_left_is_removed(made_up, tmp_path):
+    folder, out = made_up(experiments=("fine_tuning",)), tmp_path / "out"
+    process = subprocess.Popen(["true"])
+    process.wait()
+    dead, alive = (out / f".fig5.pdf.{pid}.0badcafe.tfmeta-tmp" for pid in (process.pid, os.getpid()))
+    out.mkdir()
+    for path in (dead, alive):
+        path.write_bytes(b"half")
+    FIGURES["fig5"].draw(folder, out)
+    assert {path.name for path in out.iterdir()} == {"fig5.pdf", "fig5.png", alive.name}

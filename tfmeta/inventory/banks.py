@@ -54,10 +54,10 @@ def _bank(name: str, items: list[folders.Item]) -> Bank:
         with last_use.open_unnoted(by_suffix[".json"].path) as file:
             stored = json.loads(file.read())
         identity, size = stored["identity"], stored["bytes"]
-        what, digest = _words(identity, stored["source"]), str(stored["digest"])
+        what, digest, sealed = _words(identity, stored["source"]), str(stored["digest"]), "seal" in stored
         if by_suffix[".npy"].status.st_size != size or cache.name_of(identity) != name:
             raise ValueError
-        state, why = _state(identity)
+        state, why = _state(identity) if sealed else (UNUSED, "of an older format (without a seal)")
     except _DAMAGED:
         why = "damaged: its .json file, or its size, is not what was written"
         return Bank(entries.made(KIND, name, files, UNUSED, "a bank", why, lock=lock_file), "")

@@ -14,7 +14,7 @@ from tfmeta.store import last_use
 KIND = "shards"
 LATELY = 30  # days: a shard is made again from its bank in a moment, so one that nobody reads can go
 _OLDER = "pools"  # what the folder was called before
-_NAME = re.compile(r"(?P<dataset>.+)-(?P<bank>[0-9a-f]{12})-(images-)?[0-9a-f]{20}(-[0-9a-f]{20})?\.u8")
+_NAME = re.compile(r"(?P<dataset>.+)-(?P<bank>[0-9a-f]{12})-(images|[0-9a-f]{20})-[0-9a-f]{20}\.u8")
 _OLD_NAME = re.compile(r"(?P<dataset>[^.]+?)-(images-)?[0-9a-f]{20}(-[0-9a-f]{20})?\.u8")
 
 

@@ -27,7 +27,7 @@ def model(of: "Model", before: Mapping[str, Any]) -> str:
         first, last = of.rounds[0], of.rounds[-1]
         said.append(f"round {last}" if first == last else f"rounds {first} to {last}")
     if of.origin is not None:
-        said.append(_profile(of.dataset, of.stage, {**before, **of.origin.fields}))
+        said.append(_profile(of.dataset, of.stage, of.origin.fields, before))
         said.append(_code(of.manifest))
     return ", ".join(filter(None, said))
 
@@ -40,8 +40,9 @@ def counted(users: Sequence[str]) -> str:
     return f"{' and '.join(counts)}, such as {users[0]}"
 
 
-def _profile(dataset: str, stage: str, given: dict[str, Any]) -> str:
+def _profile(dataset: str, stage: str, stored: Mapping[str, Any], before: Mapping[str, Any]) -> str:
     """Return the profile with the fewest other values, and those."""
+    given = {**before, **stored}
     known = dataset if dataset in registry.names("datasets") else registry.PAPER_DATASETS[0]
     differing = {}
     for name in PROFILE_NAMES:
@@ -50,6 +51,9 @@ def _profile(dataset: str, stage: str, given: dict[str, Any]) -> str:
         except ConfigError:  # a data set of a package that cannot be used
             return ""
         differing[name] = {field: given.get(field) for field in plain if given.get(field) != plain[field]}
+        # options of plug-ins, where they are not the default
+        options = given.keys() - plain.keys()
+        differing[name] |= {field: given[field] for field in options if given[field] != before.get(field)}
     nearest = min(PROFILE_NAMES, key=lambda name: len(differing[name]))
     changed = [f"{_short(name)}={value}" for name, value in sorted(differing[nearest].items())]
     more = f" and {len(changed) - _MOST} more" if len(changed) > _MOST else ""
