@@ -48,8 +48,8 @@ def name_of(bank: ImageBank) -> str:
 def write_shard(folder: Path, bank: ImageBank, subset: Subset) -> Path:
     """Write a subset's images to a shard in `folder` unless it is there intact; return its path.
 
-    The name begins with the bank's and has a digest of what the shard should hold (bank and subset), so runs, users and cases share
-    shards, and a shard is never out of date. Raises `StorageError` if it cannot be written.
+    The name begins with the bank's, and then has a digest of what the shard should hold (bank and subset). So runs,
+    users and cases share shards, and a shard is never out of date. Raises `StorageError` if it cannot be written.
     """
     _sweep(folder)
     named = hashlib.sha256(bank.digest.encode())

@@ -82,9 +82,8 @@ def _read(path: Path, dataset: str, stage: str) -> Model:
     files = folders.inside(path)
     rounds = sorted(int(match[1]) for item in files if (match := _ROUND.fullmatch(item.name)))
     # the last round first, and attackers' files last
-    stored = sorted((item.path for item in files if item.is_file and item.path.suffix == ".npz" and _is_ours(item.name)),
-                    key=lambda path: (path.name.startswith("round-"), path.name), reverse=True)  # fmt: skip
-    for file in stored:
+    stored = [item.path for item in files if item.is_file and item.path.suffix == ".npz" and _is_ours(item.name)]
+    for file in sorted(stored, key=lambda path: (path.name.startswith("round-"), path.name), reverse=True):
         try:
             manifest = npz.manifest_of(file)["manifest"]
             return Model(path, dataset, stage, files, rounds, manifest, sources.of_manifest(manifest))
@@ -105,8 +104,8 @@ def _entry(model: Model, what: str, state: str, why: str) -> Entry:
 
 def _half_removed(item: folders.Item) -> Entry:
     files = [(each.path, each.status) for each in folders.below(item.path)]
-    why = "left by a removal that was interrupted"
-    entry = entries.made(KIND, item.name, files, UNUSED, "a folder of models", why, lock=item.path / lock.LOCK, left=True)
+    about = "a folder of models", "left by a removal that was interrupted"
+    entry = entries.made(KIND, item.name, files, UNUSED, *about, lock=item.path / lock.LOCK, left=True)
     return dataclasses.replace(entry, paths=[item.path])
 
 

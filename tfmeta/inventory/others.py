@@ -19,7 +19,7 @@ def parts(results: Path) -> list[Entry]:
             held = list(folders.below(run.path))
             results_there = sum(item.path.suffix == ".json" and item.path.parent == run.path for item in held)
             parts_there = sum(item.path.suffix == ".npz" and item.path.parent.name == "parts" for item in held)
-            what = f"{results_there} results, {parts_there} measured sets of tasks"
+            what = f"results: {results_there}; measured sets of tasks: {parts_there}"
             found.append(_listed(PARTS, run.name, held, what))
     return found
 

@@ -87,8 +87,9 @@ def find(results: Path) -> Origins:
         files = [item for item in folders.inside(run.path) if item.path.suffix == ".json"]
         files += [item for item in folders.inside(run.path / "parts") if item.path.suffix == ".npz"]
         for item in files:
+            read = _of_document if item.path.suffix == ".json" else _of_part
             try:
-                origin = (_of_document if item.path.suffix == ".json" else _of_part)(item.path) if item.is_file else None
+                origin = read(item.path) if item.is_file else None
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, TfmetaError):
                 unreadable.append((run.name, item.path))
                 continue

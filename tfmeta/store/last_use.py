@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-_OFTEN = 3600  # seconds: a file that was used within them is not noted again, since who sees a note reads the file again
+# Seconds: a file that was used within them is not noted again. A note changes the time of the last change of the file's
+# status, and what is verified by its time stamps is then read again.
+_OFTEN = 3600
 
 
 def note(path: Path | str) -> None:

@@ -32,7 +32,7 @@ class Glyphs(Dataset):
         return split.divide(bank, seed, users, attackers)
 
     def outdated(self, identity: dict[str, Any]) -> str | None:
-        """Return why no run can open a cached bank of this identity again, or None (`glyphs.drawing.outdated`)."""
+        """Return why no run can open a cached bank of this identity again, or None (`drawing.outdated`)."""
         from tfmeta.datasets.glyphs import drawing
 
         return drawing.outdated(identity)

@@ -34,7 +34,7 @@ class GlyphsColor(Dataset):
         return split.divide(bank, seed, users, attackers, backdoor=drawing.BACKDOOR, target=drawing.TARGET)
 
     def outdated(self, identity: dict[str, Any]) -> str | None:
-        """Return why no run can open a cached bank of this identity again, or None (`glyphs_color.drawing.outdated`)."""
+        """Return why no run can open a cached bank of this identity again, or None (`drawing.outdated`)."""
         from tfmeta.datasets.glyphs_color import drawing
 
         return drawing.outdated(identity)

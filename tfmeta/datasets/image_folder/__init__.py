@@ -73,7 +73,7 @@ class ImageFolder(Dataset):
         return stratified(bank, seed, users, attackers, shares)
 
     def outdated(self, identity: dict[str, Any]) -> str | None:
-        """Return why no run can open a cached bank of this identity again, or None (`image_folder.reader.outdated`)."""
+        """Return why no run can open a cached bank of this identity again, or None (`reader.outdated`)."""
         from tfmeta.datasets.image_folder import reader
 
         return reader.outdated(identity)

@@ -50,7 +50,7 @@ class MiniImagenet(Dataset):
         return split.divide(bank, seed, users, attackers, backdoor=split.YAWL, target=split.ARCTIC_FOX)
 
     def outdated(self, identity: dict[str, Any]) -> str | None:
-        """Return why no run can open a cached bank of this identity again, or None (`mini_imagenet.reader.outdated`)."""
+        """Return why no run can open a cached bank of this identity again, or None (`reader.outdated`)."""
         from tfmeta.datasets.mini_imagenet import reader
 
         return reader.outdated(identity)

@@ -60,7 +60,7 @@ class Omniglot(Dataset):
         return split.divide(bank, seed, users, attackers)
 
     def outdated(self, identity: dict[str, Any]) -> str | None:
-        """Return why no run can open a cached bank of this identity again, or None (`omniglot.reader.outdated`)."""
+        """Return why no run can open a cached bank of this identity again, or None (`reader.outdated`)."""
         from tfmeta.datasets.omniglot import reader
 
         return reader.outdated(identity)
