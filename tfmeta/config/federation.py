@@ -7,6 +7,8 @@ from tfmeta import registry
 from tfmeta.config.fields import Group, number, word
 from tfmeta.errors import ConfigError
 
+LARGEST_NORM = 1e15  # of an update: the squares of such values, and their sum, are far from infinity in float32
+
 _number = functools.partial(number, stage="pretraining")
 _word = functools.partial(word, stage="pretraining")
 
@@ -44,8 +46,13 @@ class FederationConfig(Group):
         source="section 2",
     )
     aggregation_norm: float = _number(
-        10.0, "norm bound of clipping and zeroing (applies to the boosted update)", 0, above=True, source="ours"
-    )
+        10.0, "norm bound of clipping and zeroing (applies to the boosted update)", 0, LARGEST_NORM, above=True,
+        source="ours",
+    )  # fmt: skip
+    max_update_norm: float = _number(
+        1e9, "largest L2 norm of a client's boosted update; a round with a larger one fails", 0, LARGEST_NORM,
+        above=True, source="ledger 38", legacy=1e9,
+    )  # fmt: skip
     runtime: str = _word(
         "tff", "where rounds run: TFF's worker, or this process (the one that can use a GPU)", ("tff", "inprocess"),
         source="ours",
