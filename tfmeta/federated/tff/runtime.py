@@ -12,6 +12,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import numbers
 import os
 import subprocess
 import threading
@@ -67,8 +68,8 @@ class TffRuntime(contextlib.AbstractContextManager):
         compiler: Callable = tff.backends.native.desugar_and_transform_to_native, *,
         worker_timeout: float | None = None, allow_open_port: bool = False, patience: float = PATIENCE,
     ):  # fmt: skip
-        if worker_timeout is not None and not worker_timeout > 0:
-            raise ConfigError(f"worker_timeout = {worker_timeout}: give seconds above 0, or leave it out")
+        if worker_timeout is not None and not (isinstance(worker_timeout, numbers.Real) and worker_timeout > 0):
+            raise ConfigError(f"worker_timeout = {worker_timeout!r}: give a number of seconds above 0, or None")
         self._log_path, self._threads, self._compile = Path(log_path), threads, compiler
         self._worker_timeout, self._allow_open_port, self._patience = worker_timeout, allow_open_port, patience
         self._context = None
