@@ -33,18 +33,21 @@ class TffFederation(contextlib.AbstractContextManager):
         aggregation: Any unweighted `tff.aggregators` factory for the boosted aggregation to wrap; by default the one
             that `federation.aggregation` names.
         threads: Operations that the worker runs at once; by default one per core.
+        worker_timeout: Seconds without progress after which the worker is ended; None: never.
+        allow_open_port: Whether the worker may listen on a network port where it cannot be shut off from the network.
     """
 
     def __init__(
         self, setting: clients.Setting, log_path: Path | str, aggregation: UnweightedFactory | None = None,
-        threads: int | None = None,
+        threads: int | None = None, *, worker_timeout: float | None = None, allow_open_port: bool = False,
     ):  # fmt: skip
+        limits = dict(worker_timeout=worker_timeout, allow_open_port=allow_open_port)
+        self._runtime = TffRuntime(log_path, threads, **limits)  # first, since it refuses limits that make no sense
         blank = [np.zeros(shape, np.float32) for shape in setting.model.shapes]
         self._setting = setting
         self._aggregation = setting.config.federation.aggregation if aggregation is None else type(aggregation).__name__
         self._process = build_process(setting, blank, aggregation)
         self._chunk = build_attack_chunk(setting)
-        self._runtime = TffRuntime(log_path, threads)
 
     def __exit__(self, *_: object) -> None:
         self.close()
