@@ -12,6 +12,7 @@ from tfmeta.errors import ConfigError
 # tasks are evaluated never trains a model again.
 STAGES = ("partition", "pretraining", "attack", "rounds", "evaluation")
 LARGEST_SEED = 2**31 - 1  # Keras initializers take seeds up to a thousand times this
+_BITS = 63  # of the largest integer of numpy and TensorFlow, beside its sign
 
 
 def number(default: float, doc: str, low: float, high: float | None = None, **about: Any) -> Any:
@@ -85,7 +86,7 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
             value = float(value)
         except OverflowError:
             value = float("inf")  # refused below
-    said = f"{name} = {value!r} ({meta['doc']})"
+    said = f"{name} = {_shown(value)} ({meta['doc']})"
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ConfigError(f"{said}: give {allowed(field)}")
     if isinstance(value, str) and not value.isprintable():
@@ -103,7 +104,16 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
         raise ConfigError(f"{said}: give {allowed(field)}")
     if wanted is float and not math.isfinite(value):
         raise ConfigError(f"{said}: give a finite number")
+    if wanted is int and value.bit_length() > _BITS:  # an option of a plug-in without bounds
+        raise ConfigError(f"{said}: give a number of at most {_BITS} bits")
     return value
+
+
+def _shown(value):
+    """Return a value as a message quotes it; Python refuses to print numbers of many digits."""
+    if isinstance(value, int) and value.bit_length() > 4 * _BITS:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)
 
 
 def allowed(field: dataclasses.Field) -> str:
