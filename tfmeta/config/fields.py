@@ -14,6 +14,7 @@ STAGES = ("partition", "pretraining", "attack", "rounds", "evaluation")
 # The sizes of numbers, beside 0, that float32 holds in full. TensorFlow takes smaller ones for 0, which numpy does not.
 SMALLEST, LARGEST = 2.0**-126, (2 - 2**-23) * 2.0**127
 LARGEST_SEED = 2**31 - 1  # Keras initializers take seeds up to a thousand times this
+_BITS = 63  # of the largest integer of numpy and TensorFlow, beside its sign
 
 
 def number(default: float, doc: str, low: float, high: float | None = None, **about: Any) -> Any:
@@ -88,7 +89,7 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
             value = float(value)
         except OverflowError:
             value = float("inf")  # refused below
-    said = f"{name} = {value!r} ({meta['doc']})"
+    said = f"{name} = {_shown(value)} ({meta['doc']})"
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ConfigError(f"{said}: give {allowed(field)}")
     if isinstance(value, str) and not value.isprintable():
@@ -108,6 +109,8 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
         raise ConfigError(f"{said}: give a finite number")
     if wanted is float and meta["float32"] and (wrong := lost_in_float32(value)):
         raise ConfigError(f"{said}: {wrong}")
+    if wanted is int and value.bit_length() > _BITS:  # an option of a plug-in without bounds
+        raise ConfigError(f"{said}: give a number of at most {_BITS} bits")
     return value
 
 
@@ -118,6 +121,13 @@ def lost_in_float32(value: float) -> str:
     if abs(value) > LARGEST:
         return f"in float32, which runs compute in, this is infinity; give a number of at most {LARGEST:.3g}"
     return ""
+
+
+def _shown(value):
+    """Return a value as a message quotes it; Python refuses to print numbers of many digits."""
+    if isinstance(value, int) and value.bit_length() > 4 * _BITS:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)
 
 
 def allowed(field: dataclasses.Field) -> str:
