@@ -8,7 +8,7 @@ ten times as fast as it receives the images as an argument. Its name says what i
 import contextlib
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
