@@ -64,6 +64,14 @@ def unpack(path: Path | str, advice: str) -> tuple[dict[str, np.ndarray], Any]:
     return arrays, manifest
 
 
+def exists(path: Path) -> bool:
+    """Return whether a stored file is there; raise `ResultError` if its folder may not be looked into."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read ({error.strerror}): check the permissions of its folder") from error
+
+
 def canonical(document: Any) -> str:
     """Return the one JSON text of a document: sorted names, no spaces, numpy's scalars as numbers.
 
