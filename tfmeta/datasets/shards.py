@@ -7,7 +7,7 @@ ten times as fast as it receives the images as an argument. Its name says what i
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,12 +68,18 @@ def write_images(folder: Path, dataset: str, images: np.ndarray) -> Path:
     return sealed.write(folder, f"{dataset}-images", _SUFFIX, [np.ascontiguousarray(images)])
 
 
-def read_shards(paths: "tf.Tensor", capacity: int, image_shape: Sequence[int]) -> "tf.Tensor":
-    """Read shards, whose paths are string [shards], in a graph: uint8 [classes, capacity, H, W, C] of them all."""
+def read_shards(
+    paths: "tf.Tensor", capacity: int, image_shape: Sequence[int],
+    fitting: "Callable[[tf.Tensor], tf.Tensor]" = lambda values: values,
+) -> "tf.Tensor":  # fmt: skip
+    """Read shards, whose paths are string [shards], in a graph: uint8 [classes, capacity, H, W, C] of them all.
+
+    `fitting` is given all their bytes, uint8 [bytes], and returns them unless they do not fit.
+    """
     import tensorflow as tf
 
     raw = tf.strings.reduce_join(tf.map_fn(tf.io.read_file, paths))
-    return tf.reshape(tf.io.decode_raw(raw, tf.uint8), [-1, capacity, *image_shape])
+    return tf.reshape(fitting(tf.io.decode_raw(raw, tf.uint8)), [-1, capacity, *image_shape])
 
 
 def read_images(path: "tf.Tensor", image_shape: Sequence[int]) -> "tf.Tensor":
