@@ -152,7 +152,7 @@ def check_command(file: Path) -> None:
 
 
 @main.command("cache", cls=options.PluginCommand)
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("wanted", nargs=-1, metavar="[NAME]...")
 @click.option("--remove", is_flag=True, help="remove what is unused, or what is named")
 @click.option("--unused-for", type=options.Duration(), default="1d", show_default=True,
               help="keep what was used within this time: 30d, 12h; 0d keeps nothing unused")  # fmt: skip
@@ -161,7 +161,7 @@ def check_command(file: Path) -> None:
 @options.RESULTS
 @click.option("--cache-dir", type=options.FOLDER, help="folder of the cache [TFMETA_CACHE]")
 @options.PLUGIN
-def cache_command(names: Sequence[str], remove: bool, unused_for: float, unfinished: bool, yes: bool,
+def cache_command(wanted: Sequence[str], remove: bool, unused_for: float, unfinished: bool, yes: bool,
                   results: Path, cache_dir: Path | None, plugins: Sequence[str]) -> None:  # fmt: skip
     """List what is in the cache and among the models, and what uses it; remove what nothing uses.
 
@@ -175,8 +175,8 @@ def cache_command(names: Sequence[str], remove: bool, unused_for: float, unfinis
         raise ConfigError("--remove asks before it removes, and there is no terminal to ask in: add --yes")
     cache_dir = Path(cache_dir or default_cache_dir()).expanduser()
     places = {kind: cache_dir / kind for kind in inventory.KINDS} | {"models": results / "models", "parts": results}
-    found = cache_list.named(inventory.take(cache_dir, results, given_up=remove and unfinished), names)
-    chosen = cache_list.removable(found, names, unused_for, unfinished) if remove else found
+    found = cache_list.named(inventory.take(cache_dir, results, given_up=remove and unfinished), wanted)
+    chosen = cache_list.removable(found, wanted, unused_for, unfinished) if remove else found
     click.echo(cache_list.text(chosen, places, 0 if remove else unused_for) if chosen or not remove else "")
     if not remove:
         return

@@ -5,7 +5,6 @@ ten times as fast as it receives the images as an argument. Its name says what i
 (`tfmeta.store.sealed`). A damaged one is made again, and a warning names it.
 """
 
-import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
@@ -58,7 +57,9 @@ def write_shard(folder: Path, bank: ImageBank, subset: Subset) -> Path:
     folder, stem = Path(folder), f"{name_of(bank)}-{named.hexdigest()[:20]}"
     path = _shards.get((folder, stem))  # in every round: without it, the whole folder would be searched
     if path is None or not sealed.intact(path):
-        path = sealed.find(folder, stem, _SUFFIX) or _make(folder, stem, fetch(bank, subset))
+        path = sealed.find(folder, stem, _SUFFIX)
+        if path is None:
+            path = sealed.replace(folder, stem, _SUFFIX, [np.ascontiguousarray(fetch(bank, subset))])
         _shards[folder, stem] = path
     return path
 
@@ -92,16 +93,6 @@ def read_images(path: "tf.Tensor", image_shape: Sequence[int]) -> "tf.Tensor":
     import tensorflow as tf
 
     return tf.reshape(tf.io.decode_raw(tf.io.read_file(path), tf.uint8), [-1, *image_shape])
-
-
-def _make(folder: Path, stem: str, images: np.ndarray) -> Path:
-    """Write a shard, and remove damaged ones that it replaces."""
-    path = sealed.write(folder, stem, _SUFFIX, [np.ascontiguousarray(images)])
-    for other in sealed.files(folder, stem, _SUFFIX):
-        if other != path:
-            with contextlib.suppress(OSError):  # it may not be removed; nobody will use it
-                other.unlink()
-    return path
 
 
 @functools.cache

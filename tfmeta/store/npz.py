@@ -78,6 +78,14 @@ def manifest_of(path: Path | str) -> Any:
         raise ResultError(f"{path} is truncated or damaged ({error or type(error).__name__})") from error
 
 
+def exists(path: Path) -> bool:
+    """Return whether a stored file is there; raise `ResultError` if its folder may not be looked into."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read ({error.strerror}): check the permissions of its folder") from error
+
+
 def canonical(document: Any) -> str:
     """Return the one JSON text of a document: sorted names, no spaces, numpy's scalars as numbers.
 

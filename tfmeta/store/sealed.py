@@ -68,6 +68,16 @@ def write(folder: Path | str, stem: str, suffix: str, buffers: Sequence) -> Path
     return path
 
 
+def replace(folder: Path | str, stem: str, suffix: str, buffers: Sequence) -> Path:
+    """Write a sealed file as `write` does, and remove other files of its stem: damaged or older ones."""
+    path = write(folder, stem, suffix, buffers)
+    for other in files(folder, stem, suffix):
+        if other != path:
+            with contextlib.suppress(OSError):  # it may not be removed; nobody will use it
+                other.unlink()
+    return path
+
+
 def find(folder: Path | str, stem: str, suffix: str) -> Path | None:
     """Return the intact file of a stem, or None if there is none; a warning names each damaged one."""
     for path in files(folder, stem, suffix):
