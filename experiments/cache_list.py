@@ -12,7 +12,6 @@ from tfmeta.errors import ConfigError, StorageError
 from tfmeta.inventory import DAMAGED, FOREIGN, LISTED, UNFINISHED, UNKNOWN, UNUSED, USED, Entry, removal
 
 DAY = 86400  # seconds
-_BY_NAME = (UNFINISHED, DAMAGED, UNKNOWN)
 _TITLES = {
     "banks": "image banks", "shards": "clients' images (shards)", "models": "models",
     "parts": "results and their parts", "data": "downloaded data, and what else is in the cache",
@@ -32,27 +31,30 @@ def named(entries: Iterable[Entry], names: Sequence[str]) -> list[Entry]:
     return [entry for entry in entries if any(_means(name, entry) for name in names)] if names else entries
 
 
-def text(entries: Sequence[Entry], places: dict[str, Path], unused_for: float) -> str:
+def text(entries: Sequence[Entry], places: dict[str, Path], unused_for: float, whole: bool = True) -> str:
     """Return the list, by kind, and the totals.
 
     Args:
         entries: What there is.
         places: The folder of each kind.
         unused_for: Seconds: what was used within them is not removed.
+        whole: Whether these are all entries; if they are only some, kinds without any are left out.
     """
     lines = []
     for kind in inventory.KINDS:
         of_kind = [entry for entry in entries if entry.kind == kind]
+        if not (of_kind or whole):
+            continue
         lines.append(f"{_TITLES[kind]}, in {places[kind]}: {size_of(of_kind) if of_kind else 'none'}")
         for group in _grouped(of_kind):
             lines += _lines(group, unused_for)
         lines.append("")
-    return "\n".join([*lines, *_totals(entries, unused_for)])
+    return "\n".join(lines + (_totals(entries, unused_for) if whole else []))
 
 
 def removable(
     entries: Sequence[Entry], names: Sequence[str], unused_for: float, unfinished: bool
-) -> list[Entry]:  # fmt: skip
+) -> list[Entry]:
     """Return what may be removed: what is unused and was not used lately, or what is named.
 
     Raises:

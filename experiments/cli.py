@@ -176,13 +176,15 @@ def cache_command(wanted: Sequence[str], remove: bool, unused_for: float, unfini
     cache_dir = Path(cache_dir or default_cache_dir()).expanduser()
     places = {kind: cache_dir / kind for kind in inventory.KINDS} | {"models": results / "models", "parts": results}
     found = cache_list.named(inventory.take(cache_dir, results, given_up=remove and unfinished), wanted)
-    chosen = cache_list.removable(found, wanted, unused_for, unfinished) if remove else found
-    click.echo(cache_list.text(chosen, places, 0 if remove else unused_for) if chosen or not remove else "")
     if not remove:
+        click.echo(cache_list.text(found, places, unused_for, whole=not wanted))
         return
+    chosen = cache_list.removable(found, wanted, unused_for, unfinished)
     if not chosen:
-        click.echo("there is nothing to remove")
-    elif yes or click.confirm(f"remove these, {cache_list.size_of(chosen)}?"):
+        click.echo("there is nothing to remove: `tfmeta cache` says why each is kept")
+        return
+    click.echo(cache_list.text(chosen, places, 0, whole=False))
+    if yes or click.confirm(f"Remove these, {cache_list.size_of(chosen)}?"):
         for line in cache_list.remove(chosen):
             click.echo(line)
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from command_line import command, invoked, refused
-from datasets.privileges import as_nobody, reachable_by_all
+from privileges import as_nobody, reachable_by_all
 
 RUN = (
     "run", "fine_tuning", "--case", "a", "--dataset", "glyphs", "--profile", "smoke", "--set",

@@ -73,6 +73,17 @@ def find(results: Path, given_up: bool = False) -> list[Entry]:
     return sorted([*entries_found, *others], key=lambda entry: entry.name)
 
 
+def run_beside(folder: Path) -> Path | None:
+    """Return a folder of the same data set's models or results that a run holds now, or None."""
+    match = _NAME.fullmatch(folder.name)
+    results = folder.parents[1]
+    for item in [*folders.inside(results), *folders.inside(results / KIND)] if match else ():
+        beside = item.path != folder and item.is_folder and item.name.startswith(f"{match['dataset']}-")
+        if beside and lock.is_held(item.path / lock.LOCK):
+            return item.path
+    return None
+
+
 def not_ours(files: Sequence[folders.Item]) -> list[folders.Item]:
     """Return what a folder of models holds that tfmeta did not write."""
     return [item for item in files if not (item.is_file and (_is_ours(item.name) or atomic.is_temporary(item.path)))]

@@ -52,6 +52,8 @@ def _remove_folder(folder: Path) -> str | None:
     odd = models.not_ours(folders.inside(folder))
     if odd:
         return f"it holds {odd[0].name}, which is no file of tfmeta"
+    if (beside := models.run_beside(folder)) is not None:
+        return f"a run works in {beside}{lock.holder_of(beside)}"
     if not folder.name.startswith(models.REMOVED):
         nameless = folder.with_name(f"{models.REMOVED}{folder.name}-{secrets.token_hex(4)}")
         folder.rename(nameless)
