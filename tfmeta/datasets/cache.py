@@ -22,11 +22,13 @@ import numpy as np
 from tfmeta.datasets.image_bank import ImageBank, digest_of
 from tfmeta.errors import StorageError
 from tfmeta.store import atomic
+from tfmeta.utils import files
 
 FORMAT = 1
 # Hashing 64 MB takes a fraction of a second, so the content of such a bank is verified whenever it is opened. Of
 # larger banks only the header and the size are.
 VERIFIED_BYTES = 64 << 20
+LARGEST_JSON = 64 << 20  # bytes; Omniglot's 1623 names make 75,000
 
 # The code and the options of the data set from outside that is being opened, which decide what its own `fill` writes.
 _maker: contextvars.ContextVar[dict | None] = contextvars.ContextVar("maker", default=None)
@@ -132,7 +134,7 @@ def _load(path: Path, identity: dict) -> ImageBank | None:
     except OSError as error:  # no permission to search the folder, or a name that is too long
         raise _unusable(path.parent, error) from error
     try:
-        stored = json.loads(sidecar.read_text())
+        stored = json.loads(files.read(sidecar, LARGEST_JSON))
         images = np.load(path, mmap_mode="r")
         found = (stored["identity"], path.stat().st_size, images.dtype, list(images.shape))
         if found != (identity, stored["bytes"], np.uint8, identity["shape"]):

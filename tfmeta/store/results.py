@@ -16,10 +16,12 @@ from tfmeta.errors import ConfigError, ResultError
 from tfmeta.store import atomic, npz
 from tfmeta.store.compare import differences
 from tfmeta.store.contract import AGAIN, accuracies_problem, interval, key, validate
+from tfmeta.utils import files
 
 __all__ = ["FORMAT", "curve", "key", "load", "path_of", "read", "read_values", "run_folder", "write"]
 
 FORMAT = "tfmeta-result-2"
+LARGEST = 64 << 20  # bytes of a document; those of the paper's figures have 100,000
 
 
 def run_folder(root: Path | str, dataset: str, profile: str, tag: str | None = None) -> Path:
@@ -108,7 +110,7 @@ def load(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     path = Path(path)
     document, stored = _document(path), path.with_suffix(".npz")
     arrays, _ = npz.unpack(stored, f"Delete {path} too and run the experiment again")
-    if hashlib.sha256(stored.read_bytes()).hexdigest() != document.get("values_sha256"):
+    if hashlib.sha256(files.read(stored, npz.LARGEST)).hexdigest() != document.get("values_sha256"):
         raise ResultError(f"{stored} is not the file that {path.name} was written with. Delete both and run again")
     validate(str(path), document, arrays)
     document["config"] = legacy.complete(document["config"])
@@ -140,7 +142,7 @@ def read_values(path: Path | str) -> dict[str, np.ndarray]:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes(), parse_constant=_refuse)
+        document = json.loads(files.read(path, LARGEST), parse_constant=_refuse)
     except FileNotFoundError:
         raise ResultError(f"{path} is missing: run the experiment first") from None
     except OSError as error:
