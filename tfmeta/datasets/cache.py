@@ -23,8 +23,10 @@ import numpy as np
 from tfmeta.datasets.image_bank import ImageBank, digest_of
 from tfmeta.errors import ResultError, StorageError
 from tfmeta.store import atomic, npz, sealed
+from tfmeta.utils import files
 
 FORMAT = 1
+LARGEST_JSON = 64 << 20  # bytes; Omniglot's 1623 names make 75,000
 
 _proven: dict[Path, tuple[sealed.Stamp, sealed.Stamp]] = {}  # banks that this process found intact, as they were then
 
@@ -140,7 +142,7 @@ def _load(path: Path, identity: dict, silent: bool = False) -> ImageBank | None:
         raise _unusable(path.parent, error) from error
     try:
         before = _stamps(path)
-        stored = json.loads(sidecar.read_text())
+        stored = json.loads(files.read(sidecar, LARGEST_JSON))
         if (stored["identity"], before[1].size) != (identity, stored["bytes"]):
             raise ValueError("its size or its .json is another bank's")
         if "seal" not in stored:

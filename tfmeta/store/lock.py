@@ -11,6 +11,7 @@ import filelock
 
 from tfmeta.errors import BusyError, StorageError
 from tfmeta.store import atomic
+from tfmeta.utils import files
 
 _LOCK, _HOLDER = ".lock", ".lock.holder"
 
@@ -50,7 +51,7 @@ def hold(folder: Path | str) -> Iterator[Path]:
 def _holder(folder: Path) -> str:
     """Say who holds the lock; nothing if that run took it just now and has not written its name yet."""
     try:
-        holder = json.loads((folder / _HOLDER).read_text())
+        holder = json.loads(files.read(folder / _HOLDER, 1 << 16))
         return f" (process {holder['pid']}, since {holder['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
