@@ -63,7 +63,7 @@ code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table figures runtime notebook data bench test test-fast lint docs lock clean
+.PHONY: help env ablations ablation-table figures runtime notebook data cache bench test test-fast lint docs lock clean
 
 help: ## this list
 	@echo 'make fig1 ... fig8, figA1 ... figA11'
@@ -105,6 +105,9 @@ notebook: env ## run the notebook, to figures/out/federated_backdoor.ipynb
 data: env ## find or download Omniglot (or DATASET) and verify it
 	@$(words); \
 	"$$VENV/bin/tfmeta" data $(if $(filter-out auto,$(DATASET)),--dataset "$$DATASET") $(data-dir) "$$@"
+
+cache: env ## list what is stored, what uses it, and what nothing uses
+	@"$$VENV/bin/tfmeta" cache
 
 bench: env ## measure this machine: training with and without TFF, memory, start-up
 	@"$$VENV/bin/tfmeta" bench

@@ -12,17 +12,17 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import filelock
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank, digest_of
 from tfmeta.errors import ResultError, StorageError
-from tfmeta.store import atomic, npz, sealed
+from tfmeta.store import atomic, last_use, npz, sealed
 from tfmeta.utils import files
 
 FORMAT = 1
@@ -82,8 +82,7 @@ def fetch(
     maker = None if str(getattr(fill, "__module__", "")).startswith("tfmeta.") else _maker.get()
     identity = {**identity, "maker": maker} if maker else identity
     identity = json.loads(json.dumps({"format": FORMAT, "dataset": dataset, "shape": shape, **identity}))
-    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    path = Path(cache_dir) / "banks" / f"{dataset}-{name}.npy"
+    path = Path(cache_dir) / "banks" / f"{name_of(identity)}.npy"
     bank = _load(path, identity)
     if bank is None:
         with _locked(path):
@@ -94,6 +93,18 @@ def fetch(
     if bank is None:
         raise StorageError(f"{path}: cannot be read back; set TFMETA_CACHE to a folder on a working disk")
     return bank
+
+
+def name_of(identity: Mapping[str, Any]) -> str:
+    """Return the name of a bank's files, without the suffix, from the whole identity that its .json file has."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return f"{identity['dataset']}-{digest[:16]}"
+
+
+def differs(identity: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return which entries of an identity are not what `now` has, in words; None if there are none."""
+    names = [name for name, value in json.loads(json.dumps(now)).items() if identity.get(name) != value]
+    return f"what decided it has changed since: {', '.join(names)}" if names else None
 
 
 def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description]) -> None:
@@ -140,6 +151,7 @@ def _load(path: Path, identity: dict, silent: bool = False) -> ImageBank | None:
             return None
     except OSError as error:  # no permission to search the folder, or a name that is too long
         raise _unusable(path.parent, error) from error
+    last_use.note(path)  # before its stamp is taken, in which this shows
     try:
         before = _stamps(path)
         stored = json.loads(files.read(sidecar, LARGEST_JSON))
