@@ -2,7 +2,10 @@
 
 import dataclasses
 import enum
+import random
 import re
+
+from places import Place
 
 
 class Outcome(enum.Enum):
@@ -63,7 +66,8 @@ KINDS = (
         ".*-unknown-.*",
     ),
     Kind(
-        "earlier checkpoint of pre-training", rf"{MODELS}-pretraining-[^/]*/round-00001\.npz", Outcome.UNREAD, TRAINED
+        "earlier checkpoint of pre-training", rf"{MODELS}-pretraining-[^/]*/round-00001\.npz", Outcome.REFUSED,
+        (*TRAINED, rf"{MODELS}-pretraining-unknown-[^/]*/round-00002\.npz"), ".*-unknown-.*",
     ),
     Kind(
         "checkpoint of the attack", rf"{MODELS}-attack-[^/]*/round-[0-9]+\.npz", Outcome.REFUSED, MEASURED,
@@ -81,3 +85,18 @@ KINDS = (
 def kinds_of(path: str) -> list[str]:
     """Return the names of the kinds that a file is of: one, unless this list is wrong."""
     return [kind.name for kind in KINDS if kind.matches(path)]
+
+
+def chosen(kind: Kind, place: Place, chance: random.Random) -> str:
+    """Choose a file of a kind, and remove other files so that the command will read it; return its relative path."""
+    files = place.files()
+    name = chance.choice(sorted(name for name in files if kind.matches(name) and re.fullmatch(kind.only, name)))
+    remove(place, kind.reads, but=name)
+    return name
+
+
+def remove(place: Place, patterns: tuple[str, ...], but: str | None = None) -> None:
+    """Remove the files of a place whose relative paths match one of some patterns."""
+    for name, path in place.files().items():
+        if name != but and any(re.fullmatch(pattern, name) for pattern in patterns):
+            path.unlink()

@@ -1,11 +1,10 @@
 """A damaged file of each kind never changes a result in silence."""
 
 import random
-import re
 
 import pytest
 from damage import DAMAGES, damage
-from kinds import KINDS, Outcome, kinds_of
+from kinds import KINDS, Outcome, chosen, kinds_of
 from places import assert_same, at_once
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -32,21 +31,20 @@ def test_a_flip_in_what_a_finished_run_reads_changes_no_result(kind, undisturbed
 @pytest.mark.faults
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_damaged_file_changes_no_result(kind, both, tmp_path, chance):
-    """The last damage of each kind, which the seed draws, is followed by what the refusal advises."""
+    """One damage of each kind, which the seed draws, is followed by what the refusal advises."""
     runtime = "tff" if kind.name == "worker's log" else chance.choice(sorted(both))
-    seed, last = chance.random(), chance.choice(sorted(DAMAGES))
+    seed, damages = chance.random(), sorted(DAMAGES)
+    last = chance.choice(damages)
     print(f"{kind.name}, runtime {runtime}")
-    at_once(lambda how: _check(both[runtime][0], kind, tmp_path, f"{seed} {how}", how == last, how), sorted(DAMAGES))
+    if "lock" in kind.name:  # empty, so there is only one way to damage it
+        damages = damages[:1]
+    at_once(lambda how: _check(both[runtime][0], kind, tmp_path, f"{seed} {how}", how == last, how), damages)
 
 
 def _check(reference, kind, folder, seed, to_the_end, how):
     """Damage one file of a kind in a copy of the reference, and give the command again."""
     chance, place = random.Random(seed), reference.copy(folder / how)
-    files = {name: path for name, path in place.files().items() if kind.matches(name)}
-    name = chance.choice(sorted(name for name in files if re.fullmatch(kind.only, name)))
-    for other, path in place.files().items():
-        if any(re.fullmatch(pattern, other) for pattern in kind.reads) and other != name:
-            path.unlink()
+    name = chosen(kind, place, chance)
     damage(place.folder / name, how, chance)
     ended = place.run()
     try:
