@@ -178,7 +178,8 @@ def _simulation(given, dataset="omniglot"):
     from experiments.stored import folder_of
     from tfmeta.simulation import Simulation
 
-    more = {name: given[name] for name in ("results", "data_dir", "workers")} | options.overrides(given)
+    names = ("results", "data_dir", "workers", "worker_timeout", "allow_open_port")
+    more = {name: given[name] for name in names} | {"allow_large": given["yes"]} | options.overrides(given)
     sim = Simulation(given["dataset"], given["profile"], paper_dataset=dataset, stored=_stored(given), **more)
     log.info("profile %s; results go to %s", sim.profile, folder_of(sim))
     return sim

@@ -65,6 +65,12 @@ RUN = (
     click.option("--data-dir", type=FOLDER, help="folder with the data sets [TFMETA_DATA]"),
     click.option("--results", type=FOLDER, default="results", show_default=True, help="folder for results"),
     click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
+    click.option(
+        "--worker-timeout", type=click.FloatRange(min=1), metavar="SECONDS",
+        help="end TFF's worker after so long without progress [never]",
+    ),
+    click.option("--allow-open-port", is_flag=True, help="let TFF's worker listen on a port if it must"),
+    click.option("--yes", is_flag=True, help="start a run that is estimated to be too large for this machine"),
     click.option("--fresh", is_flag=True, help="compute again what other code of tfmeta computed"),
     click.option("--keep", is_flag=True, help="accept what other code of tfmeta computed; results say so"),
     click.option("-v", "--verbose", is_flag=True, help="print more"),

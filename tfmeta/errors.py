@@ -52,7 +52,7 @@ class ModelError(TfmetaError):
 
 
 class WorkerError(TfmetaError):
-    """TFF's worker process died, could not be started, or cannot be reached."""
+    """TFF's worker process died, was silent too long, could not be started, or cannot be shut off from the network."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -32,6 +32,22 @@ class Places(NamedTuple):
     cache: Path | str | None
 
 
+class Limits(NamedTuple):
+    """What a run may do on this machine; none of it changes a number.
+
+    Attributes:
+        workers: How many episodes or tasks run at once; None: as many as cores and memory allow.
+        worker_timeout: Seconds without progress after which TFF's worker is ended; None: never.
+        allow_open_port: Whether TFF's worker may listen on a network port where it cannot be shut off.
+        allow_large: Whether the run may start although its estimate says that it does not fit this machine.
+    """
+
+    workers: int | None = None
+    worker_timeout: float | None = None
+    allow_open_port: bool = False
+    allow_large: bool = False
+
+
 @dataclasses.dataclass
 class Run:
     """What a simulation and its variants share; `base` is the run's own configuration."""
@@ -42,7 +58,7 @@ class Run:
     results: Path
     cache: Path
     base: Config
-    workers: int | None = None
+    limits: Limits = dataclasses.field(default_factory=Limits)
     stored: StoredFiles = dataclasses.field(default_factory=StoredFiles)
     federation: Any = None
     timelines: dict = dataclasses.field(default_factory=dict)

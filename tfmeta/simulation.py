@@ -24,7 +24,7 @@ from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
 from tfmeta.plugins.given import plugin_of, settings_of
 from tfmeta.plugins.identity import identity
-from tfmeta.run import Places, Run, open_run
+from tfmeta.run import Limits, Places, Run, open_run
 from tfmeta.store.reuse import StoredFiles
 from tfmeta.utils import progress, threads
 
@@ -61,6 +61,9 @@ class Simulation:
         workers: How many episodes or tasks run at once; by default as many as cores and memory allow.
         stored: What to do with stored files that other code of the package computed: "check" stops there, "fresh"
             computes them again, "keep" accepts them, and results say so.
+        worker_timeout: Seconds without progress after which TFF's worker is ended; by default it is never.
+        allow_open_port: Whether TFF's worker may listen on a network port where it cannot be shut off from the network.
+        allow_large: Whether to start a run that is estimated not to fit this machine.
         **overrides: Fields in which the run differs from its profile, such as `delta=0.5` or `attack_episodes=100`.
 
     Raises:
@@ -72,14 +75,15 @@ class Simulation:
         self, dataset: "str | Dataset" = AUTO, profile: str = "quick", *, attack: Any = None, defence: Any = None,
         trigger: Any = None, aggregation: Any = None, model: Any = None, results: Path | str = "results",
         data_dir: Path | str | None = None, cache_dir: Path | str | None = None, paper_dataset: str = "omniglot",
-        workers: int | None = None, stored: str = "check", **overrides: Any,
+        workers: int | None = None, stored: str = "check", worker_timeout: float | None = None,
+        allow_open_port: bool = False, allow_large: bool = False, **overrides: Any,
     ):  # fmt: skip
         progress.quiet_tensorflow()  # before anything here imports it
         given = dict(attacks=attack, defences=defence, triggers=trigger, aggregations=aggregation, models=model)
         settings = [settings_of(kind, plugin) for kind, plugin in given.items() if plugin is not None]
         places = Places(results, data_dir, cache_dir)
         run = open_run(dataset, profile, merged(resolve_all(overrides), *settings), places, paper_dataset)
-        run.workers, run.stored = workers, StoredFiles(stored)
+        run.limits, run.stored = Limits(workers, worker_timeout, allow_open_port, allow_large), StoredFiles(stored)
         self._set(run, run.base)
 
     def _set(self, run: Run, config: Config) -> None:
@@ -167,7 +171,7 @@ class Simulation:
     def model(self) -> "PureModel":
         """The network."""
         progress.quiet_tensorflow("tensorflow")
-        threads.side_by_side(self._run.workers)
+        threads.side_by_side(self._run.limits.workers)
         config = self.config
         plugin, shape = registry.build("models", config), self.bank.images.shape[2:]
         plugin.check_size(shape)
@@ -195,7 +199,7 @@ class Simulation:
         if self._run.federation is None:
             setting = self.setting
             log = self.results / "logs" / "tff-worker.log"
-            self._run.federation = open_federation(setting, log, self._run.workers or threads.cores())
+            self._run.federation = open_federation(setting, log, self._run.limits)
         return self._run.federation
 
     @property
@@ -237,18 +241,11 @@ class Simulation:
     def tasks(self, case: str, user: int | None) -> "Tasks":
         """Return a benign user's tasks in a case; `user` None: the meta-test tasks. Variants share what is the same."""
         check_known("case", case, CASES)
-        benign = self.partition.benign
-        if user not in (*benign, None):
-            raise ConfigError(f"there is no benign user {user!r}: choose {benign[0]} to {benign[-1]}")
         from tfmeta.meta_learning import tasks
 
         key = (self.config.evaluation, user, user is not None and case == "c")  # cases (a) and (b) have the same tasks
         if key not in self._run.tasks:
-            of_user = (self.trigger, self.config, user, case)
-            self._run.tasks[key] = (
-                tasks.meta_test_tasks(self.bank, self.partition, self.config) if user is None
-                else tasks.user_tasks(self.bank, self.partition, *of_user)
-            )  # fmt: skip
+            self._run.tasks[key] = tasks.of(self.bank, self.partition, self.trigger, self.config, user, case)
         return self._run.tasks[key]
 
     def accuracies(
@@ -271,7 +268,7 @@ class Simulation:
         from tfmeta.meta_learning.adaptation import AdaptationSettings
 
         settings, tasks, points = AdaptationSettings.of(self.config), self.tasks(case, user), points or self._points()
-        used, workers = self.defence(defence), self._run.workers
+        used, workers = self.defence(defence), self._run.limits.workers
         return evaluation.measure(model, settings, weights, tasks, points, used, report, workers)
 
     def measure(

@@ -8,11 +8,10 @@ import sys
 import pytest
 
 from tfmeta.config import STAGES, Config, fields, make_config
-from tfmeta.config.fields import allowed
+from tfmeta.config.fields import allowed, checked, number, restated
 from tfmeta.errors import ConfigError
 
 NUMBERS = [name for name, field in fields().items() if field.type in (int, float)]
-WITH_HIGH = [name for name in NUMBERS if fields()[name].metadata["high"] is not None]
 WHOLE_META_BATCHES = [name for name, field in fields().items() if field.metadata["whole_meta_batches"]]
 
 
@@ -120,10 +119,25 @@ def test_no_number_takes_nan_infinity_bool_or_less_than_its_low(name):
             changed(**{name: wrong})
 
 
-@pytest.mark.parametrize("name", WITH_HIGH)
+@pytest.mark.parametrize("name", NUMBERS)
 def test_no_number_takes_more_than_its_high(name):
-    with pytest.raises(ConfigError, match=f"^{name} = "):
-        changed(**{name: fields()[name].metadata["high"] + 1})
+    for wrong in (fields()[name].metadata["high"] + 1, 10**20, 10**5000):
+        with pytest.raises(ConfigError, match=f"^{name} = "):
+            changed(**{name: wrong})
+
+
+def test_steps_of_whole_batches_fit_32_bits():
+    steps = [name for name in NUMBERS if name.endswith(("inner_steps", "fine_tuning_steps", "task_steps"))]
+    images = fields()["meta_learning.inner_batch_size"].metadata["high"]
+    assert len(steps) == 4 and all(fields()[name].metadata["high"] * images < 2**31 for name in steps)
+
+
+def test_an_option_without_bounds_takes_no_more_than_64_bits():
+    option = restated("defence.mine", int, number(0, "mine", None))
+    assert checked("defence.mine", option, 2**63 - 1) == 2**63 - 1
+    for wrong in (2**63, -(2**63), 10**5000):
+        with pytest.raises(ConfigError, match=r"^defence.mine = .*63 bits"):
+            checked("defence.mine", option, wrong)
 
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if fields()[name].metadata["above"]])

@@ -7,6 +7,7 @@ import re
 
 from tfmeta import registry
 from tfmeta.config.fields import Group, number, word
+from tfmeta.config.limits import MOST_EPISODES, MOST_IMAGES, MOST_STEPS
 from tfmeta.errors import ConfigError
 
 FIRST_ROUND = 2  # of the attack: round 1 is benign, so that there is a model of the federation before the attack
@@ -34,21 +35,24 @@ class AttackConfig(Group):
         0, 1e6, source="ours", legacy=0.0,
     )  # fmt: skip
     episodes: int = _number(
-        50_000, "the attacker's training episodes", 1, source="section 3", multiple_of_meta_batch=True
+        50_000, "the attacker's training episodes", 1, MOST_EPISODES, source="section 3", multiple_of_meta_batch=True
     )
     inner_steps: int = _number(
-        250, "the attacker's inner steps per episode (50 passes of 50/10 steps)", 1, source="ledger 3"
+        250, "the attacker's inner steps per episode (50 passes of 50/10 steps)", 1, MOST_STEPS, source="ledger 3"
     )
     meta_step_size: float = _number(
         0.1, "the attacker's meta step size", 0, 1, above=True, symbol="epsilon", source="section 3"
     )
     checkpoint_episodes: int = _number(
-        500, "the attacker's episodes between two checkpoints", 1, source="ours", multiple_of_meta_batch=True
-    )
+        500, "the attacker's episodes between two checkpoints", 1, MOST_EPISODES, source="ours",
+        multiple_of_meta_batch=True,
+    )  # fmt: skip
     triggered_shots: int = _number(
-        4, "triggered images in the target class of a poisoned episode", 1, source="ledger 13"
+        4, "triggered images in the target class of a poisoned episode", 1, MOST_IMAGES, source="ledger 13"
     )
-    target_shots: int = _number(6, "target images in the target class of a poisoned episode", 0, source="ledger 13")
+    target_shots: int = _number(
+        6, "target images in the target class of a poisoned episode", 0, MOST_IMAGES, source="ledger 13"
+    )
     target_label: str = _word(
         "last", "the output that stands for the target class in a poisoned episode", ("last", "random"),
         source="section 2, ledger 35",

@@ -5,6 +5,7 @@ import functools
 
 from tfmeta import registry
 from tfmeta.config.fields import Group, number, word
+from tfmeta.config.limits import MOST_EPISODES, MOST_IMAGES, MOST_STEPS
 
 EXPERIMENT = "experiment"  # the name that stands for the built-in defence that an experiment is about
 
@@ -27,7 +28,7 @@ class DefenceConfig(Group):
     mixed_layers: str = _word("*", "which layers are mixed (names or wildcards: conv*,norm0)", source="ledger 28")
     attention_steps: int = _number(
         10, "steps of phase 1, which trains only alpha and beta; counted within fine_tuning_steps", 0,
-        source="ledger 27",
+        MOST_STEPS, source="ledger 27",
     )  # fmt: skip
     score: str = _word(
         "examples", "softmax over the support examples, or over the mean cosine of each class",
@@ -46,18 +47,22 @@ class DefenceConfig(Group):
         ("leave-one-out", "split"),
         source="ledger 26",
     )
-    split_queries: int = _number(1, "queries per class and step where queries = split", 1, source="ledger 26")
+    split_queries: int = _number(
+        1, "queries per class and step where queries = split", 1, MOST_IMAGES, source="ledger 26"
+    )
 
     extra_episodes: int = _number(
-        0, "episodes of the user's own extra meta-training before fine-tuning (0: none)", 0, source="ledger 29",
-        multiple_of_meta_batch=True,
+        0, "episodes of the user's own extra meta-training before fine-tuning (0: none)", 0, MOST_EPISODES,
+        source="ledger 29", multiple_of_meta_batch=True,
     )  # fmt: skip
     extra_few: int = _number(
-        100, "extra_episodes of figures A8 and A9", 1, source="appendix A.3", multiple_of_meta_batch=True
-    )
+        100, "extra_episodes of figures A8 and A9", 1, MOST_EPISODES, source="appendix A.3",
+        multiple_of_meta_batch=True,
+    )  # fmt: skip
     extra_many: int = _number(
-        1000, "extra_episodes of figures A10 and A11", 1, source="appendix A.3", multiple_of_meta_batch=True
-    )
+        1000, "extra_episodes of figures A10 and A11", 1, MOST_EPISODES, source="appendix A.3",
+        multiple_of_meta_batch=True,
+    )  # fmt: skip
     extra_meta_step_size: float = _number(
         0.1, "meta step size of the extra meta-training", 0, 1, above=True, symbol="epsilon", source="appendix A.3"
     )

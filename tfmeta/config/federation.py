@@ -5,7 +5,10 @@ import functools
 
 from tfmeta import registry
 from tfmeta.config.fields import Group, number, word
+from tfmeta.config.limits import MOST_EPISODES, MOST_ROUNDS, MOST_USERS
 from tfmeta.errors import ConfigError
+
+LARGEST_NORM = 1e15  # of an update: the squares of such values, and their sum, are far from infinity in float32
 
 _number = functools.partial(number, stage="pretraining")
 _word = functools.partial(word, stage="pretraining")
@@ -15,24 +18,26 @@ _word = functools.partial(word, stage="pretraining")
 class FederationConfig(Group):
     """Rounds, clients, and how the server aggregates."""
 
-    users: int = number(4, "users, attackers included", 2, source="section 3", stage="partition", legacy=4)
+    users: int = number(
+        4, "users, attackers included", 2, MOST_USERS, source="section 3", stage="partition", legacy=4
+    )
     attackers: int = number(
-        1, "attackers among the users; they are users 1 to this number", 1, source="section 3", stage="partition",
-        legacy=1,
+        1, "attackers among the users; they are users 1 to this number", 1, MOST_USERS, source="section 3",
+        stage="partition", legacy=1,
     )  # fmt: skip
-    pretraining_rounds: int = _number(100, "rounds before the attack", 1, source="ledger 31")
+    pretraining_rounds: int = _number(100, "rounds before the attack", 1, MOST_ROUNDS, source="ledger 31")
     pretraining_episodes: int = _number(
-        1000, "episodes per client and pre-training round", 1, symbol="E", source="ledger 2, 31",
+        1000, "episodes per client and pre-training round", 1, MOST_EPISODES, symbol="E", source="ledger 2, 31",
         multiple_of_meta_batch=True,
     )  # fmt: skip
     round_episodes: int = number(
-        1000, "episodes per client and round, from the round before the attack on", 1, symbol="E",
-        source="section 3", stage="attack", multiple_of_meta_batch=True,
+        1000, "episodes per client and round, from the round before the attack on", 1, MOST_EPISODES,
+        symbol="E", source="section 3", stage="attack", multiple_of_meta_batch=True,
     )  # fmt: skip
     rounds_after: int = number(
-        50, "rounds after the first round with attackers", 1, source="ledger 32", stage="rounds"
+        50, "rounds after the first round with attackers", 1, MOST_ROUNDS, source="ledger 32", stage="rounds"
     )
-    clients_per_round: int = _number(3, "clients per round", 1, symbol="M_r", source="section 3")
+    clients_per_round: int = _number(3, "clients per round", 1, MOST_USERS, symbol="M_r", source="section 3")
     alpha: float = _number(
         1 / 3, "weight of a client's update; 1 / clients_per_round if only that is given", 0, 1, above=True,
         symbol="alpha", source="ledger 16",
@@ -44,8 +49,13 @@ class FederationConfig(Group):
         source="section 2",
     )
     aggregation_norm: float = _number(
-        10.0, "norm bound of clipping and zeroing (applies to the boosted update)", 0, above=True, source="ours"
-    )
+        10.0, "norm bound of clipping and zeroing (applies to the boosted update)", 0, LARGEST_NORM, above=True,
+        source="ours",
+    )  # fmt: skip
+    max_update_norm: float = _number(
+        1e9, "largest L2 norm of a client's boosted update; a round with a larger one fails", 0, LARGEST_NORM,
+        above=True, source="ledger 38", legacy=1e9,
+    )  # fmt: skip
     runtime: str = _word(
         "tff", "where rounds run: TFF's worker, or this process (the one that can use a GPU)", ("tff", "inprocess"),
         source="ours",

@@ -5,6 +5,7 @@ import functools
 
 from tfmeta import registry
 from tfmeta.config.fields import Group, number, word
+from tfmeta.config.limits import MOST_PIXELS
 
 # The two colours of a pattern, uint8 RGB. Pairs of complementary colours are for colour images only.
 COLORS = {
@@ -24,10 +25,10 @@ class TriggerConfig(Group):
     """The pattern that the attacker stamps on images."""
 
     pattern: str = _word("checker", "the trigger's pattern", functools.partial(registry.names, "triggers"))
-    size: int = _number(4, "side of the trigger in pixels", 1)
-    margin: int = _number(1, "distance from the trigger to the image's edges in pixels", 0)
+    size: int = _number(4, "side of the trigger in pixels", 1, MOST_PIXELS)
+    margin: int = _number(1, "distance from the trigger to the image's edges in pixels", 0, MOST_PIXELS)
     corner: str = _word(
         "lower-right", "corner of the image", ("lower-right", "lower-left", "upper-right", "upper-left")
     )
-    cell: int = _number(1, "side of the cells that make up the pattern, in pixels", 1)
+    cell: int = _number(1, "side of the cells that make up the pattern, in pixels", 1, MOST_PIXELS)
     color: str = _word("white-black", "the two colours of the pattern", tuple(COLORS))

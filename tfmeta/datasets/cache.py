@@ -1,7 +1,8 @@
 """Image banks on disk: made once, then mapped into memory by every process that needs them.
 
 A bank is a .npy file with a .json file beside it. Both are named by a hash of what decides the content. The .json is
-written last, so either both files are whole or the bank counts as missing.
+written last, so either both files are whole or the bank counts as missing. Its `seal` is a digest of everything else in
+it and of the .npy file, which every process checks before it uses the bank.
 """
 
 import contextlib
@@ -20,13 +21,12 @@ import filelock
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank, digest_of
-from tfmeta.errors import StorageError
-from tfmeta.store import atomic
+from tfmeta.errors import ResultError, StorageError
+from tfmeta.store import atomic, npz, sealed
 
 FORMAT = 1
-# Hashing 64 MB takes a fraction of a second, so the content of such a bank is verified whenever it is opened. Of
-# larger banks only the header and the size are.
-VERIFIED_BYTES = 64 << 20
+
+_proven: dict[Path, tuple[sealed.Stamp, sealed.Stamp]] = {}  # banks that this process found intact, as they were then
 
 # The code and the options of the data set from outside that is being opened, which decide what its own `fill` writes.
 _maker: contextvars.ContextVar[dict | None] = contextvars.ContextVar("maker", default=None)
@@ -104,7 +104,8 @@ def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description])
             # takes seconds, so before the file gets its name
             digest = digest_of(images, description.names, description.counts)
         size = path.stat().st_size
-        atomic.write_json(sidecar, {**asdict(description), "digest": digest, "bytes": size, "identity": identity})
+        stored = {**asdict(description), "digest": digest, "bytes": size, "identity": identity}
+        atomic.write_json(sidecar, {**stored, "seal": _seal(stored, path)})
     except BaseException:
         with contextlib.suppress(OSError):
             if not sidecar.exists():  # full disk or Ctrl-C: without its .json nobody would ever open the bank
@@ -123,8 +124,14 @@ def _allocate(file: BinaryIO, shape: list[int]) -> np.ndarray:
     return np.memmap(file, np.uint8, "r+", start, tuple(shape))
 
 
+def _seal(stored: dict, path: Path) -> str:
+    """Return the digest of a side file's content, without its seal, and of the array's file."""
+    text = npz.canonical([{name: value for name, value in stored.items() if name != "seal"}, sealed.file_digest(path)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _load(path: Path, identity: dict) -> ImageBank | None:
-    """Open a cached bank; return None if there is none, or a damaged one, which is logged."""
+    """Open a cached bank; return None if there is none, or one that has to be made again, which is logged."""
     sidecar = path.with_suffix(".json")
     try:
         if not (sidecar.exists() and path.exists()):
@@ -132,23 +139,36 @@ def _load(path: Path, identity: dict) -> ImageBank | None:
     except OSError as error:  # no permission to search the folder, or a name that is too long
         raise _unusable(path.parent, error) from error
     try:
+        before = _stamps(path)
         stored = json.loads(sidecar.read_text())
+        if (stored["identity"], before[1].size) != (identity, stored["bytes"]):
+            raise ValueError("its size or its .json is another bank's")
+        if "seal" not in stored:
+            log.info("the cached bank %s is of before banks were sealed: it cannot be checked; making it again", path)
+            return None
+        # a process hashes a bank once, and again if a file changed; first, since numpy does not expect a damaged header
+        if _proven.get(path) != before and stored["seal"] != _seal(stored, path):
+            raise ValueError("its content is not what was written")
         images = np.load(path, mmap_mode="r")
-        found = (stored["identity"], path.stat().st_size, images.dtype, list(images.shape))
-        if found != (identity, stored["bytes"], np.uint8, identity["shape"]):
-            raise ValueError("its header, its size or its .json is another bank's")
+        if (images.dtype, list(images.shape), _stamps(path)) != (np.uint8, identity["shape"], before):
+            raise ValueError("its header is another bank's, or it changed while it was read")
         names, splits = tuple(stored["names"]), tuple(stored["splits"])
         counts = None if stored.get("counts") is None else tuple(stored["counts"])
-        if images.nbytes <= VERIFIED_BYTES and digest_of(images, names, counts) != stored["digest"]:
-            raise ValueError("its content is not what was written")
         bank = ImageBank(identity["dataset"], images, names, stored["digest"], stored["source"], splits, counts)
         remarks = stored["remarks"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, ResultError) as error:
         log.warning("the cached bank %s is damaged (%s: %s); making it again", path, type(error).__name__, error)
         return None
+    if all(map(sealed.settled, before)):
+        _proven[path] = before
     for remark in remarks:
         log.warning("%s", remark)
     return bank
+
+
+def _stamps(path: Path) -> tuple[sealed.Stamp, sealed.Stamp]:
+    """Return the stamps of a bank's side file and array."""
+    return sealed.stamp(path.with_suffix(".json")), sealed.stamp(path)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from tfmeta.datasets.shares import Partition
 class ClientData:
     """The clients' images of one data set and partition, written as shards when first asked for.
 
+    Whenever it is asked, it returns the paths of intact files alone: what was damaged meanwhile is made again.
+
     Args:
         bank: All images of the data set.
         partition: Who owns which of them.

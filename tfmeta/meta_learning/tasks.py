@@ -14,6 +14,7 @@ from tfmeta.config import Config
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.shards import fetch, images_of
 from tfmeta.datasets.shares import Partition, Subset
+from tfmeta.errors import ConfigError
 from tfmeta.utils import seeds
 
 if TYPE_CHECKING:
@@ -44,6 +45,22 @@ class Tasks:
         """Return the tasks of a slice."""
         arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return dataclasses.replace(self, **arrays, counted={name: mask[rows] for name, mask in self.counted.items()})
+
+
+def of(
+    bank: ImageBank, partition: Partition, trigger: "Trigger", config: Config, user: int | None, case: str
+) -> Tasks:
+    """Return the tasks of a benign user, or the meta-test tasks if `user` is None; arguments as in `user_tasks`.
+
+    Raises:
+        ConfigError: `user` is no benign user.
+    """
+    benign = partition.benign
+    if user is None:
+        return meta_test_tasks(bank, partition, config)
+    if user not in benign:
+        raise ConfigError(f"there is no benign user {user!r}: choose {benign[0]} to {benign[-1]}")
+    return user_tasks(bank, partition, trigger, config, user, case)
 
 
 def user_tasks(

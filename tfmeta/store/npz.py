@@ -2,6 +2,7 @@
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from tfmeta.errors import ResultError
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day; real times would make equal content differ
 # What `numpy.load` raises for damage: unknown compression, a member that claims to be encrypted, wrong headers.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError, NotImplementedError, OverflowError,
-            RuntimeError, SyntaxError, TypeError, ValueError)  # fmt: skip
+            RuntimeError, SyntaxError, TypeError, ValueError, tokenize.TokenError)  # fmt: skip
 
 
 def pack(arrays: Mapping[str, np.ndarray], manifest: Any = None) -> bytes:

@@ -43,14 +43,20 @@ def load_results(folder: Path | str = "results", per_task: bool = False) -> pd.D
     if not paths:
         raise ResultError(f"{folder} holds no results (<experiment>-<case>.json): run an experiment first")
     columns = [name for name in _COLUMNS if name not in _POINT] + ["task", "accuracy"] if per_task else _COLUMNS
-    frames = [frame for path in paths for frame in _frames(path, per_task)]
+    frames, undigested = [], []
+    for path in paths:
+        document, values = results.load(path, warn=False)
+        frames += _frames(path, document, values, per_task)
+        undigested += [] if "sha256" in document else [path]
+    results.warn_undigested(undigested)  # one line for all of them
     whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     return whole[columns].astype({"user": "Int64", "x": "float64"})
 
 
-def _frames(path: Path, per_task: bool) -> Iterator[pd.DataFrame]:
+def _frames(
+    path: Path, document: dict[str, Any], values: dict[str, np.ndarray], per_task: bool
+) -> Iterator[pd.DataFrame]:
     """Yield one frame per curve of a document."""
-    document, values = results.load(path)
     changed = document["changed"]
     run: dict[str, Any] = {name: document[name] for name in ("dataset", "profile", "experiment", "case")} | {
         "tag": tag_of(changed) or "",

@@ -23,7 +23,7 @@ class ImageFolder(Dataset):
     invert: bool = word(False, "whether dark becomes bright, as for dark ink on white paper")
     backdoor: str = word("", "names of the backdoor classes, separated by commas; empty: the seed draws them")
     target: str = word("", "name of the target class; empty: the seed draws it")
-    backdoor_classes: int = number(1, "how many backdoor classes the seed draws", 1)
+    backdoor_classes: int = number(1, "how many backdoor classes the seed draws", 1, 10_000)
     meta_test_share: float = number(
         0.25, "share for meta-test, taken from the classes that are neither target nor backdoor", 0, 1, above=True,
         below=True,
