@@ -1,7 +1,11 @@
 """What happens to files: a flipped bit, a run of zeros, a cut, nothing left."""
 
+import json
 import random
 from pathlib import Path
+
+from tfmeta.errors import ResultError
+from tfmeta.store import npz
 
 
 def flip(content: bytes, chance: random.Random) -> bytes:
@@ -31,8 +35,27 @@ DAMAGES = {function.__name__: function for function in (flip, zero, cut, empty)}
 
 
 def damage(path: Path, how: str, chance: random.Random) -> None:
-    """Damage a file in place. An empty one, such as a lock, gets bytes that do not belong there."""
+    """Damage a file in place. An empty one, such as a lock, gets bytes that do not belong there.
+
+    A few bits carry nothing: JSON's `e` and `E` are the same, and so is a time in a zip that nobody reads. Such a
+    damage is drawn again.
+    """
     content = path.read_bytes()
-    damaged = DAMAGES[how](content, chance) if content else chance.randbytes(64)
-    assert damaged != content
-    path.write_bytes(damaged)
+    before = _meaning(path)
+    while _meaning(path) == before:
+        damaged = DAMAGES[how](content, chance) if content else chance.randbytes(64)
+        assert damaged != content
+        path.write_bytes(damaged)
+
+
+def _meaning(path):
+    """Return what is read from a file: JSON, or arrays and a manifest; its bytes where it is neither."""
+    try:
+        if path.suffix == ".npz":
+            arrays, manifest = npz.unpack(path, "")
+            return repr(manifest), {name: (one.dtype, one.shape, one.tobytes()) for name, one in arrays.items()}
+        if path.suffix == ".json":
+            return json.loads(path.read_bytes())
+    except (ResultError, ValueError):
+        pass
+    return path.read_bytes()

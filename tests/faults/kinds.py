@@ -53,7 +53,7 @@ KINDS = (
     Kind("bank array", rf"cache/banks/glyphs-{HEX}\.npy", Outcome.AGAIN),
     Kind("bank side file", rf"cache/banks/glyphs-{HEX}\.json", Outcome.AGAIN),
     Kind("bank lock", rf"cache/banks/glyphs-{HEX}\.lock", Outcome.UNREAD),
-    Kind("shard", rf"cache/shards/glyphs-{HEX}\.u8", Outcome.AGAIN, TRAINED),
+    Kind("shard", rf"cache/shards/glyphs-{HEX}-{HEX}\.u8", Outcome.AGAIN, TRAINED),
     Kind("attacker's images", rf"cache/shards/glyphs-images-{HEX}\.u8", Outcome.AGAIN, TRAINED),
     Kind("worker's log", r"results/logs/tff-worker\.log", Outcome.UNREAD),
     Kind("lock of a run", rf"{RUN}/\.lock", Outcome.UNREAD),
