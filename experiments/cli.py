@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +19,7 @@ from tfmeta.datasets.opening import AUTO
 from tfmeta.errors import ConfigError, TfmetaError
 from tfmeta.plugins import outside
 from tfmeta.utils import progress
+from tfmeta.utils.printable import one_line, printable
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +27,17 @@ log = logging.getLogger(__name__)
 class Tfmeta(click.Group):
     """The command: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
 
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        """Read the command line up to the subcommand."""
+        with options.printable_errors():
+            return super().make_context(*arguments, **extra)
+
     def invoke(self, ctx: click.Context) -> None:
         """Run a subcommand."""
+        with options.printable_errors():
+            self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> None:
         try:
             super().invoke(ctx)
         except TfmetaError as error:
@@ -116,7 +127,8 @@ def data_command(dataset: str, data_dir: Path | None, settings: Sequence[str], p
     bank = tfmeta.open_dataset(dataset, data_dir)
     classes, examples, *shape = bank.images.shape
     source = f"; {bank.source}" if bank.source else ""
-    click.echo(f"{bank.dataset}: {classes} classes of {examples} images, {'x'.join(map(str, shape))}{source}")
+    size = f"{classes} classes of {examples} images, {'x'.join(map(str, shape))}"
+    click.echo(one_line(f"{bank.dataset}: {size}{source}"))
     click.echo(f"digest {bank.digest}")
 
 
@@ -127,7 +139,7 @@ def config_command(changed: bool, **given) -> None:
     """Print every field: value, allowed values, meaning, source."""
     paper = _config({**given, "profile": "paper", "seed": None, "settings": (), **dict.fromkeys(options.NAMED)})
     name = registry.display_name("omniglot" if given["dataset"] == "auto" else given["dataset"])
-    click.echo(f"{name}, profile {given['profile']}\n\n{explain.table(_config(given), paper, changed)}")
+    click.echo(printable(f"{name}, profile {given['profile']}\n\n{explain.table(_config(given), paper, changed)}"))
 
 
 @main.command("plugins", cls=options.PluginCommand)
@@ -137,7 +149,7 @@ def plugins_command(kind: str | None, plugins: Sequence[str]) -> None:
     """List plug-ins of a KIND, or of all six: options, and where each comes from."""
     from experiments import plugin_list
 
-    click.echo(plugin_list.text(kind))
+    click.echo(printable(plugin_list.text(kind)))
 
 
 @main.command("check-plugin")
@@ -148,7 +160,7 @@ def check_command(file: Path) -> None:
     from experiments import plugin_check
 
     for line in plugin_check.run(file):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @main.command("cache", cls=options.PluginCommand)
@@ -230,4 +242,4 @@ def _report(written, documents):
     from tfmeta.store import results
 
     found = summary.sentence({path.stem: results.read(path) for path in documents})
-    click.echo("\n".join([*map(str, written), *([found] if found else [])]))
+    click.echo("\n".join([*(one_line(str(path)) for path in written), *([printable(found)] if found else [])]))

@@ -1,8 +1,9 @@
 """Options that several commands share, and the command class that loads plug-ins before anything else is read."""
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,24 @@ from tfmeta import registry
 from tfmeta.config import PROFILE_NAMES, merged, parse_settings
 from tfmeta.plugins import outside
 from tfmeta.utils import progress
+from tfmeta.utils.printable import message
 
 FOLDER = click.Path(path_type=Path)
 # option -> the kind whose plug-in it names
 NAMED = {
     "attack": "attacks", "defence": "defences", "trigger": "triggers", "aggregation": "aggregations", "model": "models"
 }  # fmt: skip
+
+
+@contextlib.contextmanager
+def printable_errors() -> Iterator[None]:
+    """Make the messages of click's errors printable: they repeat the words of the command line and names of files."""
+    try:
+        yield
+    except click.ClickException as error:
+        shown = message(error.format_message())
+        error.format_message = lambda: shown
+        raise
 
 
 class PluginCommand(click.Command):

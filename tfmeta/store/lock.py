@@ -12,6 +12,7 @@ import filelock
 
 from tfmeta.errors import BusyError, StorageError
 from tfmeta.store import atomic, last_use
+from tfmeta.utils import files
 
 LOCK, HOLDER = ".lock", ".lock.holder"  # files in a folder that is held
 
@@ -85,7 +86,7 @@ def is_held(path: Path | str) -> bool:
 def holder_of(folder: Path) -> str:
     """Say who holds a folder, as " (process 7, since ...)"; nothing if that run has not written its name yet."""
     try:
-        holder = json.loads((folder / HOLDER).read_text())
+        holder = json.loads(files.read(folder / HOLDER, 1 << 16))
         return f" (process {holder['pid']}, since {holder['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""

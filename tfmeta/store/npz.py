@@ -13,7 +13,10 @@ import numpy as np
 
 from tfmeta.errors import ResultError
 from tfmeta.store import last_use
+from tfmeta.utils import files
 
+LARGEST = 2 << 30  # bytes of a file; weights of Conv4 have half a million
+_MOST_MEMBERS = 100_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day; real times would make equal content differ
 # What `numpy.load` raises for damage: unknown compression, a member that claims to be encrypted, wrong headers.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError, NotImplementedError, OverflowError,
@@ -47,7 +50,7 @@ def unpack(path: Path | str, advice: str) -> tuple[dict[str, np.ndarray], Any]:
         ResultError: the file is missing, damaged, no npz file, or holds pickled objects; the message ends in `advice`.
     """
     try:
-        data = Path(path).read_bytes()
+        data = files.read(path, LARGEST)
     except FileNotFoundError:
         raise ResultError(f"{path} is missing. {advice}") from None
     except OSError as error:
@@ -55,6 +58,7 @@ def unpack(path: Path | str, advice: str) -> tuple[dict[str, np.ndarray], Any]:
     if data[:2] != b"PK":  # `numpy.load` would take it for an array or a pickle
         raise ResultError(f"{path} is not an npz file of tfmeta. {advice}")
     try:
+        _check_size(data)
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
             manifest = json.loads(arrays.pop("manifest.json", "null"))
@@ -84,6 +88,16 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError as error:
         raise ResultError(f"{path} cannot be read ({error.strerror}): check the permissions of its folder") from error
+
+
+def _check_size(data: bytes) -> None:
+    """Raise `ValueError` if a zip's members take more memory than the zip has bytes; those of `pack` never do."""
+    if data.count(zipfile.stringCentralDir) > _MOST_MEMBERS:
+        raise ValueError(f"it lists more than {_MOST_MEMBERS} arrays")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+    if any(one.compress_type != zipfile.ZIP_STORED for one in members) or sum(m.file_size for m in members) > len(data):
+        raise ValueError("its arrays are packed, or claim more bytes than it has")
 
 
 def canonical(document: Any) -> str:
