@@ -10,6 +10,7 @@ from pathlib import Path
 from tfmeta import inventory
 from tfmeta.errors import ConfigError, StorageError
 from tfmeta.inventory import DAMAGED, FOREIGN, LISTED, UNFINISHED, UNKNOWN, UNUSED, USED, Entry, removal
+from tfmeta.utils.printable import one_line
 
 DAY = 86400  # seconds
 _TITLES = {
@@ -91,7 +92,7 @@ def remove(entries: Sequence[Entry]) -> Iterable[str]:
             if kept is None:
                 removed.append(entry)
             else:
-                yield f"kept {entry.name}: {kept}"
+                yield one_line(f"kept {entry.name}: {kept}")
     finally:  # after Ctrl-C too
         yield f"removed {_count(removed)}, {size_of(removed)}"
     if refused:
@@ -127,12 +128,13 @@ def _lines(group: list[Entry], unused_for: float) -> list[str]:
     why = first.why
     if first.state in (UNUSED, UNFINISHED) and any(is_recent(entry, unused_for) for entry in group):
         why += "; kept for now, since it was used lately"
-    head = f"  {first.state:<11} {size_of(group):>10}  {_ago(used):<14} {first.name}{number}"
+    head = f"  {first.state:<11} {size_of(group):>10}  {_ago(used):<14} {one_line(first.name)}{number}"
     return [head, *itertools.chain(*map(_wrapped, filter(None, (first.what, why))))]
 
 
 def _wrapped(words: str) -> list[str]:
-    return textwrap.wrap(words, 100, initial_indent=" " * 6, subsequent_indent=" " * 8, break_on_hyphens=False)
+    indents = {"initial_indent": " " * 6, "subsequent_indent": " " * 8}
+    return textwrap.wrap(one_line(words), 100, **indents, break_on_hyphens=False)
 
 
 def _ago(moment: float) -> str:

@@ -8,8 +8,11 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 from command_line import command, invoked, refused
 from privileges import as_nobody, reachable_by_all
+
+from experiments.cli import main
 
 RUN = (
     "run", "fine_tuning", "--case", "a", "--dataset", "glyphs", "--profile", "smoke", "--set",
@@ -135,6 +138,13 @@ def test_an_empty_or_missing_cache_lists_nothing(tmp_path):
     given = ("--cache-dir", tmp_path / "none", "--results", tmp_path / "none")
     assert "nothing is stored" in invoked("cache", *given)
     assert "there is nothing to remove" in invoked(*REMOVE, *given)
+
+
+def test_names_cannot_act_on_the_terminal(tmp_path):
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "a\x1b[31mred\nline").write_bytes(b"")
+    said = CliRunner().invoke(main, ["cache", "--cache-dir", str(tmp_path), "--results", str(tmp_path)], color=True)
+    assert "a\\x1b[31mred\\nline" in said.output and "\x1b" not in said.output
 
 
 def test_wrong_names_and_times_end_in_a_sentence(tmp_path):
