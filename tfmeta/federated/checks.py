@@ -52,7 +52,10 @@ def refusing(setting: "Setting", jobs: Sequence[Job], chunk: bool = False) -> It
     except Exception as error:
         if found := re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error)):
             raise ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged") from error
-        check_jobs(setting, jobs, chunk)  # names a file that has vanished or changed since
+        try:
+            check_jobs(setting, jobs, chunk)  # a file may have vanished or changed since
+        except ClientUpdateError as named:
+            raise named from error
         raise
 
 
@@ -76,7 +79,7 @@ def check_jobs(setting: "Setting", jobs: Sequence[Job], chunk: bool = False) -> 
             _check(setting, job, chunk)
         except _Problem as problem:
             user = str(job.user) or "a client"
-            raise ClientUpdateError(f"{user}: {problem}. The round was not run, and the state is unchanged") from None
+            raise ClientUpdateError(f"{user}: {problem}. The state is unchanged") from None
 
 
 def after(jobs: Sequence[Job], aggregation: str) -> str:
