@@ -137,3 +137,11 @@ def test_a_file_that_vanishes_while_the_round_runs_is_named_and_other_errors_sta
             path.unlink()
             raise RuntimeError("No such file")
     assert isinstance(refused.value.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize("wrapper", ["{}", 'details = "Failed to run computation: {}\n\t [[{{{{node ReadFile}}}}]]"'])
+def test_a_file_that_the_disk_does_not_give_back_is_named(scene, wrapper):
+    path = scene.paths[1]
+    with pytest.raises(ClientUpdateError, match=rf"^user 2: {path} could not be read \(Input/output error\); check "):
+        with refusing(scene.setting, [scene.prepared_job(flat(scene.weights)), scene.job()]):
+            raise RuntimeError(wrapper.format(f"{path}; Input/output error"))

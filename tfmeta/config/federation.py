@@ -55,7 +55,7 @@ class FederationConfig(Group):
     )  # fmt: skip
     max_update_norm: float = _number(
         1e9, "largest L2 norm of a client's boosted update; a round with a larger one fails", 0, LARGEST_NORM,
-        above=True, source="ledger 38", legacy=1e9,
+        above=True, source="ledger 41", legacy=1e9,
     )  # fmt: skip
     runtime: str = _word(
         "tff", "where rounds run: TFF's worker, or this process (the one that can use a GPU)", ("tff", "inprocess"),
