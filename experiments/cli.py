@@ -1,5 +1,6 @@
 """The command `tfmeta`: it reads options, builds a `Simulation`, and says what was found."""
 
+import itertools
 import logging
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import click
 import experiments
 import figures
 import tfmeta
-from experiments import explain, options
+from experiments import explain, options, size
 from tfmeta import registry
 from tfmeta.config import make_config, parse_settings
 from tfmeta.datasets import check_name, default_cache_dir
@@ -78,7 +79,9 @@ def run_command(experiment: str, cases: Sequence[str], **given) -> None:
         raise ConfigError(f"{experiment} is a figure: draw it with `tfmeta figure {experiment}`")
     experiments.check(experiment, cases, _config(given))
     with _simulation(given) as sim:
-        paths = [experiments.run(experiment, sim, case) for case in cases or experiments.cases_of(experiment)]
+        asked = [(experiment, case) for case in cases or experiments.cases_of(experiment)]
+        size.check([(sim, asked)], given["yes"])
+        paths = [experiments.run(experiment, sim, case) for _, case in asked]
     _report(paths, paths)
 
 
@@ -104,12 +107,16 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
         for experiment in experiments.named(one for spec in specs for one in spec.experiments):
             experiments.check(experiment, config=config)
     sims = {name: _simulation(given, name) for name in by_dataset}  # refuses missing data of one before another runs
+    asked = {
+        name: [[(one, case) for one in experiments.named(spec.experiments) for case in spec.cases] for spec in specs]
+        for name, specs in by_dataset.items()
+    }
+    size.check([(sim, list(dict.fromkeys(itertools.chain(*asked[name])))) for name, sim in sims.items()], given["yes"])
     for name, sim in sims.items():
         with sim:
-            for spec in by_dataset[name]:
-                names = experiments.named(spec.experiments)
-                documents = [experiments.run(name, sim, case) for name in names for case in spec.cases]
-                _report(spec.draw(folder_of(sim), out), documents)
+            for spec, documents in zip(by_dataset[name], asked[name], strict=True):
+                paths = [experiments.run(experiment, sim, case) for experiment, case in documents]
+                _report(spec.draw(folder_of(sim), out), paths)
 
 
 @main.command("data", cls=options.PluginCommand)
