@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Tfmeta(click.Group):
-    """The command: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
+    """The command; errors that a user can solve end in one sentence."""
 
     def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
         """Read the command line up to the subcommand."""
@@ -51,10 +51,6 @@ class Tfmeta(click.Group):
                 raise
             log.debug("the whole error", exc_info=error)  # with --verbose
             raise click.ClickException(sentence) from error
-        except KeyboardInterrupt:
-            resumes = ": the same command continues from the last checkpoint"
-            click.echo(f"interrupted{resumes if ctx.invoked_subcommand in ('run', 'figure') else ''}", err=True)
-            ctx.exit(130)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List experiments and figures."""
