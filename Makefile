@@ -63,11 +63,10 @@ code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table figures runtime notebook data bench test test-fast lint docs lock clean
+.PHONY: help env ablations ablation-table figures runtime notebook data bench test test-fast lint docs lock audit clean
 
 help: ## this list
-	@echo 'make fig1 ... fig8, figA1 ... figA11'
-	@echo '                        draw a figure of the paper to figures/out, running what is missing'
+	@echo 'make fig1 … figA11      draw a figure of the paper to figures/out, running what is missing'
 	@echo 'make fig-delta          draw the accuracies after the defence against delta'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-23s %s\n' "$$target" "$$text"; done
@@ -122,11 +121,15 @@ docs: ## build the documentation to site/; a warning is an error
 	@sh tools/python.sh bootstrap.py "$$VENV-docs" requirements-docs.txt without-package
 	@NO_MKDOCS_2_WARNING=1 "$$VENV-docs/bin/mkdocs" build --strict --clean --site-dir site
 
-lock: ## recompile requirements*.txt; UPGRADE=1 for the newest versions
-	@sh tools/python.sh lock.py $(if $(UPGRADE),--upgrade)
+lock: ## recompile requirements*.txt; UPGRADE=1 for the newest versions, or UPGRADE="pip uv"
+	@sh tools/python.sh lock.py "$$UPGRADE"
+
+audit: ## look up known vulnerabilities of what requirements*.txt list (needs the network)
+	@sh tools/python.sh bootstrap.py "$$VENV-audit" requirements-audit.txt without-package
+	@"$$VENV-audit/bin/python" -Es tools/audit.py
 
 clean: ## remove environments, figures, site and caches of code, not results or data
-	@for folder in "$$VENV" "$$VENV-docs" .venv .venv-gpu .venv-docs; do \
+	@for folder in "$$VENV" "$$VENV-docs" "$$VENV-audit" .venv .venv-gpu .venv-docs .venv-audit; do \
 		if [ -e "$$folder/.tfmeta-env" ]; then rm -rf -- "$$folder"; fi; done
 	@find $(code) -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf build tfmeta.egg-info site .cache figures/out .pytest_cache .hypothesis .ruff_cache
