@@ -63,7 +63,8 @@ code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table figures runtime notebook data bench test test-fast lint docs lock audit clean
+.PHONY: help env ablations ablation-table figures runtime notebook data cache bench test test-fast lint docs lock audit \
+	clean
 
 help: ## this list
 	@echo 'make fig1 … figA11      draw a figure of the paper to figures/out, running what is missing'
@@ -71,10 +72,9 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-23s %s\n' "$$target" "$$text"; done
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'
-	@echo '     DATA_DIR=folder SEED=number WORKERS=number SET="field=value …"'
-	@echo '     ATTACK= DEFENCE= TRIGGER= AGGREGATION= MODEL=name PLUGIN="my_plug_in.py …"'
+	@echo '     DATA_DIR=folder SEED=number WORKERS=number SET="field=value …" PLUGIN="my_plug_in.py …"'
+	@echo '     ATTACK= DEFENCE= TRIGGER= AGGREGATION= MODEL=name GPU=1 PYTHON=/path/to/python3.11 VENV=folder'
 	@echo '     FRESH=1 (compute again what other code computed) KEEP=1 (accept it; results say so)'
-	@echo '     GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
 
 env: ## set up the environment (other targets do this themselves); GPU=1 for a GPU
 	@sh tools/python.sh bootstrap.py "$$VENV" $(LOCK)
@@ -105,6 +105,9 @@ data: env ## find or download Omniglot (or DATASET) and verify it
 	@$(words); \
 	"$$VENV/bin/tfmeta" data $(if $(filter-out auto,$(DATASET)),--dataset "$$DATASET") $(data-dir) "$$@"
 
+cache: env ## list what is stored, what uses it, and what nothing uses
+	@"$$VENV/bin/tfmeta" cache
+
 bench: env ## measure this machine: training with and without TFF, memory, start-up
 	@"$$VENV/bin/tfmeta" bench
 
@@ -121,10 +124,10 @@ docs: ## build the documentation to site/; a warning is an error
 	@sh tools/python.sh bootstrap.py "$$VENV-docs" requirements-docs.txt without-package
 	@NO_MKDOCS_2_WARNING=1 "$$VENV-docs/bin/mkdocs" build --strict --clean --site-dir site
 
-lock: ## recompile requirements*.txt; UPGRADE=1 for the newest versions, or UPGRADE="pip uv"
+lock: ## recompile requirements*.txt; UPGRADE=1 (or "pip uv") for newest versions
 	@sh tools/python.sh lock.py "$$UPGRADE"
 
-audit: ## look up known vulnerabilities of what requirements*.txt list (needs the network)
+audit: ## look up known vulnerabilities of what requirements*.txt list
 	@sh tools/python.sh bootstrap.py "$$VENV-audit" requirements-audit.txt without-package
 	@"$$VENV-audit/bin/python" -Es tools/audit.py
 

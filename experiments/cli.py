@@ -1,6 +1,7 @@
 """The command `tfmeta`: it reads options, builds a `Simulation`, and says what was found."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import tfmeta
 from experiments import explain, options
 from tfmeta import registry
 from tfmeta.config import make_config, parse_settings
-from tfmeta.datasets import check_name
+from tfmeta.datasets import check_name, default_cache_dir
 from tfmeta.datasets.opening import AUTO
 from tfmeta.errors import ConfigError, TfmetaError
 from tfmeta.plugins import outside
@@ -160,6 +161,44 @@ def check_command(file: Path) -> None:
 
     for line in plugin_check.run(file):
         click.echo(printable(line))
+
+
+@main.command("cache", cls=options.PluginCommand)
+@click.argument("wanted", nargs=-1, metavar="[NAME]...")
+@click.option("--remove", is_flag=True, help="remove what is unused, or what is named")
+@click.option("--unused-for", type=options.Duration(), default="1d", show_default=True,
+              help="keep what was used within this time: 30d, 12h; 0d keeps nothing unused")  # fmt: skip
+@click.option("--unfinished", is_flag=True, help="remove the models of unfinished runs too")
+@click.option("--yes", is_flag=True, help="remove without asking")
+@options.RESULTS
+@click.option("--cache-dir", type=options.FOLDER, help="folder of the cache [TFMETA_CACHE]")
+@options.PLUGIN
+def cache_command(wanted: Sequence[str], remove: bool, unused_for: float, unfinished: bool, yes: bool,
+                  results: Path, cache_dir: Path | None, plugins: Sequence[str]) -> None:  # fmt: skip
+    """List what is in the cache and among the models, and what uses it; remove what nothing uses.
+
+    A NAME is one of the list's, or a pattern such as "glyphs-*".
+    """
+    progress.setup_logging()
+    from experiments import cache_list
+    from tfmeta import inventory
+
+    if remove and not yes and not sys.stdin.isatty():
+        raise ConfigError("--remove asks before it removes, and there is no terminal to ask in: add --yes")
+    cache_dir = Path(cache_dir or default_cache_dir()).expanduser()
+    places = {kind: cache_dir / kind for kind in inventory.KINDS} | {"models": results / "models", "parts": results}
+    found = cache_list.named(inventory.take(cache_dir, results, given_up=remove and unfinished), wanted)
+    if not remove:
+        click.echo(printable(cache_list.text(found, places, unused_for, whole=not wanted)))
+        return
+    chosen = cache_list.removable(found, wanted, unused_for, unfinished)
+    if not chosen:
+        click.echo("there is nothing to remove: `tfmeta cache` says why each is kept")
+        return
+    click.echo(printable(cache_list.text(chosen, places, 0, whole=False)))
+    if yes or click.confirm(f"Remove these, {cache_list.size_of(chosen)}?"):
+        for line in cache_list.remove(chosen):
+            click.echo(one_line(line))
 
 
 @main.command("bench")

@@ -104,6 +104,20 @@ def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
     return [str(path), len(files), hashlib.sha256(json.dumps(files).encode()).hexdigest()]
 
 
+def changed_since(found: list, suffixes: tuple[str, ...] | None = None) -> str | None:
+    """Return how a zip or folder differs from what `identity` found before, in words; None if it does not.
+
+    What cannot be read now counts as the same: it may be readable again tomorrow.
+    """
+    path = Path(found[0])
+    try:
+        if not path.exists():
+            return f"its source {path} is gone"
+        return None if identity(path, suffixes) == found else f"its source {path} has changed since"
+    except (DataError, OSError):
+        return None
+
+
 def unreadable(path: Path, error: Exception) -> str:
     """Return a sentence that says why a file or folder cannot be read and what to do."""
     return f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path and its permissions"

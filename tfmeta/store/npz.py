@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfmeta.errors import ResultError
+from tfmeta.store import last_use
 from tfmeta.utils import files
 
 LARGEST = 2 << 30  # bytes of a file; weights of Conv4 have half a million
@@ -66,6 +67,27 @@ def unpack(path: Path | str, advice: str) -> tuple[dict[str, np.ndarray], Any]:
     except _DAMAGED as error:
         raise ResultError(f"{path} is truncated or damaged ({error or type(error).__name__}). {advice}") from error
     return arrays, manifest
+
+
+def manifest_of(path: Path | str) -> Any:
+    """Return the manifest of an npz file, or None, without reading its arrays or counting as a use.
+
+    Raises:
+        ResultError: the file is damaged or no npz file.
+    """
+    try:
+        with last_use.open_unnoted(path) as file, zipfile.ZipFile(file) as archive:
+            return json.loads(archive.read("manifest.json")) if "manifest.json" in archive.namelist() else None
+    except (OSError, *_DAMAGED) as error:
+        raise ResultError(f"{path} is truncated or damaged ({error or type(error).__name__})") from error
+
+
+def exists(path: Path) -> bool:
+    """Return whether a stored file is there; raise `ResultError` if its folder may not be looked into."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read ({error.strerror}): check the permissions of its folder") from error
 
 
 def _check_size(data: bytes) -> None:

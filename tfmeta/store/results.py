@@ -132,6 +132,8 @@ def load(path: Path | str, warn: bool = True) -> tuple[dict[str, Any], dict[str,
     if hashlib.sha256(files.read(stored, npz.LARGEST)).hexdigest() != document.get("values_sha256"):
         raise ResultError(f"{stored} is not the file that {path.name} was written with. Delete both and run again")
     validate(str(path), document, arrays)
+    if path.name != (own := path_of("", document["experiment"], document["case"]).name):
+        raise ResultError(f"{path} holds the result {own}. Give it that name again, with its npz file, or delete it")
     document["config"] = legacy.complete(document["config"])
     return document, arrays
 
@@ -182,7 +184,7 @@ def _document(path: Path) -> dict[str, Any]:
         raise ResultError(f"{path} is truncated or damaged ({error}). {AGAIN}") from error
     found = document.get("format") if isinstance(document, dict) else None
     if not isinstance(found, str) or not found.startswith("tfmeta-result-"):
-        raise ResultError(f"{path} is not a result of tfmeta: it has no tfmeta format. {AGAIN}")
+        raise ResultError(f"{path} is not a result of tfmeta: it has no tfmeta format. Move it elsewhere, or delete it")
     if found != FORMAT:
         raise ResultError(f"{path} is of another version ({found!r}), and those are not converted. {AGAIN}")
     if "sha256" in document and not _unchanged(document):

@@ -6,6 +6,7 @@ import logging
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
@@ -58,8 +59,7 @@ def read_bank(folder: Path, cache_dir: Path, how: Reading) -> ImageBank:
     shape = (len(classes), max(counts), *first.shape)
     identity = {
         **dataclasses.asdict(how),
-        "filter": FILTER.name,
-        "decoders": [features.version(name) for name in ("libjpeg_turbo", "webp")],
+        **_decoding(),
         "files": [[each.name, *archives.identity(each.folder.path, SUFFIXES)] for each in classes],
     }
 
@@ -70,6 +70,20 @@ def read_bank(folder: Path, cache_dir: Path, how: Reading) -> ImageBank:
         return cache.Description(names, ("",) * len(names), f"images from {folder}", counts=uneven)
 
     return cache.fetch(cache_dir, "image-folder", identity, shape, fill)
+
+
+def outdated(identity: dict[str, Any]) -> str | None:
+    """Return why a bank of this identity cannot be opened again, or None (`Dataset.outdated`)."""
+    folders = {Path(path).parent for _, path, *_ in identity["files"]}
+    gone = [f"its source folder {folder} is gone" for folder in sorted(folders) if not folder.exists()]
+    gone += filter(None, (archives.changed_since(found, SUFFIXES) for _, *found in identity["files"]))
+    return gone[0] if gone else cache.differs(identity, _decoding())
+
+
+def _decoding() -> dict[str, Any]:
+    """Return what decides a bank beside the files and the options."""
+    decoders = [features.version(name) for name in ("libjpeg_turbo", "webp")]
+    return {"filter": FILTER.name, "decoders": decoders}
 
 
 def _expanded(folder: Path) -> Path:
