@@ -192,16 +192,16 @@ def cache_command(wanted: Sequence[str], remove: bool, unused_for: float, unfini
     places = {kind: cache_dir / kind for kind in inventory.KINDS} | {"models": results / "models", "parts": results}
     found = cache_list.named(inventory.take(cache_dir, results, given_up=remove and unfinished), wanted)
     if not remove:
-        click.echo(cache_list.text(found, places, unused_for, whole=not wanted))
+        click.echo(printable(cache_list.text(found, places, unused_for, whole=not wanted)))
         return
     chosen = cache_list.removable(found, wanted, unused_for, unfinished)
     if not chosen:
         click.echo("there is nothing to remove: `tfmeta cache` says why each is kept")
         return
-    click.echo(cache_list.text(chosen, places, 0, whole=False))
+    click.echo(printable(cache_list.text(chosen, places, 0, whole=False)))
     if yes or click.confirm(f"Remove these, {cache_list.size_of(chosen)}?"):
         for line in cache_list.remove(chosen):
-            click.echo(line)
+            click.echo(one_line(line))
 
 
 @main.command("bench")
