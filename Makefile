@@ -55,7 +55,7 @@ code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table figures runtime notebook data bench test test-fast lint docs lock clean
+.PHONY: help env ablations ablation-table figures runtime notebook data bench test test-fast faults lint docs lock clean
 
 help: ## this list
 	@echo 'make fig1 ... fig8, figA1 ... figA11'
@@ -106,6 +106,9 @@ test: env ## run the tests; PYTEST_ARGS=… for pytest, DATA_DIR=… for real da
 
 test-fast: env ## run the tests that are not slow, as before a commit
 	@"$$VENV/bin/python" -m pytest -m "not slow" $(PYTEST_ARGS)
+
+faults: env ## damage files, kill runs, fill disks (15 minutes); SEED=… repeats a campaign
+	@env FAULTS_SEED="$$SEED" "$$VENV/bin/python" -m pytest -m "" tests/faults $(PYTEST_ARGS)
 
 lint: env ## check the code with ruff
 	@"$$VENV/bin/python" -m ruff check $(code)
