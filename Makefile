@@ -21,7 +21,7 @@ UPGRADE ?=
 # GPU=1: an environment of its own with TensorFlow's GPU build
 on := $(filter-out 0 no false,$(GPU))
 VENV ?= $(if $(on),.venv-gpu,.venv)
-LOCK := $(if $(on),requirements-gpu.txt,requirements.txt)
+override LOCK := $(if $(on),requirements-gpu.txt,requirements.txt)
 
 # Refuse any other variable on the command line: a misspelt one would be ignored, and another experiment run.
 # MAKEOVERRIDES has name=value for each, with a backslash before every blank or backslash of a value.
@@ -29,7 +29,11 @@ plugins := ATTACK DEFENCE TRIGGER AGGREGATION MODEL PLUGIN
 known := PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) FRESH KEEP PYTHON GPU PYTEST_ARGS UPGRADE VENV
 blank := $(subst ,, )
 tab := $(shell printf '\t')
-given := $(subst \$(tab),_,$(subst \$(blank),_,$(subst \\,_,$(MAKEOVERRIDES))))
+define newline
+
+
+endef
+given := $(subst $(newline),_,$(subst \$(tab),_,$(subst \$(blank),_,$(subst \\,_,$(MAKEOVERRIDES)))))
 given := $(foreach word,$(given),$(firstword $(subst =, ,$(subst :=,=,$(word)))))
 unknown := $(firstword $(filter-out $(known),$(given)))
 ifdef unknown
@@ -37,8 +41,12 @@ nearest := $(shell sh tools/python.sh nearest.py '$(subst ','\'',$(unknown))' $(
 $(error tfmeta: there is no variable $(unknown)$(if $(nearest), (did you mean $(nearest)?)): `make help` lists them)
 endif
 
-# The shell reads these from its environment, so that their values may hold blanks and quotes.
-export PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) PYTHON VENV
+# A value given by the user is taken as it stands: a $ in it starts no variable or function of make.
+$(foreach name,$(known),$(if $(filter command% environment%,$(origin $(name))),\
+	$(eval override $(name) := $$(value $(name)))))
+# The shell reads them from its environment, so they may hold blanks and quotes. A recipe names none of them to make,
+# except to ask whether it is set.
+export $(known)
 
 data-dir = $${DATA_DIR:+--data-dir "$$DATA_DIR"}
 stored = $(if $(filter-out 0 no false,$(FRESH)),--fresh) $(if $(filter-out 0 no false,$(KEEP)),--keep)
@@ -47,7 +55,7 @@ stored = $(if $(filter-out 0 no false,$(FRESH)),--fresh) $(if $(filter-out 0 no 
 words = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; \
 	for file in $$PLUGIN; do set -- "$$@" --plugin "$$file"; done
 figure = $(words); \
-	"$$VENV/bin/tfmeta" figure $@ --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) $(stored) \
+	"$$VENV/bin/tfmeta" figure '$(subst ','\'',$@)' --profile "$$PROFILE" --dataset "$$DATASET" $(data-dir) $(stored) \
 	$${SEED:+--seed "$$SEED"} $${WORKERS:+--workers "$$WORKERS"} $${ATTACK:+--attack "$$ATTACK"} \
 	$${DEFENCE:+--defence "$$DEFENCE"} $${TRIGGER:+--trigger "$$TRIGGER"} \
 	$${AGGREGATION:+--aggregation "$$AGGREGATION"} $${MODEL:+--model "$$MODEL"} "$$@"
@@ -55,7 +63,8 @@ code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table figures runtime notebook data bench test test-fast faults lint docs lock clean
+.PHONY: help env ablations ablation-table figures runtime notebook data cache bench test test-fast faults lint docs lock \
+	clean
 
 help: ## this list
 	@echo 'make fig1 ... fig8, figA1 ... figA11'
@@ -91,24 +100,27 @@ ablation-table: env ## write the table of the defence's parts, .md and .csv
 notebook: env ## run the notebook, to figures/out/federated_backdoor.ipynb
 	@mkdir -p figures/out
 	@env TFMETA_PROFILE="$$PROFILE" TFMETA_DATASET="$$DATASET" $${DATA_DIR:+"TFMETA_DATA=$$(realpath "$$DATA_DIR")"} \
-		"$$VENV/bin/jupyter-execute" --kernel_name=python3 --output="$(CURDIR)/figures/out/federated_backdoor" \
+		"$$VENV/bin/jupyter-execute" --kernel_name=python3 --output="$$PWD/figures/out/federated_backdoor" \
 		experiments/federated_backdoor.ipynb
 
 data: env ## find or download Omniglot (or DATASET) and verify it
 	@$(words); \
 	"$$VENV/bin/tfmeta" data $(if $(filter-out auto,$(DATASET)),--dataset "$$DATASET") $(data-dir) "$$@"
 
+cache: env ## list what is stored, what uses it, and what nothing uses
+	@"$$VENV/bin/tfmeta" cache
+
 bench: env ## measure this machine: training with and without TFF, memory, start-up
 	@"$$VENV/bin/tfmeta" bench
 
 test: env ## run the tests; PYTEST_ARGS=… for pytest, DATA_DIR=… for real data
-	@$${DATA_DIR:+env "TFMETA_DATA=$$DATA_DIR"} "$$VENV/bin/python" -m pytest $(PYTEST_ARGS)
+	@$${DATA_DIR:+env "TFMETA_DATA=$$DATA_DIR"} "$$VENV/bin/python" tools/run_pytest.py
 
 test-fast: env ## run the tests that are not slow, as before a commit
-	@"$$VENV/bin/python" -m pytest -m "not slow" $(PYTEST_ARGS)
+	@"$$VENV/bin/python" tools/run_pytest.py -m "not slow"
 
 faults: env ## damage files, kill runs, fill disks (15 minutes); SEED=… repeats a campaign
-	@env FAULTS_SEED="$$SEED" "$$VENV/bin/python" -m pytest -m "" tests/faults $(PYTEST_ARGS)
+	@FAULTS_SEED="$$SEED" "$$VENV/bin/python" tools/run_pytest.py -m "" tests/faults
 
 lint: env ## check the code with ruff
 	@"$$VENV/bin/python" -m ruff check $(code)
@@ -122,6 +134,6 @@ lock: ## recompile requirements*.txt; UPGRADE=1 for the newest versions
 
 clean: ## remove environments, figures, site and caches of code, not results or data
 	@for folder in "$$VENV" "$$VENV-docs" .venv .venv-gpu .venv-docs; do \
-		if [ -e "$$folder/.tfmeta-env" ]; then rm -rf "$$folder"; fi; done
+		if [ -e "$$folder/.tfmeta-env" ]; then rm -rf -- "$$folder"; fi; done
 	@find $(code) -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf build tfmeta.egg-info site .cache figures/out .pytest_cache .hypothesis .ruff_cache

@@ -135,6 +135,12 @@ def test_a_stem_finds_its_own_files_alone(path):
     assert sealed.files(path.parent, "glyphs-0badcafe", ".u8") == [path]
 
 
+def test_replacing_leaves_one_file_of_a_stem(path):
+    others = [sealed.write(path.parent, stem, ".u8", [b"another"]) for stem in ("glyphs-0badcafe", "glyphs")]
+    assert sealed.replace(path.parent, "glyphs-0badcafe", ".u8", [CONTENT]) == path
+    assert sorted(path.parent.iterdir()) == sorted([path, others[1]])
+
+
 WRITE = """
 import sys
 from tfmeta.store import sealed

@@ -12,19 +12,21 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import filelock
 import numpy as np
 
 from tfmeta.datasets.image_bank import ImageBank, digest_of
 from tfmeta.errors import ResultError, StorageError
-from tfmeta.store import atomic, npz, sealed
+from tfmeta.store import atomic, last_use, npz, sealed
+from tfmeta.utils import files
 
 FORMAT = 1
+LARGEST_JSON = 64 << 20  # bytes; Omniglot's 1623 names make 75,000
 
 _proven: dict[Path, tuple[sealed.Stamp, sealed.Stamp]] = {}  # banks that this process found intact, as they were then
 
@@ -80,18 +82,29 @@ def fetch(
     maker = None if str(getattr(fill, "__module__", "")).startswith("tfmeta.") else _maker.get()
     identity = {**identity, "maker": maker} if maker else identity
     identity = json.loads(json.dumps({"format": FORMAT, "dataset": dataset, "shape": shape, **identity}))
-    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    path = Path(cache_dir) / "banks" / f"{dataset}-{name}.npy"
+    path = Path(cache_dir) / "banks" / f"{name_of(identity)}.npy"
     bank = _load(path, identity)
     if bank is None:
         with _locked(path):
-            bank = _load(path, identity)  # another process may have made it meanwhile
+            bank = _load(path, identity, silent=True)  # another process may have made it meanwhile
             if bank is None:
                 _make(path, identity, fill)
                 bank = _load(path, identity)
     if bank is None:
         raise StorageError(f"{path}: cannot be read back; set TFMETA_CACHE to a folder on a working disk")
     return bank
+
+
+def name_of(identity: Mapping[str, Any]) -> str:
+    """Return the name of a bank's files, without the suffix, from the whole identity that its .json file has."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return f"{identity['dataset']}-{digest[:16]}"
+
+
+def differs(identity: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return which entries of an identity are not what `now` has, in words; None if there are none."""
+    names = [name for name, value in json.loads(json.dumps(now)).items() if identity.get(name) != value]
+    return f"what decided it has changed since: {', '.join(names)}" if names else None
 
 
 def _make(path: Path, identity: dict, fill: Callable[[np.ndarray], Description]) -> None:
@@ -130,21 +143,23 @@ def _seal(stored: dict, path: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _load(path: Path, identity: dict) -> ImageBank | None:
-    """Open a cached bank; return None if there is none, or one that has to be made again, which is logged."""
+def _load(path: Path, identity: dict, silent: bool = False) -> ImageBank | None:
+    """Open a cached bank; return None if there is none, or one to be made again, which is logged unless `silent`."""
     sidecar = path.with_suffix(".json")
     try:
         if not (sidecar.exists() and path.exists()):
             return None
     except OSError as error:  # no permission to search the folder, or a name that is too long
         raise _unusable(path.parent, error) from error
+    last_use.note(path)  # before its stamp is taken, in which this shows
     try:
         before = _stamps(path)
-        stored = json.loads(sidecar.read_text())
+        stored = json.loads(files.read(sidecar, LARGEST_JSON))
         if (stored["identity"], before[1].size) != (identity, stored["bytes"]):
             raise ValueError("its size or its .json is another bank's")
         if "seal" not in stored:
-            log.info("the cached bank %s is of before banks were sealed: it cannot be checked; making it again", path)
+            words = "the cached bank %s is of before banks were sealed: it cannot be checked; making it again"
+            log.log(logging.DEBUG if silent else logging.INFO, words, path)
             return None
         # a process hashes a bank once, and again if a file changed; first, since numpy does not expect a damaged header
         if _proven.get(path) != before and stored["seal"] != _seal(stored, path):
@@ -157,7 +172,8 @@ def _load(path: Path, identity: dict) -> ImageBank | None:
         bank = ImageBank(identity["dataset"], images, names, stored["digest"], stored["source"], splits, counts)
         remarks = stored["remarks"]
     except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, ResultError) as error:
-        log.warning("the cached bank %s is damaged (%s: %s); making it again", path, type(error).__name__, error)
+        words = "the cached bank %s is damaged (%s: %s); making it again"
+        log.log(logging.DEBUG if silent else logging.WARNING, words, path, type(error).__name__, error)
         return None
     if all(map(sealed.settled, before)):
         _proven[path] = before

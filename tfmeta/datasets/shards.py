@@ -5,7 +5,6 @@ ten times as fast as it receives the images as an argument. Its name says what i
 (`tfmeta.store.sealed`). A damaged one is made again, and a warning names it.
 """
 
-import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
@@ -40,31 +39,39 @@ def images_of(bank: ImageBank, subset: Subset) -> np.ndarray:
     return fetch(bank, subset)[subset.examples >= 0]
 
 
+def name_of(bank: ImageBank) -> str:
+    """Return how the names of a bank's shards begin; `tfmeta cache` tells by it which bank they belong to."""
+    return f"{bank.dataset}-{bank.digest[:12]}"
+
+
 def write_shard(folder: Path, bank: ImageBank, subset: Subset) -> Path:
     """Write a subset's images to a shard in `folder` unless it is there intact; return its path.
 
-    The name begins with a digest of what the shard should hold (bank and subset), so runs, users and cases share
-    shards, and a shard is never out of date. Raises `StorageError` if it cannot be written.
+    The name begins with the bank's, and then has a digest of what the shard should hold (bank and subset). So runs,
+    users and cases share shards, and a shard is never out of date. Raises `StorageError` if it cannot be written.
     """
     _sweep(folder)
     named = hashlib.sha256(bank.digest.encode())
     for part in (subset.classes, subset.turns, subset.examples):
         named.update(repr(part.shape).encode() + np.ascontiguousarray(part, "<i4").tobytes())
-    folder, stem = Path(folder), f"{bank.dataset}-{named.hexdigest()[:20]}"
+    folder, stem = Path(folder), f"{name_of(bank)}-{named.hexdigest()[:20]}"
     path = _shards.get((folder, stem))  # in every round: without it, the whole folder would be searched
     if path is None or not sealed.intact(path):
-        path = sealed.find(folder, stem, _SUFFIX) or _make(folder, stem, fetch(bank, subset))
+        path = sealed.find(folder, stem, _SUFFIX)
+        if path is None:
+            path = sealed.replace(folder, stem, _SUFFIX, [np.ascontiguousarray(fetch(bank, subset))])
         _shards[folder, stem] = path
     return path
 
 
-def write_images(folder: Path, dataset: str, images: np.ndarray) -> Path:
+def write_images(folder: Path, name: str, images: np.ndarray) -> Path:
     """Write images, uint8 [n, H, W, C], to a raw file named by a digest of them unless it is there; return its path.
 
+    `name`, of the bank that they come from, begins the file's name.
     Raises `StorageError` if it cannot be written.
     """
     _sweep(folder)
-    return sealed.write(folder, f"{dataset}-images", _SUFFIX, [np.ascontiguousarray(images)])
+    return sealed.write(folder, f"{name}-images", _SUFFIX, [np.ascontiguousarray(images)])
 
 
 def read_shards(
@@ -86,16 +93,6 @@ def read_images(path: "tf.Tensor", image_shape: Sequence[int]) -> "tf.Tensor":
     import tensorflow as tf
 
     return tf.reshape(tf.io.decode_raw(tf.io.read_file(path), tf.uint8), [-1, *image_shape])
-
-
-def _make(folder: Path, stem: str, images: np.ndarray) -> Path:
-    """Write a shard, and remove damaged ones that it replaces."""
-    path = sealed.write(folder, stem, _SUFFIX, [np.ascontiguousarray(images)])
-    for other in sealed.files(folder, stem, _SUFFIX):
-        if other != path:
-            with contextlib.suppress(OSError):  # it may not be removed; nobody will use it
-                other.unlink()
-    return path
 
 
 @functools.cache

@@ -85,12 +85,22 @@ def sweep(folder: Path | str, below: bool = True) -> list[Path]:
     """
     removed, folder = [], Path(folder)
     for path in sorted((folder.rglob if below else folder.glob)(f".*{_SUFFIX}")):
-        found = _TEMPORARY.fullmatch(path.name)
-        if found and found[1] in (None, _host()) and not Path(f"/proc/{found[2]}").exists():
+        if is_abandoned(path):
             with contextlib.suppress(OSError):  # of another user; a folder
                 path.unlink(missing_ok=True)
                 removed.append(path)
     return removed
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file has the name of one that is being written."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether a file is a temporary one of a process of this machine that has ended."""
+    found = _TEMPORARY.fullmatch(path.name)
+    return bool(found and found[1] in (None, _host()) and not Path(f"/proc/{found[2]}").exists())
 
 
 @functools.cache

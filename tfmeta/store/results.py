@@ -20,6 +20,7 @@ from tfmeta.errors import ConfigError, ResultError
 from tfmeta.store import atomic, npz
 from tfmeta.store.compare import differences
 from tfmeta.store.contract import AGAIN, accuracies_problem, interval, key, validate
+from tfmeta.utils import files
 
 __all__ = [
     "FILLED_IN", "FORMAT", "curve", "key", "load", "path_of", "read", "read_values", "run_folder", "warn_undigested",
@@ -28,6 +29,7 @@ __all__ = [
 
 FORMAT = "tfmeta-result-2"
 FILLED_IN = ("format", "sha256", "values_sha256")  # the fields of a document that `write` fills in
+LARGEST = 64 << 20  # bytes of a document; those of the paper's figures have 100,000
 
 _warned: set[Path] = set()  # documents without a digest that a warning has spoken of
 log = logging.getLogger(__name__)
@@ -127,9 +129,11 @@ def load(path: Path | str, warn: bool = True) -> tuple[dict[str, Any], dict[str,
     if warn and "sha256" not in document:
         warn_undigested([path])
     arrays, _ = npz.unpack(stored, f"Delete {path} too and run the experiment again")
-    if hashlib.sha256(stored.read_bytes()).hexdigest() != document.get("values_sha256"):
+    if hashlib.sha256(files.read(stored, npz.LARGEST)).hexdigest() != document.get("values_sha256"):
         raise ResultError(f"{stored} is not the file that {path.name} was written with. Delete both and run again")
     validate(str(path), document, arrays)
+    if path.name != (own := path_of("", document["experiment"], document["case"]).name):
+        raise ResultError(f"{path} holds the result {own}. Give it that name again, with its npz file, or delete it")
     document["config"] = legacy.complete(document["config"])
     return document, arrays
 
@@ -171,7 +175,7 @@ def warn_undigested(paths: Iterable[Path]) -> None:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes(), parse_constant=_refuse)
+        document = json.loads(files.read(path, LARGEST), parse_constant=_refuse)
     except FileNotFoundError:
         raise ResultError(f"{path} is missing: run the experiment first") from None
     except OSError as error:
@@ -180,7 +184,7 @@ def _document(path: Path) -> dict[str, Any]:
         raise ResultError(f"{path} is truncated or damaged ({error}). {AGAIN}") from error
     found = document.get("format") if isinstance(document, dict) else None
     if not isinstance(found, str) or not found.startswith("tfmeta-result-"):
-        raise ResultError(f"{path} is not a result of tfmeta: it has no tfmeta format. {AGAIN}")
+        raise ResultError(f"{path} is not a result of tfmeta: it has no tfmeta format. Move it elsewhere, or delete it")
     if found != FORMAT:
         raise ResultError(f"{path} is of another version ({found!r}), and those are not converted. {AGAIN}")
     if "sha256" in document and not _unchanged(document):

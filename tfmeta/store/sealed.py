@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tfmeta.store import atomic
+from tfmeta.store import atomic, last_use
 from tfmeta.utils import threads
 
 BLOCK = 16 << 20  # bytes that one thread hashes at a time
@@ -58,6 +58,7 @@ def write(folder: Path | str, stem: str, suffix: str, buffers: Sequence) -> Path
     """
     path = Path(folder) / f"{stem}-{blocks_digest(buffers)[:_DIGITS]}{suffix}"
     if path.exists():
+        last_use.note(path)  # before its stamp is taken, in which this shows
         if intact(path):
             return path
         _warn(path)
@@ -67,9 +68,20 @@ def write(folder: Path | str, stem: str, suffix: str, buffers: Sequence) -> Path
     return path
 
 
+def replace(folder: Path | str, stem: str, suffix: str, buffers: Sequence) -> Path:
+    """Write a sealed file as `write` does, and remove other files of its stem: damaged or older ones."""
+    path = write(folder, stem, suffix, buffers)
+    for other in files(folder, stem, suffix):
+        if other != path:
+            with contextlib.suppress(OSError):  # it may not be removed; nobody will use it
+                other.unlink()
+    return path
+
+
 def find(folder: Path | str, stem: str, suffix: str) -> Path | None:
     """Return the intact file of a stem, or None if there is none; a warning names each damaged one."""
     for path in files(folder, stem, suffix):
+        last_use.note(path)
         if intact(path):
             return path
         _warn(path)

@@ -1,5 +1,7 @@
 """Stored results as pandas frames."""
 
+import fnmatch
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pandas as pd
 
 from tfmeta.config import tag_of
 from tfmeta.errors import ResultError
-from tfmeta.store import results
+from tfmeta.store import npz, results
 
 _POINT = ["mean", "low", "high"]
 _COLUMNS = [
@@ -37,9 +39,9 @@ def load_results(folder: Path | str = "results", per_task: bool = False) -> pd.D
         ResultError: the folder is missing, holds no results, or holds a damaged one; the message names it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not npz.exists(folder) or not folder.is_dir():
         raise ResultError(f"{folder} is not a folder: give a run's folder, or the one given as --results")
-    paths = sorted(folder.rglob("*-[abc].json"))
+    paths = _documents(folder)
     if not paths:
         raise ResultError(f"{folder} holds no results (<experiment>-<case>.json): run an experiment first")
     columns = [name for name in _COLUMNS if name not in _POINT] + ["task", "accuracy"] if per_task else _COLUMNS
@@ -51,6 +53,18 @@ def load_results(folder: Path | str = "results", per_task: bool = False) -> pd.D
     results.warn_undigested(undigested)  # one line for all of them
     whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     return whole[columns].astype({"user": "Int64", "x": "float64"})
+
+
+def _documents(folder: Path) -> list[Path]:
+    """Return the paths of all files below a folder that are called like documents."""
+
+    def refuse(error: OSError) -> None:  # else its results would be missing from the table without a word
+        raise ResultError(f"{error.filename} cannot be read ({error.strerror}): check its permissions") from error
+
+    return sorted(
+        Path(place) / name
+        for place, _, names in os.walk(folder, onerror=refuse) for name in fnmatch.filter(names, "*-[abc].json")
+    )  # fmt: skip
 
 
 def _frames(
