@@ -67,9 +67,8 @@ code = tfmeta experiments figures tests tools docs setup.py
 	clean
 
 help: ## this list
-	@echo 'make fig1 ... fig8, figA1 ... figA11'
-	@echo '                        draw a figure of the paper to figures/out, running what is missing'
-	@echo 'make fig-delta          draw the accuracies after the defence against delta'
+	@echo 'make fig1 ... fig8, figA1 ... figA11, fig-delta (accuracies after the defence against delta)'
+	@echo '                        draw a figure to figures/out, running what is missing'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-23s %s\n' "$$target" "$$text"; done
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'

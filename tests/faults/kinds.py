@@ -74,9 +74,6 @@ KINDS = (
         ".*-unknown-.*",
     ),
     Kind("attacker's checkpoint", rf"{MODELS}-attack-[^/]*/attacker\.npz", Outcome.REFUSED, ATTACKED, ".*-unknown-.*"),
-    Kind(
-        "attacker's weights", rf"{MODELS}-attack-[^/]*/attacker[^/]*\.f32", Outcome.RESTORED, ATTACKED, ".*-unknown-.*"
-    ),
     Kind("figure (PDF)", r"out/fig5-glyphs-smoke[^/]*\.pdf", Outcome.RESTORED),
     Kind("figure (PNG)", r"out/fig5-glyphs-smoke[^/]*\.png", Outcome.RESTORED),
 )  # fmt: skip
