@@ -63,12 +63,12 @@ code = tfmeta experiments figures tests tools docs setup.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help env ablations ablation-table figures runtime notebook data cache bench test test-fast lint docs lock audit \
-	clean
+.PHONY: help env ablations ablation-table figures runtime notebook data cache bench test test-fast faults lint docs lock \
+	audit clean
 
 help: ## this list
-	@echo 'make fig1 … figA11      draw a figure of the paper to figures/out, running what is missing'
-	@echo 'make fig-delta          draw the accuracies after the defence against delta'
+	@echo 'make fig1 … figA11, fig-delta (accuracies after the defence against delta)'
+	@echo '                        draw a figure to figures/out, running what is missing'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-23s %s\n' "$$target" "$$text"; done
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'
@@ -116,6 +116,9 @@ test: env ## run the tests; PYTEST_ARGS=… for pytest, DATA_DIR=… for real da
 
 test-fast: env ## run the tests that are not slow, as before a commit
 	@"$$VENV/bin/python" tools/run_pytest.py -m "not slow"
+
+faults: env ## damage files, kill runs, fill disks (15 minutes); SEED=… repeats a campaign
+	@FAULTS_SEED="$$SEED" "$$VENV/bin/python" tools/run_pytest.py -m "" tests/faults
 
 lint: env ## check the code with ruff
 	@"$$VENV/bin/python" -m ruff check $(code)
