@@ -49,7 +49,9 @@ MEASURED = (rf"{RUN}/fine_tuning-a\.(json|npz)", rf"{RUN}/parts/unknown-.*")
 ATTACKED = (*MEASURED, rf"{MODELS}-attack-unknown-{HEX}/round-.*")
 TRAINED = (*MEASURED, rf"{MODELS}-attack-unknown-{HEX}/.*\.npz")
 # benign users that know backdoor classes read every shard
-WITH_ALL_SHARDS = (rf"{RUN}/fine_tuning-[bc]\.(json|npz)", rf"{RUN}/parts/known-.*", rf"{MODELS}-attack-known-{HEX}/.*npz")
+WITH_ALL_SHARDS = (
+    rf"{RUN}/fine_tuning-[bc]\.(json|npz)", rf"{RUN}/parts/known-.*", rf"{MODELS}-attack-known-{HEX}/.*npz",
+)  # fmt: skip
 
 KINDS = (
     Kind("bank array", rf"cache/banks/glyphs-{HEX}\.npy", Outcome.AGAIN),
