@@ -47,13 +47,17 @@ DOCUMENTS = rf"{RUN}/fine_tuning-[abc]\.(json|npz)"
 # what benign users that know no backdoor classes lead to: enough to read a file once
 MEASURED = (rf"{RUN}/fine_tuning-a\.(json|npz)", rf"{RUN}/parts/unknown-.*")
 ATTACKED = (*MEASURED, rf"{MODELS}-attack-unknown-{HEX}/round-.*")
-TRAINED = (*MEASURED, rf"{MODELS}-attack-unknown-{HEX}/.*\.(npz|f32)")
+TRAINED = (*MEASURED, rf"{MODELS}-attack-unknown-{HEX}/.*\.npz")
+# benign users that know backdoor classes read every shard
+WITH_ALL_SHARDS = (
+    rf"{RUN}/fine_tuning-[bc]\.(json|npz)", rf"{RUN}/parts/known-.*", rf"{MODELS}-attack-known-{HEX}/.*npz",
+)  # fmt: skip
 
 KINDS = (
     Kind("bank array", rf"cache/banks/glyphs-{HEX}\.npy", Outcome.AGAIN),
     Kind("bank side file", rf"cache/banks/glyphs-{HEX}\.json", Outcome.AGAIN),
     Kind("bank lock", rf"cache/banks/glyphs-{HEX}\.lock", Outcome.UNREAD),
-    Kind("shard", rf"cache/shards/glyphs-{HEX}-{HEX}\.u8", Outcome.AGAIN, TRAINED),
+    Kind("shard", rf"cache/shards/glyphs-{HEX}-{HEX}\.u8", Outcome.AGAIN, WITH_ALL_SHARDS),
     Kind("attacker's images", rf"cache/shards/glyphs-images-{HEX}\.u8", Outcome.AGAIN, TRAINED),
     Kind("worker's log", r"results/logs/tff-worker\.log", Outcome.UNREAD),
     Kind("lock of a run", rf"{RUN}/\.lock", Outcome.UNREAD),
@@ -74,9 +78,6 @@ KINDS = (
         ".*-unknown-.*",
     ),
     Kind("attacker's checkpoint", rf"{MODELS}-attack-[^/]*/attacker\.npz", Outcome.REFUSED, ATTACKED, ".*-unknown-.*"),
-    Kind(
-        "attacker's weights", rf"{MODELS}-attack-[^/]*/attacker[^/]*\.f32", Outcome.RESTORED, ATTACKED, ".*-unknown-.*"
-    ),
     Kind("figure (PDF)", r"out/fig5-glyphs-smoke[^/]*\.pdf", Outcome.RESTORED),
     Kind("figure (PNG)", r"out/fig5-glyphs-smoke[^/]*\.png", Outcome.RESTORED),
 )  # fmt: skip

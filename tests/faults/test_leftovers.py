@@ -30,7 +30,7 @@ with contextlib.ExitStack() as files:
 def test_temporary_files_of_killed_processes_are_removed(number, both, tmp_path):
     reference = both["inprocess"][0]
     place = reference.copy(tmp_path / "place")
-    remove(place, ATTACKED)
+    remove(place, (*ATTACKED, r"cache/banks/.*\.json"))
     writer, temporary = _writer(place, "half-written.npz")
     os.kill(writer.pid, number)
     writer.communicate()
@@ -41,7 +41,7 @@ def test_temporary_files_of_killed_processes_are_removed(number, both, tmp_path)
 def test_temporary_files_of_live_processes_stay(both, tmp_path):
     reference = both["inprocess"][0]
     place = reference.copy(tmp_path / "place")
-    remove(place, ATTACKED)
+    remove(place, (*ATTACKED, r"cache/banks/.*\.json"))
     writer, temporary = _writer(place, "half-written.npz")
     try:
         ended = place.run()
