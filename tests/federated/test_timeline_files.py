@@ -90,6 +90,6 @@ def test_files_that_are_not_ours_are_left_alone(sim, tmp_path):
 def test_a_folder_in_the_place_of_a_checkpoint_is_named(sim, tmp_path, name):
     folder = sim.timeline(tmp_path).folder("pretraining")
     (folder / name).mkdir(parents=True)
-    with pytest.raises((ResultError, StorageError), match=rf"{name}.*Is a directory"):
+    with pytest.raises((ResultError, StorageError), match=rf"{name}.*is a folder"):
         sim.run(tmp_path, 0)
     assert (folder / name).is_dir()

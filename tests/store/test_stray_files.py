@@ -89,9 +89,9 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_left_out_of_a_table(tmp_
 def test_a_folder_in_the_place_of_a_stored_file_is_named(tmp_path, written):
     path = tmp_path / "known.npz"
     path.mkdir()
-    with pytest.raises(ResultError, match=r"known\.npz cannot be read \(Is a directory\)"):
+    with pytest.raises(ResultError, match=r"known\.npz cannot be read \(is a folder\)"):
         StoredFiles().load(path, {"part": "known"})
     written.with_suffix(".npz").unlink()
     written.with_suffix(".npz").mkdir()
-    with pytest.raises(ResultError, match=r"fine_tuning-a\.npz cannot be read \(Is a directory\)"):
+    with pytest.raises(ResultError, match=r"fine_tuning-a\.npz cannot be read \(is a folder\)"):
         results.read(written)
