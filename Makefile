@@ -64,18 +64,17 @@ code = tfmeta experiments figures tests tools docs setup.py
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help env ablations ablation-table figures runtime notebook data cache bench test test-fast faults lint docs lock \
-	clean
+	audit clean
 
 help: ## this list
-	@echo 'make fig1 ... fig8, figA1 ... figA11, fig-delta (accuracies after the defence against delta)'
+	@echo 'make fig1 … figA11, fig-delta (accuracies after the defence against delta)'
 	@echo '                        draw a figure to figures/out, running what is missing'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '%-23s %s\n' "$$target" "$$text"; done
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'
-	@echo '     DATA_DIR=folder SEED=number WORKERS=number SET="field=value …"'
-	@echo '     ATTACK= DEFENCE= TRIGGER= AGGREGATION= MODEL=name PLUGIN="my_plug_in.py …"'
+	@echo '     DATA_DIR=folder SEED=number WORKERS=number SET="field=value …" PLUGIN="my_plug_in.py …"'
+	@echo '     ATTACK= DEFENCE= TRIGGER= AGGREGATION= MODEL=name GPU=1 PYTHON=/path/to/python3.11 VENV=folder'
 	@echo '     FRESH=1 (compute again what other code computed) KEEP=1 (accept it; results say so)'
-	@echo '     GPU=1 PYTHON=/path/to/python3.11 VENV=folder (of the environment)'
 
 env: ## set up the environment (other targets do this themselves); GPU=1 for a GPU
 	@sh tools/python.sh bootstrap.py "$$VENV" $(LOCK)
@@ -128,11 +127,15 @@ docs: ## build the documentation to site/; a warning is an error
 	@sh tools/python.sh bootstrap.py "$$VENV-docs" requirements-docs.txt without-package
 	@NO_MKDOCS_2_WARNING=1 "$$VENV-docs/bin/mkdocs" build --strict --clean --site-dir site
 
-lock: ## recompile requirements*.txt; UPGRADE=1 for the newest versions
-	@sh tools/python.sh lock.py $(if $(UPGRADE),--upgrade)
+lock: ## recompile requirements*.txt; UPGRADE=1 (or "pip uv") for newest versions
+	@sh tools/python.sh lock.py "$$UPGRADE"
+
+audit: ## look up known vulnerabilities of what requirements*.txt list
+	@sh tools/python.sh bootstrap.py "$$VENV-audit" requirements-audit.txt without-package
+	@"$$VENV-audit/bin/python" -Es tools/audit.py
 
 clean: ## remove environments, figures, site and caches of code, not results or data
-	@for folder in "$$VENV" "$$VENV-docs" .venv .venv-gpu .venv-docs; do \
+	@for folder in "$$VENV" "$$VENV-docs" "$$VENV-audit" .venv .venv-gpu .venv-docs .venv-audit; do \
 		if [ -e "$$folder/.tfmeta-env" ]; then rm -rf -- "$$folder"; fi; done
 	@find $(code) -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf build tfmeta.egg-info site .cache figures/out .pytest_cache .hypothesis .ruff_cache

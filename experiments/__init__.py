@@ -9,6 +9,7 @@ import functools
 import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import tfmeta
 from tfmeta.config import Config
@@ -58,6 +59,11 @@ def run(name: str, sim: "tfmeta.Simulation", case: str) -> Path:
     """Run an experiment in one case unless its result is there; return its document's path. Errors as in `check`."""
     check(name, (case,), sim.config)
     return _imported(modules()[name]).run(name, sim, case)
+
+
+def module(name: str) -> ModuleType:
+    """Return an experiment's module."""
+    return _imported(modules()[name])
 
 
 def _imported(stem):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.measured import described, models, pooled, pooled_note, result
+from experiments.size import Needs, compared
 from tfmeta import registry
 from tfmeta.config import Config
 from tfmeta.errors import ConfigError
@@ -50,6 +51,12 @@ def check(name: str, config: Config) -> None:
     """Raise `ConfigError` if a configuration names a defence: the parts are those of the paper's."""
     if config.defence.name != "experiment":
         raise ConfigError(f"{name} is about the parts of the paper's own defence: leave out --defence")
+
+
+def needs(name: str, config: Config) -> Needs:
+    """Return what one part needs in each case."""
+    part = PARTS[name.removeprefix("ablation-")]
+    return compared(config.replace(part.changed(config)), part.defence, models=2 if part.baseline else 1)
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

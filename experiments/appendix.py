@@ -9,6 +9,7 @@ from pathlib import Path
 
 from experiments import matching
 from experiments.measured import check_has_delta, result
+from experiments.size import Needs, compared
 from tfmeta import registry
 from tfmeta.config import Config
 from tfmeta.config.fields import LARGEST_SEED
@@ -53,10 +54,19 @@ def check(name: str, config: Config) -> None:
 
 def run(name: str, sim: Simulation, case: str) -> Path:
     """Measure one case of a figure of the appendix; return the path of its document."""
-    defence, fields = _CHANGES[name]
-    values = {field: sim.config[value] if isinstance(value, str) else value for field, value in fields.items()}
-    seed = "evaluation.task_seed"
+    variant = sim.variant(**_changed(name, sim.config))
+    return result(variant, name, case, lambda: matching.compute(variant, case, _CHANGES[name][0], name))
+
+
+def needs(name: str, config: Config) -> Needs:
+    """Return what a figure of the appendix needs in each case."""
+    return compared(config.replace(_changed(name, config)), _CHANGES[name][0])
+
+
+def _changed(name, config):
+    """Return the fields that a figure changes."""
+    fields, seed = _CHANGES[name][1], "evaluation.task_seed"
+    values = {field: config[value] if isinstance(value, str) else value for field, value in fields.items()}
     if seed in values:  # counted from the run's own (0 follows the largest), so that the tasks are other ones
-        values[seed] = (values[seed] + sim.config[seed]) % (LARGEST_SEED + 1)
-    variant = sim.variant(**values)
-    return result(variant, name, case, lambda: matching.compute(variant, case, defence, name))
+        values[seed] = (values[seed] + config[seed]) % (LARGEST_SEED + 1)
+    return values

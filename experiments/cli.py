@@ -1,5 +1,6 @@
 """The command `tfmeta`: it reads options, builds a `Simulation`, and says what was found."""
 
+import itertools
 import logging
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import click
 import experiments
 import figures
 import tfmeta
-from experiments import explain, options
+from experiments import explain, options, size
 from tfmeta import registry
 from tfmeta.config import make_config, parse_settings
 from tfmeta.datasets import check_name, default_cache_dir
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Tfmeta(click.Group):
-    """The command: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
+    """The command; errors that a user can solve end in one sentence."""
 
     def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
         """Read the command line up to the subcommand."""
@@ -50,10 +51,6 @@ class Tfmeta(click.Group):
                 raise
             log.debug("the whole error", exc_info=error)  # with --verbose
             raise click.ClickException(sentence) from error
-        except KeyboardInterrupt:
-            resumes = ": the same command continues from the last checkpoint"
-            click.echo(f"interrupted{resumes if ctx.invoked_subcommand in ('run', 'figure') else ''}", err=True)
-            ctx.exit(130)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List experiments and figures."""
@@ -78,7 +75,9 @@ def run_command(experiment: str, cases: Sequence[str], **given) -> None:
         raise ConfigError(f"{experiment} is a figure: draw it with `tfmeta figure {experiment}`")
     experiments.check(experiment, cases, _config(given))
     with _simulation(given) as sim:
-        paths = [experiments.run(experiment, sim, case) for case in cases or experiments.cases_of(experiment)]
+        asked = [(experiment, case) for case in cases or experiments.cases_of(experiment)]
+        size.check([(sim, asked)], given["yes"])
+        paths = [experiments.run(experiment, sim, case) for _, case in asked]
     _report(paths, paths)
 
 
@@ -104,12 +103,16 @@ def figure_command(names: Sequence[str], out: Path, **given) -> None:
         for experiment in experiments.named(one for spec in specs for one in spec.experiments):
             experiments.check(experiment, config=config)
     sims = {name: _simulation(given, name) for name in by_dataset}  # refuses missing data of one before another runs
+    asked = {
+        name: [[(one, case) for one in experiments.named(spec.experiments) for case in spec.cases] for spec in specs]
+        for name, specs in by_dataset.items()
+    }
+    size.check([(sim, list(dict.fromkeys(itertools.chain(*asked[name])))) for name, sim in sims.items()], given["yes"])
     for name, sim in sims.items():
         with sim:
-            for spec in by_dataset[name]:
-                names = experiments.named(spec.experiments)
-                documents = [experiments.run(name, sim, case) for name in names for case in spec.cases]
-                _report(spec.draw(folder_of(sim), out), documents)
+            for spec, documents in zip(by_dataset[name], asked[name], strict=True):
+                paths = [experiments.run(experiment, sim, case) for experiment, case in documents]
+                _report(spec.draw(folder_of(sim), out), paths)
 
 
 @main.command("data", cls=options.PluginCommand)
@@ -189,16 +192,16 @@ def cache_command(wanted: Sequence[str], remove: bool, unused_for: float, unfini
     places = {kind: cache_dir / kind for kind in inventory.KINDS} | {"models": results / "models", "parts": results}
     found = cache_list.named(inventory.take(cache_dir, results, given_up=remove and unfinished), wanted)
     if not remove:
-        click.echo(cache_list.text(found, places, unused_for, whole=not wanted))
+        click.echo(printable(cache_list.text(found, places, unused_for, whole=not wanted)))
         return
     chosen = cache_list.removable(found, wanted, unused_for, unfinished)
     if not chosen:
         click.echo("there is nothing to remove: `tfmeta cache` says why each is kept")
         return
-    click.echo(cache_list.text(chosen, places, 0, whole=False))
+    click.echo(printable(cache_list.text(chosen, places, 0, whole=False)))
     if yes or click.confirm(f"Remove these, {cache_list.size_of(chosen)}?"):
         for line in cache_list.remove(chosen):
-            click.echo(line)
+            click.echo(one_line(line))
 
 
 @main.command("bench")

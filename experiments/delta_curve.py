@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.measured import check_has_delta, described, models, norms, pooled, pooled_note, result
+from experiments.size import Needs, compared
 from tfmeta.config import Config
 from tfmeta.simulation import Simulation
 
@@ -19,6 +20,11 @@ NAMES = {"delta-curve": ("a", "c")}
 def check(name: str, config: Config) -> None:
     """Raise `ConfigError` if the defence that a configuration names has no delta."""
     check_has_delta(config, name)
+
+
+def needs(name: str, config: Config) -> Needs:
+    """Return what it needs in each case."""
+    return compared(config, "matching", repeated=len(DELTAS))
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

@@ -7,9 +7,16 @@ never attacked (ledger 34).
 from pathlib import Path
 
 from experiments.measured import defence_words, over_iterations, result
+from experiments.size import Needs, compared
+from tfmeta.config import Config
 from tfmeta.simulation import Simulation
 
 NAMES = {"fine_tuning": ("a", "b", "c")}
+
+
+def needs(name: str, config: Config) -> Needs:
+    """Return what it needs in each case."""
+    return compared(config, "fine_tuning")
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

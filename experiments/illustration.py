@@ -5,10 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from experiments.measured import result
+from experiments.size import Needs
+from tfmeta.config import Config
 from tfmeta.datasets.shards import fetch
 from tfmeta.simulation import Simulation
 
 NAMES = {"illustration": ("a",)}
+
+
+def needs(name: str, config: Config) -> Needs:
+    """Return that it needs no model."""
+    return Needs(None)
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

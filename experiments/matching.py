@@ -6,9 +6,16 @@ The same tasks, iterations and accuracies as experiment 2.
 from pathlib import Path
 
 from experiments.measured import defence_words, mixes, norms, over_iterations, result
+from experiments.size import Needs, compared
+from tfmeta.config import Config
 from tfmeta.simulation import Simulation
 
 NAMES = {"matching": ("a", "b", "c")}
+
+
+def needs(name: str, config: Config) -> Needs:
+    """Return what it needs in each case."""
+    return compared(config, "matching")
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

@@ -8,9 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from experiments.measured import described, pooled, pooled_note, result
+from experiments.size import Needs, compared
+from tfmeta.config import Config
+from tfmeta.federated.rounds import last_round
 from tfmeta.simulation import Simulation
 
 NAMES = {"meta_training": ("a", "b", "c")}
+
+
+def needs(name: str, config: Config) -> Needs:
+    """Return what it needs in each case: all rounds, and a few steps on the tasks after each."""
+    last = last_round(config)
+    (measured,) = compared(config, "fine_tuning", models=last + 1).measured
+    return Needs(last, (measured._replace(steps=config.evaluation.task_steps),))
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from experiments.measured import result
+from experiments.size import Needs
 from tfmeta import registry
+from tfmeta.config import Config
 from tfmeta.config.attack import FIRST_ROUND
 from tfmeta.federated import rounds
 from tfmeta.simulation import Simulation
@@ -30,6 +32,11 @@ PARTS = {
     "fine-tuning": ("benign fine-tuning, 2 models, tasks of {users} users and meta-test", 130, 130),
     "benign rounds": ("benign meta-training after the attack", 80, 120),
 }
+
+
+def needs(name: str, config: Config) -> Needs:
+    """Return that it needs no stored model, and little more than its budget."""
+    return Needs(None, seconds=1.5 * len(PARTS) * BUDGET)
 
 
 def run(name: str, sim: Simulation, case: str) -> Path:

@@ -1,6 +1,7 @@
 """A run: one configuration with its data, opened and checked; what a simulation and its variants share."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,13 +14,16 @@ from tfmeta.datasets.opening import AUTO
 from tfmeta.datasets.partition import make_partition
 from tfmeta.datasets.shares import Partition
 from tfmeta.errors import ConfigError
+from tfmeta.estimate import Shapes, refusal
 from tfmeta.models import layer_names
 from tfmeta.plugins.given import plugin_of
 from tfmeta.plugins.identity import remember
 from tfmeta.store.reuse import StoredFiles
+from tfmeta.utils import threads
 
 if TYPE_CHECKING:
     from tfmeta.datasets.base import Dataset
+    from tfmeta.models.base import PureModel
 
 REAL_DATA_ONLY = ("desk", "paper")  # profiles for which "auto" opens no stand-in
 
@@ -63,6 +67,24 @@ class Run:
     federation: Any = None
     timelines: dict = dataclasses.field(default_factory=dict)
     tasks: dict = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def shapes(self) -> Shapes:
+        """The shapes of the data, on which memory and time depend."""
+        return Shapes.of(self.bank, self.partition)
+
+    @property
+    def cores(self) -> int:
+        """How many operations run at once."""
+        return self.limits.workers or threads.cores()
+
+    def check_memory(self, config: Config, model: "PureModel | None" = None) -> None:
+        """Raise `ConfigError` if a run (without a model: its tasks) needs more memory than is free, and may not."""
+        if not self.limits.allow_large:
+            if model is None:
+                refusal.check_tasks(config, self.shapes)
+            else:
+                refusal.check_memory(config, model, self.shapes, self.cores)
 
 
 def open_run(

@@ -19,6 +19,7 @@ from tfmeta.config.cases import CASES
 from tfmeta.datasets.opening import AUTO
 from tfmeta.datasets.partition import check_fits
 from tfmeta.errors import ConfigError, check_known
+from tfmeta.estimate import Estimate, Work, estimate
 from tfmeta.federated import rounds
 from tfmeta.federated.opening import open_federation
 from tfmeta.models import layer_names
@@ -63,7 +64,7 @@ class Simulation:
             computes them again, "keep" accepts them, and results say so.
         worker_timeout: Seconds without progress after which TFF's worker is ended; by default it is never.
         allow_open_port: Whether TFF's worker may listen on a network port where it cannot be shut off from the network.
-        allow_large: Whether to start a run that is estimated not to fit this machine.
+        allow_large: Whether to start a run that is estimated to need more memory than there is.
         **overrides: Fields in which the run differs from its profile, such as `delta=0.5` or `attack_episodes=100`.
 
     Raises:
@@ -169,15 +170,19 @@ class Simulation:
 
     @functools.cached_property
     def model(self) -> "PureModel":
-        """The network."""
+        """The network; raises `ConfigError` if the run needs more memory than there is (see `allow_large`)."""
         progress.quiet_tensorflow("tensorflow")
         threads.side_by_side(self._run.limits.workers)
-        config = self.config
-        plugin, shape = registry.build("models", config), self.bank.images.shape[2:]
+        plugin, shape = registry.build("models", self.config), self.bank.images.shape[2:]
         plugin.check_size(shape)
-        model = plugin.pure(shape, config.meta_learning.ways)
-        layer_names.chosen(config.defence.mixed_layers, model.weight_names)
+        model = plugin.pure(shape, self.config.meta_learning.ways)
+        layer_names.chosen(self.config.defence.mixed_layers, model.weight_names)
+        self._run.check_memory(self.config, model)
         return model
+
+    def estimate(self, work: Work | None = None) -> Estimate:
+        """Return the memory that the run needs, and the time that `work` takes; see `tfmeta.estimate`."""
+        return estimate(self.config, self.model, self._run.shapes, self._run.cores, work)
 
     @functools.cached_property
     def client_data(self) -> "ClientData":
@@ -197,9 +202,8 @@ class Simulation:
     def federation(self) -> "TffFederation | InProcessFederation":
         """Return the federation; start TFF's worker if it is needed and does not run yet."""
         if self._run.federation is None:
-            setting = self.setting
             log = self.results / "logs" / "tff-worker.log"
-            self._run.federation = open_federation(setting, log, self._run.limits)
+            self._run.federation = open_federation(self.setting, log, self._run.limits)
         return self._run.federation
 
     @property
@@ -212,12 +216,11 @@ class Simulation:
         check_known("case", case, CASES)
         known = rounds.knows_backdoor(case)
         if known not in self._run.timelines:
-            setting = self.setting
+            setting, models, about = self.setting, self.results / "models", functools.cache(self.identity)
             from tfmeta.federated.timeline import Timeline
 
-            models = self.results / "models"
             self._run.timelines[known] = Timeline(
-                setting, self.client_data, functools.cache(self.identity), models, self.federation, known, self.stored
+                setting, self.client_data, about, models, self.federation, known, self.stored
             )
         return self._run.timelines[known]
 
@@ -245,6 +248,7 @@ class Simulation:
 
         key = (self.config.evaluation, user, user is not None and case == "c")  # cases (a) and (b) have the same tasks
         if key not in self._run.tasks:
+            self._run.check_memory(self.config)
             self._run.tasks[key] = tasks.of(self.bank, self.partition, self.trigger, self.config, user, case)
         return self._run.tasks[key]
 
@@ -268,8 +272,8 @@ class Simulation:
         from tfmeta.meta_learning.adaptation import AdaptationSettings
 
         settings, tasks, points = AdaptationSettings.of(self.config), self.tasks(case, user), points or self._points()
-        used, workers = self.defence(defence), self._run.limits.workers
-        return evaluation.measure(model, settings, weights, tasks, points, used, report, workers)
+        given = settings, weights, tasks, points, self.defence(defence), report, self._run.limits.workers
+        return evaluation.measure(model, *given)
 
     def measure(
         self, weights: list[np.ndarray], *, case: str = "a", user: int | None = 2,

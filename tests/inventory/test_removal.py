@@ -35,6 +35,13 @@ def test_what_a_run_holds_is_kept(folder, tmp_path):
     assert len(list(folder.glob("round-*"))) == 2
 
 
+def test_models_stay_while_a_run_works_on_their_data_set(folder, tmp_path):
+    entry = taken(tmp_path)[folder.name]
+    with lock.hold(tmp_path / "results" / "glyphs-smoke"):
+        assert removal.remove(entry).startswith(f"a run works in {tmp_path / 'results' / 'glyphs-smoke'} (process ")
+    assert len(list(folder.glob("round-*"))) == 2
+
+
 def test_what_was_used_since_it_was_listed_is_kept(folder, tmp_path):
     entry = taken(tmp_path)[folder.name]
     path = folder / "round-00001.npz"

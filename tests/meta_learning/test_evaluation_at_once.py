@@ -7,7 +7,7 @@ from easy_tasks import DEFENCES, MODEL, SETTINGS, Told, defence_of, easy_tasks
 
 from tfmeta.defences.fine_tuning import FineTuning
 from tfmeta.meta_learning import evaluation
-from tfmeta.utils import threads
+from tfmeta.utils import memory, threads
 
 
 @pytest.mark.slow
@@ -67,8 +67,8 @@ def test_memory_limits_the_tasks_at_once(monkeypatch):
     """An 84x84 task of 25 support images, 155 queries and 64 filters takes 0.6 GB, and half of the memory is used."""
     monkeypatch.setattr(threads, "cores", lambda: 64)
     at_once = []
-    for memory in (0, 1e9, 4e9, 16e9, 64e9):
-        with_memory(monkeypatch, memory)
+    for available in (0, 1e9, 4e9, 16e9, 64e9):
+        with_memory(monkeypatch, available)
         at_once.append(evaluation.side_by_side((84, 84, 3), 64, 25, 155))
     assert at_once[:2] == [1, 1] and 2 <= at_once[2] <= 3 and 9 <= at_once[3] <= 13 and 36 <= at_once[4] <= 53
     with_memory(monkeypatch, 4e9)
@@ -78,15 +78,15 @@ def test_memory_limits_the_tasks_at_once(monkeypatch):
 
 
 def with_memory(monkeypatch, available):
-    memory = evaluation.psutil.virtual_memory()._replace(available=int(available))
-    monkeypatch.setattr(evaluation.psutil, "virtual_memory", lambda: memory)
+    given = memory.psutil.virtual_memory()._replace(available=int(available))
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: given)
 
 
 def test_measuring_uses_what_cores_and_memory_allow(monkeypatch):
     tasks, done = easy_tasks(13), []
     monkeypatch.setattr(threads, "cores", lambda: 11)
-    for memory in (2**40, 0):
-        with_memory(monkeypatch, memory)
+    for available in (2**40, 0):
+        with_memory(monkeypatch, available)
         evaluation.measure(MODEL, SETTINGS, MODEL.initial_weights(0), tasks, (0,), Told(), done.append)
     assert done == [7, 6] + 13 * [1]  # 13 tasks, at most 12 at once, in equal parts
 
@@ -95,7 +95,7 @@ def test_measuring_uses_what_cores_and_memory_allow(monkeypatch):
 def test_the_memory_of_a_container_counts_where_it_is_less(monkeypatch, tmp_path, limit, expected):
     monkeypatch.setattr(threads, "cores", lambda: 64)
     with_memory(monkeypatch, 2**40)
-    monkeypatch.setattr(evaluation, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     (tmp_path / "memory.max").write_text(limit)
     (tmp_path / "memory.current").write_text(str(10**9))
     assert evaluation.side_by_side((84, 84, 3), 64, 25, 155) == expected

@@ -52,7 +52,11 @@ def refusing(setting: "Setting", jobs: Sequence[Job], chunk: bool = False) -> It
     except Exception as error:
         if found := re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error)):
             raise ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged") from error
-        check_jobs(setting, jobs, chunk)  # names a file that has vanished or changed since
+        try:
+            check_jobs(setting, jobs, chunk)  # a file may have vanished or changed since
+            _check_reading(jobs, str(error))
+        except ClientUpdateError as named:
+            raise named from error
         raise
 
 
@@ -75,8 +79,7 @@ def check_jobs(setting: "Setting", jobs: Sequence[Job], chunk: bool = False) -> 
         try:
             _check(setting, job, chunk)
         except _Problem as problem:
-            user = str(job.user) or "a client"
-            raise ClientUpdateError(f"{user}: {problem}. The round was not run, and the state is unchanged") from None
+            raise _refused(job, problem) from None
 
 
 def after(jobs: Sequence[Job], aggregation: str) -> str:
@@ -87,6 +90,18 @@ def after(jobs: Sequence[Job], aggregation: str) -> str:
 def benign_needs(setting: "Setting") -> tuple[int, int]:
     """Return how many classes, and how many images of each, a client needs to train as a benign user."""
     return setting.config.meta_learning.ways, setting.config.meta_learning.shots
+
+
+def _refused(job, problem):
+    return ClientUpdateError(f"{str(job.user) or 'a client'}: {problem}. The state is unchanged")
+
+
+def _check_reading(jobs, message):
+    """Refuse the file of a job that TensorFlow's message is about, which has the path and the system's words."""
+    for job in jobs:
+        for path in (*job.shards, job.prepared, job.target, job.triggered):
+            if path and (found := re.search(re.escape(f"{path}; ") + r"([\w /,-]+)", message)):
+                raise _refused(job, f"{path} could not be read ({found[1].strip()}); check the disk and the file")
 
 
 def _check(setting, job, chunk):

@@ -85,8 +85,8 @@ def attack_chunk(
         PluginError: A hook of the attack returns another shape or dtype; raised when the graph is traced.
     """
     attack, shape, told = _attack(setting), setting.model.image_shape, _context(setting, start, job)
-    images = _images(setting, job, 1, 1)  # what more an episode needs is the attack's to say
-    data = AttackerData(images, job.counts, read_images(job.target, shape), read_images(job.triggered, shape))
+    images, counts = _images(setting, job, 1, 1)  # what more an episode needs is the attack's to say
+    data = AttackerData(images, counts, read_images(job.target, shape), read_images(job.triggered, shape))
 
     def refused(words):
         return tf.strings.join([REFUSED, job.user, words])
@@ -104,18 +104,23 @@ def attack_chunk(
 def _benign(setting, weights, job):
     """Return a benign user's update and loss."""
     learning = setting.config.meta_learning
-    images = _images(setting, job, *benign_needs(setting))
-    sampler = functools.partial(episodes.sample_episode, images, job.counts, ways=learning.ways, shots=learning.shots)
+    images, counts = _images(setting, job, *benign_needs(setting))
+    sampler = functools.partial(episodes.sample_episode, images, counts, ways=learning.ways, shots=learning.shots)
     reptile, adam = Reptile.of(setting.config, learning.inner_steps), fresh_adam(layout_of(setting.model).size)
     trained = _train_on(sampler, setting, reptile, weights, adam, job)
     return [new - old for new, old in zip(trained.weights, weights, strict=True)], trained.loss
 
 
 def _images(setting, job, classes, least):
-    """Return the images in a job's shards, once its counts fit; an episode takes `classes` with `least` images each."""
+    """Return the images in a job's shards and its counts, once they fit each other.
+
+    An episode takes `classes` classes with `least` images each.
+    """
     capacity, shape = setting.capacity, setting.model.image_shape
     fitting = functools.partial(refusals.of_images, job, capacity, math.prod(shape), classes, least)
-    return read_shards(job.shards, capacity, shape, fitting)
+    images = read_shards(job.shards, capacity, shape, fitting)
+    with tf.control_dependencies([images]):  # an episode draws by the counts before it takes images
+        return images, tf.identity(job.counts)
 
 
 def _crafted(setting, weights, job):

@@ -47,7 +47,9 @@ class InProcessFederation(contextlib.AbstractContextManager):
         """Run one round, with one job per client; return the next state and the clients' mean loss.
 
         Raises:
-            ClientUpdateError: A client sent NaN, infinity or an update of another size; names the user.
+            ClientUpdateError: A job does not pass `check_jobs`, or a client sent NaN, infinity, an update of another
+                size or one above `federation.max_update_norm`; names the user.
+            ModelError: The state holds NaN or infinity, or the aggregation made some; names the aggregation.
             PluginError: The aggregation's numpy rule returned something else than an update.
         """
         config, updates, losses = self._setting.config, [], []
@@ -70,8 +72,8 @@ class InProcessFederation(contextlib.AbstractContextManager):
     ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:  # fmt: skip
         """Run an attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss.
 
-        `start` is theta_G, by default `weights`. Raises `ClientUpdateError`, which names the user, for a label out of
-        range and for NaN.
+        `start` is theta_G, by default `weights`. Raises `ClientUpdateError`, which names the user, for a job that
+        does not pass `check_jobs`, a label out of range, and NaN.
         """
         adam = AdamState(*_tensors((moments, np.float32(steps))))
         begin = _tensors(weights if start is None else start)

@@ -62,11 +62,10 @@ def find(results: Path, given_up: bool = False) -> list[Entry]:
             others.append(_half_removed(item))
         else:
             others.append(folders.temporary(KIND, item) or folders.foreign(KIND, item))
-    running = [run for run in folders.inside(results) if run.is_folder and lock.is_held(run.path / lock.LOCK)]
-    origins, needed, entries_found = sources.find(results), [], []
+    origins, held, needed, entries_found = sources.find(results), _held(results), [], []
     # later stages first, since they keep the earlier ones that they rest on
     for model in sorted(found, key=lambda model: -STAGES.index(model.stage)):
-        state, why = _state(model, origins, needed, running)
+        state, why = _state(model, origins, needed, held)
         if model.origin and state not in (UNUSED, FOREIGN) and not (given_up and state == UNFINISHED):
             needed.append(model)
         entries_found.append(_entry(model, words.model(model, origins.before), state, why))
@@ -76,12 +75,17 @@ def find(results: Path, given_up: bool = False) -> list[Entry]:
 def run_beside(folder: Path) -> Path | None:
     """Return a folder of the same data set's models or results that a run holds now, or None."""
     match = _NAME.fullmatch(folder.name)
-    results = folder.parents[1]
-    for item in [*folders.inside(results), *folders.inside(results / KIND)] if match else ():
-        beside = item.path != folder and item.is_folder and item.name.startswith(f"{match['dataset']}-")
-        if beside and lock.is_held(item.path / lock.LOCK):
-            return item.path
-    return None
+    return _beside(folder, match["dataset"], _held(folder.parents[1])) if match else None
+
+
+def _held(results: Path) -> list[Path]:
+    """Return the folders of results and models that runs hold."""
+    there = [*folders.inside(results), *folders.inside(results / KIND)]
+    return [item.path for item in there if item.is_folder and lock.is_held(item.path / lock.LOCK)]
+
+
+def _beside(folder: Path, dataset: str, held: Sequence[Path]) -> Path | None:
+    return next((path for path in held if path != folder and path.name.startswith(f"{dataset}-")), None)
 
 
 def not_ours(files: Sequence[folders.Item]) -> list[folders.Item]:
@@ -121,10 +125,10 @@ def _half_removed(item: folders.Item) -> Entry:
 
 
 def _state(
-    model: Model, origins: sources.Origins, needed: Sequence[Model], running: Sequence[folders.Item]
+    model: Model, origins: sources.Origins, needed: Sequence[Model], held: Sequence[Path]
 ) -> tuple[str, str]:
     """Return whether something needs a model, and what, or why nothing does."""
-    if lock.is_held(model.path / lock.LOCK):
+    if model.path in held:
         return USED, f"a run is using it{lock.holder_of(model.path)}"
     odd = not_ours(model.files)
     if odd:
@@ -140,9 +144,8 @@ def _state(
     resting = next((one for one in later if origins.rests_on(one.origin, model.origin, model.stage)), None)
     if resting is not None:
         return USED, f"{resting.path.name} was trained from it"
-    for run in running:
-        if run.name.startswith(f"{model.dataset}-"):
-            return USED, f"a run works in {run.path}{lock.holder_of(run.path)}"
+    if (beside := _beside(model.path, model.dataset, held)) is not None:
+        return USED, f"a run works in {beside}{lock.holder_of(beside)}"
     for run, path in origins.unreadable:
         if run.startswith(f"{model.dataset}-"):
             return DAMAGED, f"{path} cannot be read, and may have been computed from it"

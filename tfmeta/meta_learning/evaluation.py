@@ -2,11 +2,9 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from tfmeta.errors import ModelError, PluginError
@@ -15,7 +13,7 @@ from tfmeta.meta_learning.tasks import Tasks
 from tfmeta.models.base import PureModel, check_weights
 from tfmeta.models.flat import layout_of
 from tfmeta.models.matching_head import check_support
-from tfmeta.utils import threads
+from tfmeta.utils import memory, threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +24,6 @@ _FEWEST = 5  # tasks at once on small machines: no core waits long for the last 
 # Bytes of memory per filter, pixel and image, measured (28x28x1 and 84x84x3, 32 and 64 filters) and rounded up. A
 # training step keeps the output of every layer for the support set, a prediction that of one layer for all images.
 _TRAINING_BYTES, _PREDICTION_BYTES = 28, 10
-_CGROUP = Path("/sys/fs/cgroup")
 _ROUNDING = 1e-3  # by which probabilities may differ from 1 in sum
 _UNLIMITED = 1000  # tasks at once, in a graph: it is given no more tasks than may run at once
 
@@ -43,17 +40,7 @@ def side_by_side(image_shape: Sequence[int], filters: int, support: int, queries
     wanted = max(_FEWEST, threads.cores() + 1)
     bytes_per_value = max(_TRAINING_BYTES * support, _PREDICTION_BYTES * (support + queries))
     size = bytes_per_value * filters * image_shape[0] * image_shape[1]
-    return max(1, min(wanted, _free_memory() // (2 * size)))
-
-
-def _free_memory():
-    """Return the bytes that are free on the machine, or in this container where that is less."""
-    free = psutil.virtual_memory().available
-    try:
-        limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-    except (OSError, ValueError):  # no control group of version 2, or one without a limit
-        return free
-    return min(free, max(limit - used, 0))
+    return max(1, min(wanted, memory.free() // (2 * size)))
 
 
 def points_upto(steps: int) -> tuple[int, ...]:

@@ -58,7 +58,14 @@ class TffFederation(contextlib.AbstractContextManager):
         return self._blank._replace(global_model_weights=tff.learning.models.ModelWeights(weights, []))
 
     def next(self, state: State, jobs: Sequence[clients.Job]) -> tuple[State, float]:
-        """Run one round; return the next state and the mean loss; raises `ClientUpdateError` or `WorkerError`."""
+        """Run one round, with one job per client; return the next state and the clients' mean loss.
+
+        Raises:
+            ClientUpdateError: A job does not pass `check_jobs`, or a client sent NaN, infinity, an update of another
+                size or one above `federation.max_update_norm`; names the user.
+            ModelError: The state holds NaN or infinity, or the aggregation made some; names the aggregation.
+            WorkerError: The worker died.
+        """
         model = self._setting.model
         check_weights(model, self.weights(state), BEFORE, ModelError)
         with refusing(self._setting, jobs):
@@ -73,8 +80,8 @@ class TffFederation(contextlib.AbstractContextManager):
     ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:  # fmt: skip
         """Run an attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss.
 
-        `start` is theta_G, by default `weights`. Raises `ClientUpdateError`, which names the user, for a label out of
-        range and for NaN.
+        `start` is theta_G, by default `weights`. Raises `ClientUpdateError`, which names the user, for a job that
+        does not pass `check_jobs`, a label out of range, and NaN.
         """
         begin = list(weights if start is None else start)
         work = dict(weights=list(weights), moments=moments, steps=np.float32(steps), start=begin, job=job._asdict())
