@@ -49,16 +49,14 @@ MEASURED = (rf"{RUN}/fine_tuning-a\.(json|npz)", rf"{RUN}/parts/unknown-.*")
 ATTACKED = (*MEASURED, rf"{MODELS}-attack-unknown-{HEX}/round-.*")
 TRAINED = (*MEASURED, rf"{MODELS}-attack-unknown-{HEX}/.*\.npz")
 # benign users that know backdoor classes read every shard
-WITH_ALL_SHARDS = (
-    rf"{RUN}/fine_tuning-[bc]\.(json|npz)", rf"{RUN}/parts/known-.*", rf"{MODELS}-attack-known-{HEX}/.*npz",
-)  # fmt: skip
+ALL_SHARDS = (rf"{RUN}/fine_tuning-[bc]\.(json|npz)", rf"{RUN}/parts/known-.*", rf"{MODELS}-attack-known-{HEX}/.*npz")
 
 KINDS = (
     Kind("bank array", rf"cache/banks/glyphs-{HEX}\.npy", Outcome.AGAIN),
     Kind("bank side file", rf"cache/banks/glyphs-{HEX}\.json", Outcome.AGAIN),
     Kind("bank lock", rf"cache/banks/glyphs-{HEX}\.lock", Outcome.UNREAD),
-    Kind("shard", rf"cache/shards/glyphs-{HEX}-{HEX}\.u8", Outcome.AGAIN, WITH_ALL_SHARDS),
-    Kind("attacker's images", rf"cache/shards/glyphs-images-{HEX}\.u8", Outcome.AGAIN, TRAINED),
+    Kind("shard", rf"cache/shards/glyphs-{HEX}-{HEX}-{HEX}\.u8", Outcome.AGAIN, ALL_SHARDS),
+    Kind("attacker's images", rf"cache/shards/glyphs-{HEX}-images-{HEX}\.u8", Outcome.AGAIN, TRAINED),
     Kind("worker's log", r"results/logs/tff-worker\.log", Outcome.UNREAD),
     Kind("lock of a run", rf"{RUN}/\.lock", Outcome.UNREAD),
     Kind("document", rf"{RUN}/fine_tuning-[abc]\.json", Outcome.REFUSED, beside=".npz"),
