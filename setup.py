@@ -43,6 +43,8 @@ EXTRAS = {
     "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "nbclient", "nbformat", "ipykernel", "ipython<8.23"],
     # For an environment of their own, .venv-docs; ruff formats the signatures.
     "docs": ["mkdocs-material", "mkdocstrings[python]", "mkdocs-jupyter", "ruff"],
+    "audit": ["pip-audit"],  # for an environment of its own, .venv-audit
+    "tools": ["pip", "uv"],  # what sets up the environments
 }
 
 

@@ -2,8 +2,10 @@
 
 import itertools
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,20 +15,30 @@ import tfmeta
 from experiments import explain, options, size
 from tfmeta import registry
 from tfmeta.config import make_config, parse_settings
-from tfmeta.datasets import check_name
+from tfmeta.datasets import check_name, default_cache_dir
 from tfmeta.datasets.opening import AUTO
 from tfmeta.errors import ConfigError, TfmetaError
 from tfmeta.plugins import outside
 from tfmeta.utils import progress
+from tfmeta.utils.printable import one_line, printable
 
 log = logging.getLogger(__name__)
 
 
 class Tfmeta(click.Group):
-    """The command: errors that a user can solve end in one sentence, and Ctrl-C in status 130."""
+    """The command; errors that a user can solve end in one sentence."""
+
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        """Read the command line up to the subcommand."""
+        with options.printable_errors():
+            return super().make_context(*arguments, **extra)
 
     def invoke(self, ctx: click.Context) -> None:
         """Run a subcommand."""
+        with options.printable_errors():
+            self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> None:
         try:
             super().invoke(ctx)
         except TfmetaError as error:
@@ -39,10 +51,6 @@ class Tfmeta(click.Group):
                 raise
             log.debug("the whole error", exc_info=error)  # with --verbose
             raise click.ClickException(sentence) from error
-        except KeyboardInterrupt:
-            resumes = ": the same command continues from the last checkpoint"
-            click.echo(f"interrupted{resumes if ctx.invoked_subcommand in ('run', 'figure') else ''}", err=True)
-            ctx.exit(130)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List experiments and figures."""
@@ -122,7 +130,8 @@ def data_command(dataset: str, data_dir: Path | None, settings: Sequence[str], p
     bank = tfmeta.open_dataset(dataset, data_dir)
     classes, examples, *shape = bank.images.shape
     source = f"; {bank.source}" if bank.source else ""
-    click.echo(f"{bank.dataset}: {classes} classes of {examples} images, {'x'.join(map(str, shape))}{source}")
+    size = f"{classes} classes of {examples} images, {'x'.join(map(str, shape))}"
+    click.echo(one_line(f"{bank.dataset}: {size}{source}"))
     click.echo(f"digest {bank.digest}")
 
 
@@ -133,7 +142,7 @@ def config_command(changed: bool, **given) -> None:
     """Print every field: value, allowed values, meaning, source."""
     paper = _config({**given, "profile": "paper", "seed": None, "settings": (), **dict.fromkeys(options.NAMED)})
     name = registry.display_name("omniglot" if given["dataset"] == "auto" else given["dataset"])
-    click.echo(f"{name}, profile {given['profile']}\n\n{explain.table(_config(given), paper, changed)}")
+    click.echo(printable(f"{name}, profile {given['profile']}\n\n{explain.table(_config(given), paper, changed)}"))
 
 
 @main.command("plugins", cls=options.PluginCommand)
@@ -143,7 +152,7 @@ def plugins_command(kind: str | None, plugins: Sequence[str]) -> None:
     """List plug-ins of a KIND, or of all six: options, and where each comes from."""
     from experiments import plugin_list
 
-    click.echo(plugin_list.text(kind))
+    click.echo(printable(plugin_list.text(kind)))
 
 
 @main.command("check-plugin")
@@ -154,7 +163,45 @@ def check_command(file: Path) -> None:
     from experiments import plugin_check
 
     for line in plugin_check.run(file):
-        click.echo(line)
+        click.echo(printable(line))
+
+
+@main.command("cache", cls=options.PluginCommand)
+@click.argument("wanted", nargs=-1, metavar="[NAME]...")
+@click.option("--remove", is_flag=True, help="remove what is unused, or what is named")
+@click.option("--unused-for", type=options.Duration(), default="1d", show_default=True,
+              help="keep what was used within this time: 30d, 12h; 0d keeps nothing unused")  # fmt: skip
+@click.option("--unfinished", is_flag=True, help="remove the models of unfinished runs too")
+@click.option("--yes", is_flag=True, help="remove without asking")
+@options.RESULTS
+@click.option("--cache-dir", type=options.FOLDER, help="folder of the cache [TFMETA_CACHE]")
+@options.PLUGIN
+def cache_command(wanted: Sequence[str], remove: bool, unused_for: float, unfinished: bool, yes: bool,
+                  results: Path, cache_dir: Path | None, plugins: Sequence[str]) -> None:  # fmt: skip
+    """List what is in the cache and among the models, and what uses it; remove what nothing uses.
+
+    A NAME is one of the list's, or a pattern such as "glyphs-*".
+    """
+    progress.setup_logging()
+    from experiments import cache_list
+    from tfmeta import inventory
+
+    if remove and not yes and not sys.stdin.isatty():
+        raise ConfigError("--remove asks before it removes, and there is no terminal to ask in: add --yes")
+    cache_dir = Path(cache_dir or default_cache_dir()).expanduser()
+    places = {kind: cache_dir / kind for kind in inventory.KINDS} | {"models": results / "models", "parts": results}
+    found = cache_list.named(inventory.take(cache_dir, results, given_up=remove and unfinished), wanted)
+    if not remove:
+        click.echo(printable(cache_list.text(found, places, unused_for, whole=not wanted)))
+        return
+    chosen = cache_list.removable(found, wanted, unused_for, unfinished)
+    if not chosen:
+        click.echo("there is nothing to remove: `tfmeta cache` says why each is kept")
+        return
+    click.echo(printable(cache_list.text(chosen, places, 0, whole=False)))
+    if yes or click.confirm(f"Remove these, {cache_list.size_of(chosen)}?"):
+        for line in cache_list.remove(chosen):
+            click.echo(one_line(line))
 
 
 @main.command("bench")
@@ -198,4 +245,4 @@ def _report(written, documents):
     from tfmeta.store import results
 
     found = summary.sentence({path.stem: results.read(path) for path in documents})
-    click.echo("\n".join([*map(str, written), *([found] if found else [])]))
+    click.echo("\n".join([*(one_line(str(path)) for path in written), *([printable(found)] if found else [])]))

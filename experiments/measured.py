@@ -15,7 +15,7 @@ from tfmeta.errors import ConfigError
 from tfmeta.federated import rounds
 from tfmeta.federated.rounds import knows_backdoor
 from tfmeta.simulation import Simulation
-from tfmeta.store import lock, provenance, results
+from tfmeta.store import lock, npz, provenance, results
 
 
 def models(sim: Simulation) -> dict[str, int]:
@@ -175,7 +175,7 @@ def result(sim: Simulation, experiment: str, case: str, compute: Callable[[], tu
         ResultError: a document is there, but damaged, or of another configuration, other data or other code.
     """
     path = results.path_of(folder_of(sim), experiment, case)
-    if path.exists() and stored.reusable(sim, path):
+    if npz.exists(path) and stored.reusable(sim, path):
         return path
     with lock.hold(path.parent):
         begun = provenance.start()

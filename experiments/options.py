@@ -1,7 +1,9 @@
 """Options that several commands share, and the command class that loads plug-ins before anything else is read."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,24 @@ from tfmeta import registry
 from tfmeta.config import PROFILE_NAMES, merged, parse_settings
 from tfmeta.plugins import outside
 from tfmeta.utils import progress
+from tfmeta.utils.printable import message
 
 FOLDER = click.Path(path_type=Path)
 # option -> the kind whose plug-in it names
 NAMED = {
     "attack": "attacks", "defence": "defences", "trigger": "triggers", "aggregation": "aggregations", "model": "models"
 }  # fmt: skip
+
+
+@contextlib.contextmanager
+def printable_errors() -> Iterator[None]:
+    """Make the messages of click's errors printable: they repeat the words of the command line and names of files."""
+    try:
+        yield
+    except click.ClickException as error:
+        shown = message(error.format_message())
+        error.format_message = lambda: shown
+        raise
 
 
 class PluginCommand(click.Command):
@@ -30,6 +44,21 @@ class PluginCommand(click.Command):
         for path in given.get("plugins", ()):
             outside.use_file(path)
         return super().parse_args(ctx, args)
+
+
+class Duration(click.ParamType):
+    """A time such as 30d, 12h or 0d, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"([0-9]{1,6})([dh])", value)
+        if not found:
+            self.fail(f"{value!r} is no time: give days or hours, such as 30d or 12h", param, ctx)
+        return int(found[1]) * (86400.0 if found[2] == "d" else 3600.0)
 
 
 class NamesOption(click.Option):
@@ -52,6 +81,9 @@ SET = click.option(
     "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="change a field; see `tfmeta config`"
 )
 DATASET = click.option("--dataset", default="auto", show_default=True, cls=NamesOption, more=("auto",))
+RESULTS = click.option(
+    "--results", type=FOLDER, default="results", show_default=True, help="folder for results"
+)  # fmt: skip
 CONFIG = (
     DATASET,
     click.option("--profile", default="quick", show_default=True, help=", ".join(PROFILE_NAMES)),
@@ -63,7 +95,7 @@ CONFIG = (
 RUN = (
     *CONFIG,
     click.option("--data-dir", type=FOLDER, help="folder with the data sets [TFMETA_DATA]"),
-    click.option("--results", type=FOLDER, default="results", show_default=True, help="folder for results"),
+    RESULTS,
     click.option("--workers", type=click.IntRange(1), help="episodes or tasks at once [one per core]"),
     click.option(
         "--worker-timeout", type=click.FloatRange(min=1), metavar="SECONDS",

@@ -114,5 +114,5 @@ def _rewrite(path, document, now, kept):
     more = {} if document["provenance"].get("unrecorded") else code.modules(*document["code"])
     document["code"] = {**more, **{k: now[k] for k in document["code"] if k in now}}
     document["provenance"]["kept"] = kept
-    given = {name: value for name, value in document.items() if name not in ("format", "values_sha256")}
+    given = {name: value for name, value in document.items() if name not in results.FILLED_IN}
     results.write(path.parent, given, results.read_values(path))

@@ -51,6 +51,7 @@ class FigureSpec:
 
         They are `<name>.pdf` and `.png`, or `.md` and `.csv` for a table. The name of another run's files says what is
         not the default (the paper's data set, profile quick): `fig5-smoke.pdf`, `fig5-glyphs-smoke-delta=0.5.pdf`.
+        What a killed drawing command left half-written in `out` is removed.
 
         Raises:
             ResultError: a result is missing (the message names the command that computes it), damaged, of another data
@@ -58,7 +59,9 @@ class FigureSpec:
             StorageError: the disk refuses.
         """
         from figures.source import Run  # here: matplotlib is imported when the first figure is drawn
+        from tfmeta.store import atomic
 
+        atomic.sweep(out, below=False)
         module, function = self.layout.split(".")
         layout = getattr(importlib.import_module(f"figures.{module}"), function)
         return layout(Run.read(self, Path(folder)), Path(out))

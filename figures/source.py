@@ -11,7 +11,7 @@ from tfmeta import registry
 from tfmeta.config import PROFILE_NAMES, fields, make_config, tag_of
 from tfmeta.config.tags import short_name
 from tfmeta.errors import ConfigError, ResultError
-from tfmeta.store import results
+from tfmeta.store import npz, results
 from tfmeta.store.compare import differences
 
 _FOLDER = re.compile(rf"(.+?)-({'|'.join(PROFILE_NAMES)})(?:-(.+))?")  # data set, profile, tag
@@ -30,7 +30,7 @@ class Run:
         name, found = experiment or spec.experiments[0].replace("*", "full"), {}
         for case in spec.cases:
             path = results.path_of(folder, name, case)
-            if not path.exists():
+            if not npz.exists(path):
                 raise ResultError(f"{path} is missing: {_command(folder, spec.name, name, case)}")
             found[case] = document = results.read(path)
             if not spec.is_drawn_from(document["dataset"]):

@@ -19,7 +19,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
-# Tests that run as root read their files as nobody (datasets/privileges.py), whatever root's mask is.
+# Tests that run as root read their files as nobody (privileges.py), whatever root's mask is.
 os.umask(0o022)
 
 # As in a run (tfmeta/utils/threads.py): with TensorFlow's default, rounding depends on the number of cores.

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if not path.is_symlink()),
 ]
 _FENCE = re.compile(r"^(?:<!-- planned only: ([^\n]+) -->\n)?```([^\n]*)\n(.*?)^```$", re.M | re.S)

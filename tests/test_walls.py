@@ -17,7 +17,7 @@ ROWS = (
     ("meta_learning",),
     ("attacks",),
     ("defences", "aggregations", "federated"),
-    ("estimate",),
+    ("estimate", "inventory"),
     ("run", "simulation"),
 )
 RANK = {name: number for number, row in enumerate(ROWS) for name in row}

@@ -8,9 +8,11 @@ first used.
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # type checkers take it for True; importing `typing` would double the time that this import takes
 if TYPE_CHECKING:
+    from typing import Any
+
     from tfmeta.config import Config, make_config
     from tfmeta.datasets import ImageBank, open_dataset
     from tfmeta.errors import TfmetaError
@@ -42,7 +44,7 @@ _LAZY = {
 __all__ = ["__version__", *_LAZY]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'tfmeta' has no attribute {name!r}")

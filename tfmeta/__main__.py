@@ -1,26 +1,27 @@
 """The command `tfmeta`, also as `python -m tfmeta`."""
 
 import importlib.util
-import signal
 import sys
 from pathlib import Path
+
+from tfmeta.utils.signals import Ending
 
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
     """Run the command `tfmeta`."""
-    # These signals unwind like an exit, so TFF's worker ends, locks are released and nothing half-made stays.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's run outlives its terminal
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
-    try:
-        _check_packages()
-        from experiments.cli import main as command
+    resumes = ": the same command continues from the last checkpoint"
+    ending = Ending(f"interrupted{resumes if sys.argv[1:2] in (['run'], ['figure']) else ''}")
+    ending.install()
+    _check_packages()
+    from experiments.cli import main as command
 
+    ending.start()
+    try:
         command(prog_name="tfmeta")
-    except KeyboardInterrupt:  # while modules are imported
-        sys.exit(130)
+    finally:
+        ending.stop()
 
 
 def _check_packages() -> None:

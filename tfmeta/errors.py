@@ -6,9 +6,18 @@ Every message names the file, field or value and says what to do. The command li
 import difflib
 from collections.abc import Iterable
 
+from tfmeta.utils.printable import printable
+
 
 class TfmetaError(Exception):
-    """Base of all errors that a user can solve."""
+    """Base of all errors that a user can solve.
+
+    A message may repeat names that a stranger chose. Control characters in it, other than newlines, are escaped, so
+    that a terminal shows them instead of acting on them.
+    """
+
+    def __init__(self, *arguments: object):
+        super().__init__(*(printable(one) if isinstance(one, str) else one for one in arguments))
 
 
 class ConfigError(TfmetaError):
@@ -52,7 +61,7 @@ class ModelError(TfmetaError):
 
 
 class WorkerError(TfmetaError):
-    """TFF's worker process died, could not be started, or cannot be reached."""
+    """TFF's worker process died, was silent too long, could not be started, or cannot be shut off from the network."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from installer import ROOT, Installer, explain
+from installer import ROOT, TOOLS, Installer, explain
 
 
 class Environment:
@@ -19,7 +19,7 @@ class Environment:
         self.folder, self.lock, self.package = folder, lock, package
         # lists checkout, folder and, once installed, digests of lock and package; no folder without it is emptied
         self.stamp, self.installer = folder / ".tfmeta-env", Installer(folder)
-        sources = ([lock, "tools/uv.txt"], ["setup.py", "tfmeta/__init__.py"] if package else [])
+        sources = ([lock, TOOLS], ["setup.py", "tfmeta/__init__.py"] if package else [])
         contents = [b"\0".join((ROOT / name).read_bytes() for name in names) for names in sources]
         self.wanted = [str(ROOT), str(folder), *(hashlib.sha256(content).hexdigest() for content in contents)]
 

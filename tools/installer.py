@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+TOOLS = "requirements-tools.txt"  # pip and uv themselves
 # The user's settings decide where packages come from and are cached, but not what is installed or where to.
 DROPPED = r"PYTHON(PATH|HOME)|PIP_(TARGET|PREFIX|ROOT|REQUIREMENT)|UV_(?!.*(INDEX|LINKS|HOST|HTTP|CACHE|CERTS)).*"
 # uv's variables for pip's settings: where packages come from, and how to reach it
@@ -43,8 +44,9 @@ class Installer:
     def create(self) -> None:
         """Make the environment, with nothing but pip and uv in it."""
         self.run(sys.executable, "-Im", "venv", "--without-pip", str(self.log.parent))
-        self.run(self.python, "-Im", "ensurepip", "--default-pip")
-        self.run(self.python, "-Im", "pip", "install", "--require-hashes", "--only-binary=:all:", "-r", "tools/uv.txt")
+        self.run(self.python, "-Im", "ensurepip", "--default-pip")  # of Python's own age
+        self.run(self.python, "-Im", "pip", "install", "--require-hashes", "--only-binary=:all:", "-r", TOOLS)
+        self.run(self.python, "-Im", "pip", "uninstall", "--yes", "setuptools")  # ensurepip's; a lock lists its own
 
     def uv(self, *arguments: str) -> None:
         """Run `uv pip` with `arguments` and pip's settings, from its variables and files."""

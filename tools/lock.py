@@ -1,6 +1,6 @@
 """Compile the requirements*.txt from setup.py and tools/overrides*.txt: `make lock`.
 
-Pinned versions stay as they are where setup.py and the overrides allow them, unless with `--upgrade`.
+Pinned versions stay as they are where setup.py and the overrides allow them, unless they are to be upgraded.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from installer import ROOT, Installer
+from installer import ROOT, TOOLS, Installer
 
 OVERRIDES = ("--overrides=tools/overrides.txt", "--overrides=tools/overrides-{}.txt")
 PURPOSE = "all that tfmeta needs, tests included, with TensorFlow for {}"
@@ -20,6 +20,8 @@ LOCKS = {  # file -> the lists of setup.py that it answers, uv's options, and wh
         ("docs",), ("--constraints=requirements.txt",),  # one version of what both need
         "what builds the documentation site, in an environment of its own",
     ),
+    "requirements-audit.txt": (("audit",), (), "what looks up known vulnerabilities, in an environment of its own"),
+    TOOLS: (("tools",), (), "what sets up the environments"),
 }  # fmt: skip
 TARGET = ("--python-version=3.11", "--python-platform=x86_64-manylinux_2_31")
 WHEELS_ONLY = ("--only-binary=:all:", "--no-binary=jax")  # nobody needs a compiler; jax is plain Python
@@ -34,13 +36,13 @@ HEADER = """\
 
 
 def requirements(extras: tuple[str, ...]) -> str:
-    """Return what setup.py asks for with `extras`, one requirement a line; the docs need no tfmeta."""
+    """Return what setup.py asks for with `extras`, one requirement a line; only the tests need tfmeta itself."""
     lists = runpy.run_path(str(ROOT / "setup.py"), run_name="lock")
-    wanted = [] if extras == ("docs",) else list(lists["REQUIRES"])
+    wanted = list(lists["REQUIRES"]) if "test" in extras else []
     return "\n".join([*wanted, *(line for extra in extras for line in lists["EXTRAS"][extra])])
 
 
-def compile_lock(installer: Installer, name: str, scratch: Path, upgrade: bool) -> str:
+def compile_lock(installer: Installer, name: str, scratch: Path, upgrade: list[str]) -> str:
     """Return the text of the lock `name`, resolved anew."""
     extras, options, purpose = LOCKS[name]
     asked, new = scratch / f"{name}.in", scratch / name
@@ -48,8 +50,8 @@ def compile_lock(installer: Installer, name: str, scratch: Path, upgrade: bool) 
     if (ROOT / name).exists():
         new.write_bytes((ROOT / name).read_bytes())  # uv keeps the versions that its output file has
     files = (str(asked), "--output-file", str(new))
-    more = [*(option.format(extras[0]) for option in options), *(["--upgrade"] if upgrade else [])]
-    installer.uv("compile", *files, *TARGET, *WHEELS_ONLY, *OUTPUT, *more)
+    more = [option.format(extras[0]) for option in options]
+    installer.uv("compile", *files, *TARGET, *WHEELS_ONLY, *OUTPUT, *more, *upgrade)
     # The scratch folder is named where setup.py is meant.
     text = new.read_text(encoding="utf-8").replace(f"-r {asked}", "setup.py")
     if "://" in text:
@@ -60,8 +62,10 @@ def compile_lock(installer: Installer, name: str, scratch: Path, upgrade: bool) 
 def main() -> None:
     """Compile all locks, then write them all, so that they stay as they were if one cannot be compiled."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
-    upgrade = parser.parse_args().upgrade
+    parser.add_argument("upgrade", nargs="?", default="", help="packages to take the newest of; 1 for all")
+    words = parser.parse_args().upgrade.split()
+    upgrade = [f"--upgrade-package={word}" for word in words if word not in ("0", "no", "false")]
+    upgrade = ["--upgrade"] if words in (["1"], ["yes"], ["true"]) else upgrade
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         installer = Installer(scratch)

@@ -110,6 +110,28 @@ def test_a_value_out_of_range_is_refused_with_field_and_range(field, value):
     assert allowed(fields()[field]) in str(refused.value) or "finite" in str(refused.value)
 
 
+@pytest.mark.parametrize("name", [name for name in NUMBERS if fields()[name].type is float])
+def test_no_number_takes_what_float32_cannot_hold(name):
+    """Runs compute in float32, where 1e-320 and 1e-50 are 0, and TensorFlow takes 1e-39 for 0 too."""
+    field = fields()[name]
+    if not field.metadata["float32"]:
+        return  # a plug-in's own option, which it may compute with as it likes
+    for wrong in (1e-320, 1e-50, 1e-39, 1e39):
+        with pytest.raises(ConfigError, match=f"^{name} = "):
+            changed(**{name: wrong})
+
+
+def test_a_value_that_float32_cannot_hold_is_refused_with_what_it_would_be():
+    with pytest.raises(ConfigError, match=r"^federation\.alpha = 1e-320 .*in float32, .*this is 0; .*least 1\.18e-38$"):
+        changed(alpha=1e-320)
+    assert changed(alpha=2e-38).federation.alpha == 2e-38 and changed(delta=0.0).defence.delta == 0
+
+
+def test_a_replacement_whose_boost_float32_cannot_hold_is_refused():
+    with pytest.raises(ConfigError, match=r"replacement = 1000000.0 over federation.alpha = 1e-35 .*this is infinity"):
+        changed(replacement=1e6, alpha=1e-35)
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_no_number_takes_nan_infinity_bool_or_less_than_its_low(name):
     low = fields()[name].metadata["low"]

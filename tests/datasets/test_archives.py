@@ -1,5 +1,6 @@
 import contextlib
 import os
+import subprocess
 import zipfile
 
 import pytest
@@ -107,6 +108,36 @@ def test_an_encrypted_member_is_named(tmp_path):
     path.write_bytes(data)
     with archives.Archive(path) as archive, pytest.raises(DataError, match=r"1\.png: damaged.*encrypted"):
         archive.read("1.png", 100)
+
+
+def test_a_folder_with_too_many_files_is_refused(tmp_path, monkeypatch):
+    write_folder(tmp_path / "folder", MEMBERS)
+    monkeypatch.setattr(archives, "MOST_ENTRIES", 6)  # three files in three folders
+    assert len(archives.Archive(tmp_path / "folder").members) == len(MEMBERS)
+    (tmp_path / "folder" / ".hidden").touch()  # counts, since looking at it takes time
+    for read in (archives.Archive, archives.identity):
+        with pytest.raises(DataError, match=r"folder: has more than 6 files and folders"):
+            read(tmp_path / "folder")
+
+
+@pytest.mark.slow
+def test_folders_may_be_deeper_than_pythons_stack(tmp_path):
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("a", dir_fd=here)
+        here, above = os.open("a", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(os.open("1.png", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    found = archives.Archive(tmp_path).members
+    subprocess.run(["rm", "-r", tmp_path / "a"], check=True)  # pytest could not
+    assert found == ["a/" * 1100 + "1.png"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.zip")
+    with pytest.raises(DataError, match=r"x\.zip: is neither a file nor a folder"):
+        archives.Archive(tmp_path / "x.zip")
 
 
 def test_a_missing_path_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import multiprocessing
 import os
 import resource
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from core_fixtures import bank, identify, partition
 
+from tfmeta.datasets import shards
 from tfmeta.datasets.partition import Subset
 from tfmeta.datasets.shards import fetch, write_images, write_shard
 from tfmeta.errors import StorageError
+from tfmeta.store import sealed
 
 
 def subset(classes, turns, examples):
@@ -71,13 +74,95 @@ def test_a_shard_holds_the_images_and_nothing_else(tmp_path):
     assert path.name.startswith("omniglot-")
 
 
-def test_a_shard_is_written_once_and_again_if_damaged(tmp_path):
+def test_a_shard_is_written_once(tmp_path):
     path = write_shard(tmp_path, bank(), SOME)
     inode = path.stat().st_ino
     assert write_shard(tmp_path, bank(), SOME) == path and path.stat().st_ino == inode
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-1])
-    assert write_shard(tmp_path, bank(), SOME).read_bytes() == whole
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _zero(path):
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(bytes(700))
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _grow(path):
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def _exchange(path):
+    path.with_name("new").write_bytes(bytes(path.stat().st_size))
+    path.with_name("new").replace(path)
+
+
+DAMAGES = [_flip, _zero, _cut, _grow, _exchange]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("later", [False, True], ids=["of an earlier process", "between two rounds"])
+def test_a_damaged_file_is_made_again_with_a_warning(tmp_path, caplog, monkeypatch, damage, later):
+    images = np.arange(5000, dtype=np.uint32).astype(np.uint8)
+    for write in (lambda: write_shard(tmp_path, bank(), SOME), lambda: write_images(tmp_path, "omniglot", images)):
+        path = write()
+        whole = path.read_bytes()
+        if not later:
+            monkeypatch.setattr(sealed, "_proven", {})
+            monkeypatch.setattr(shards, "_shards", {})
+        damage(path)
+        caplog.clear()
+        assert write() == path and path.read_bytes() == whole
+        assert [message.split(":")[0] for message in caplog.messages] == [f"{path} is damaged"]
+        caplog.clear()
+        assert write() == path and not caplog.messages
+
+
+def test_a_shard_with_another_seal_is_replaced(tmp_path):
+    """Somebody renamed it, or it has the name of other content."""
+    path = write_shard(tmp_path, bank(), SOME)
+    other = path.replace(path.with_name(f"{path.stem[:-20]}{'0' * 20}.u8"))
+    foreign = path.with_name(f"{path.stem[:-20]}{'0' * 20}.u8.bak")
+    foreign.write_bytes(b"mine")
+    assert write_shard(tmp_path, bank(), SOME) == path
+    assert path.exists() and foreign.exists() and not other.exists()
+
+
+def _write_often(folder):
+    for _ in range(50):
+        write_shard(folder, bank(), SOME)
+
+
+def test_several_processes_may_write_the_same_shard(tmp_path):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_write_often, args=(tmp_path,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    path = write_shard(tmp_path, bank(), SOME)
+    for process in processes:
+        _flip(path)
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert write_shard(tmp_path, bank(), SOME) == path and os.listdir(tmp_path) == [path.name]  # noqa: PTH208
+
+
+def test_what_killed_processes_left_among_the_shards_is_removed(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=lambda: None)
+    process.start()
+    process.join()
+    dead, alive = (tmp_path / f".omniglot-x.u8.{pid}.0badcafe.tfmeta-tmp" for pid in (process.pid, os.getpid()))
+    for path in (dead, alive):
+        path.write_bytes(b"half")
+    write_shard(tmp_path, bank(), SOME)
+    assert alive.exists() and not dead.exists()
 
 
 def test_different_content_means_different_names(tmp_path):

@@ -80,7 +80,7 @@ def test_memory_grows_with_the_fields(overrides, part):
 
 def test_in_this_process_clients_take_turns():
     tff, here = of().memory, of(runtime="inprocess").memory
-    assert here["training"] == pytest.approx(tff["training"] / 3) and here["TFF's worker"] == 0
+    assert here["training"] < tff["training"] and here["TFF's worker"] == 0
     assert here["images of the clients"] < tff["images of the clients"]
 
 

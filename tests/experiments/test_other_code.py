@@ -124,7 +124,7 @@ def older(checkout):
             path.write_bytes(npz.pack(arrays, header))
         elif path.suffix == ".json":
             stored = json.loads(path.read_text())
-            del stored["plugins"], stored["code"]
+            del stored["plugins"], stored["code"], stored["sha256"]
             for name in added:
                 group, _, bare = name.partition(".")
                 del stored["config"][group][bare]

@@ -1,6 +1,13 @@
 """How a command starts: which data sets it opens, what it says first, and which experiment it finds by name."""
 
 import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from command_line import invoked, refused
@@ -65,3 +72,26 @@ def test_figure_a5_has_other_tasks_whatever_the_runs_task_seed(own, seed, glyphs
     monkeypatch.setattr(appendix, "result", lambda variant, *_: variant.config.evaluation.task_seed)
     sim = tfmeta.Simulation("glyphs", "smoke", results=tmp_path, task_seed=own)
     assert experiments.run("figA5", sim, "a") == seed
+
+
+def first_line(process):
+    """Wait until Python runs the first line of ours, after which no moment is too early: until it handles SIGTERM."""
+    while not int(re.search(r"SigCgt:\t(\w+)", Path(f"/proc/{process.pid}/status").read_text())[1], 16) & 1 << 14:
+        time.sleep(0.001)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_of_a_start_ends_it_without_a_traceback():
+    root, codes = Path(__file__).parents[2], []
+    for tenths in range(12):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tfmeta", "config"], cwd=root, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        first_line(process)
+        time.sleep(tenths / 20)
+        os.kill(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert errors in ("", "interrupted\n")
+        codes.append(process.returncode)
+    assert codes[0] == 130 and set(codes) <= {130, 0, -signal.SIGINT}  # done before, or Python itself was at its end

@@ -1,5 +1,7 @@
 """The files that each client owns (ledger 12, 19)."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -102,3 +104,21 @@ def test_attackers_have_their_own_classes_and_share_the_attackers_images(tmp_pat
     everything = [TRIGGER.stamp(bank().images[image]).tobytes() for image in reserved("backdoor", "attacker")]
     assert sorted(found(triggered, triggered_too)) == sorted(everything)
     assert len(one[0]) + len(other[0]) == 5 and abs(len(one[0]) - len(other[0])) <= 1
+
+
+def test_no_path_of_a_damaged_file_is_handed_out(tmp_path, caplog):
+    data = client_data(tmp_path)
+
+    def paths():
+        shards, _, *images = data.attacker(1)
+        return [*data.benign(2, True)[0].tolist(), *shards.tolist(), *images]
+
+    first = paths()
+    whole = [Path(path).read_bytes() for path in first]
+    for path in first:
+        with Path(path).open("r+b") as file:
+            file.seek(50)
+            file.write(b"damaged")
+    assert paths() == first and [Path(path).read_bytes() for path in first] == whole
+    named = [path for path in first if f"{path} is damaged" in caplog.text]
+    assert named == first and len(caplog.messages) == len(first)

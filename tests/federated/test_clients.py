@@ -9,6 +9,7 @@ from tfmeta import registry
 from tfmeta.attacks.base import AttackerData
 from tfmeta.datasets.shards import read_shards
 from tfmeta.federated import clients
+from tfmeta.federated.checks import REFUSED
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, local_training
@@ -67,7 +68,10 @@ def test_a_benign_users_update_is_its_local_trainings_delta(scene, update):
 
     def sampler(seed):
         return episodes.sample_episode(
-            tf.constant(scene.images), tf.constant(scene.counts), seed, config.meta_learning.ways,
+            tf.constant(scene.images),
+            tf.constant(scene.counts),
+            seed,
+            config.meta_learning.ways,
             config.meta_learning.shots,
         )
 
@@ -150,7 +154,7 @@ def test_a_spoiled_update_is_refused_with_the_users_name(scene, update, how):
 def refused(scene, how):
     wanted = flat(scene.weights).nbytes
     message = "NaN or infinity" if how in ("nan", "inf", "-inf") else rf"\d+ bytes, not {wanted}"
-    return f"{clients.REFUSED}user 1 sent {message}"
+    return f"{REFUSED}user 1 sent {message}"
 
 
 @pytest.mark.slow
@@ -166,10 +170,39 @@ def test_a_spoiled_update_is_refused_where_unused_assertions_are_dropped(scene):
                     session.run(fetched, dict(zip(given, job, strict=True)))
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (dict(boost=np.nan), "has a job whose boost, alpha or meta step size is NaN or infinity"),
+        (dict(alpha=np.inf), "has a job whose boost"),
+        (dict(boost=1e38), "sent an update of norm"),
+        (dict(alpha=1e38), "sent an update of norm"),  # where alpha goes before the aggregation, it counts too
+        (dict(counts=[6, 6, 6, 0, 6, 4, 5]), "has a count of images outside 4 to 6"),
+        (dict(counts=[6, 6, 6, 7, 6, 4, 5]), "has a count of images outside 4 to 6"),
+        (dict(counts=[6] * 6), "has shards of 10752 bytes, but counts that ask for 9216"),
+        (dict(counts=[6] * 2), "has images of too few classes: an episode needs 3"),
+    ],
+)
+def test_a_job_that_was_not_checked_before_is_refused_in_the_graph(scene, update, given, words):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{REFUSED}user 2 {words}"):
+        update(scene.job(**given))
+
+
+def test_a_shard_of_another_size_is_refused_in_the_graph(scene, update):
+    for shard in (scene.images.tobytes()[:-1], bytes(84 * 84 * 3)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{REFUSED}user 2 has shards of {len(shard)} bytes"):
+            update(scene.job(shards=[scene.file(shard)]))
+
+
+def test_the_norm_of_the_largest_update_is_no_infinity(scene, update):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"user 1 sent an update of norm \d\.\d+e.39, above"):
+        update(scene.prepared_job(np.full(flat(scene.weights).size, 3e38, np.float32), boost=1))
+
+
 def test_training_that_gives_nan_is_refused(scene, update):
     weights = [part.copy() for part in scene.weights]
     weights[4][0] = np.nan
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{clients.REFUSED}user 2 sent NaN"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{REFUSED}user 2 sent NaN"):
         update(scene.job(), weights)
 
 

@@ -86,9 +86,7 @@ def unbroken(sim, tmp_path_factory):
 
 
 def contents(root):
-    return {
-        path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.suffix in (".npz", ".f32")
-    }
+    return {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*.npz"))}
 
 
 def same(one, other):
@@ -164,7 +162,7 @@ def test_the_attack_replaces_the_model(sim, unbroken):
     """lambda alpha = 1: the attacked model is theta_a plus a third of the benign updates (ledger 16)."""
     root, _ = unbroken
     timeline = sim.timeline(root)
-    theta_a = np.fromfile(timeline.folder("attack") / "attacker.f32", "<f4")
+    theta_a = np.fromfile(timeline.jobs(ATTACKED)[0].prepared, "<f4")
     before, after = (
         np.concatenate([np.ravel(part) for part in timeline.weights(number)])
         for number in (BEFORE_ATTACK, ATTACKED)

@@ -1,5 +1,7 @@
 """Timelines of several attackers and several rounds of the attack."""
 
+from pathlib import Path
+
 import core_fixtures
 import numpy as np
 import pytest
@@ -25,13 +27,12 @@ def unbroken(sim, tmp_path_factory):
 def test_each_attacker_trains_in_each_round_of_the_attack_in_files_of_its_own(sim, unbroken):
     root, calls = unbroken
     assert calls == 3 + 4 + 2 * 2 * 3 + 1  # pre-training, rounds 1 to 4, attackers x rounds x chunks, round 5
-    names = {path.name for path in sim.timeline(root).folder("attack").iterdir() if path.suffix in (".npz", ".f32")}
+    names = {path.name for path in sim.timeline(root).folder("attack").iterdir() if path.suffix == ".npz"}
     own = {"attacker", "attacker-2-round-00002", "attacker-1-round-00004", "attacker-2-round-00004"}
-    assert names == {f"{name}.{kind}" for name in own for kind in ("npz", "f32")} | {
-        f"round-{number:05d}.npz" for number in range(1, 5)
-    }
-    sent = [(sim.timeline(root).folder("attack") / f"{name}.f32").read_bytes() for name in sorted(own)]
-    assert len(set(sent)) == 4
+    assert names == {f"{name}.npz" for name in own} | {f"round-{number:05d}.npz" for number in range(1, 5)}
+    prepared = [job.prepared for number in (2, 4) for job in sim.timeline(root).jobs(number)[:2]]
+    assert {Path(path).name[:-25] for path in prepared} == own
+    assert len({Path(path).read_bytes() for path in prepared}) == 4
     assert {path.name for path in sim.timeline(root).folder("rounds").glob("round-*")} == {"round-00005.npz"}
 
 
@@ -55,9 +56,9 @@ def test_all_attackers_take_part_in_rounds_of_the_attack_and_nobody_else_is_boos
 
 def test_a_round_of_two_attackers_adds_both_of_their_models(sim, unbroken):
     timeline, config = sim.timeline(unbroken[0], attack_episodes=3), sim.setting().setting.config
-    folder, flat = timeline.folder("attack"), core_fixtures.flat
+    flat = core_fixtures.flat
     start, end = (flat(timeline.weights(number)) for number in (3, 4))
-    sent = [np.fromfile(folder / f"attacker-{user}-round-00004.f32", "<f4") - start for user in (1, 2)]
+    sent = [np.fromfile(job.prepared, "<f4") - start for job in timeline.jobs(4)[:2]]
     benign = end - start - config.federation.alpha * config.attack.boost * (sent[0] + sent[1])
     assert min(np.abs(one).max() for one in sent) > 1e-4
     assert np.abs(benign).max() <= 2 / 4 * 0.5 * 0.0011 + 1e-6  # 2 users, alpha 1/4, meta step size 0.5, one step

@@ -166,3 +166,40 @@ def test_a_killed_writer_leaves_no_part_of_a_file(tmp_path):
         assert len(leftovers(tmp_path)) == 1
     assert (tmp_path / "live").read_bytes() == NEW
     assert leftovers(tmp_path) == []
+
+
+DIE_WRITING = """
+import os, signal, sys
+from tfmeta.store import atomic
+with atomic.replacing(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def left_by_a_kill(path):
+    """Return the temporary file that a killed writer of `path` leaves, and the writer's process id."""
+    writer = subprocess.Popen([sys.executable, "-B", "-c", DIE_WRITING, path])
+    assert writer.wait(60) == -signal.SIGKILL
+    (left,) = path.parent.glob(f".{path.name}.*.tfmeta-tmp")
+    return left, writer.pid
+
+
+def test_only_temporary_files_of_this_machines_dead_processes_are_swept(tmp_path):
+    left, pid = left_by_a_kill(tmp_path / "below" / "a.file.npz")
+    host = left.name.split(".")[-3].removesuffix(f"-{pid}")
+    stay = [
+        f".a.{'0' * 8}-{pid}.0badcafe.tfmeta-tmp",  # of another machine
+        f".a.{host}-{os.getpid()}.0badcafe.tfmeta-tmp",  # of a living process
+        f".a.{os.getpid()}.0badcafe.tfmeta-tmp",
+        ".tfmeta-tmp", ".a.tfmeta-tmp", ".a.b.c.tfmeta-tmp", f".a.{pid}.tfmeta-tmp", f"a.{pid}.0badcafe.tfmeta-tmp",
+    ]  # fmt: skip
+    for name in stay:
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / f".folder.{pid}.0badcafe.tfmeta-tmp").mkdir()
+    old = tmp_path / f".a.b.{pid}.0badcafe.tfmeta-tmp"  # before names had a host
+    old.write_bytes(b"half")
+    assert atomic.sweep(tmp_path, below=False) == [old] and left.exists()
+    assert atomic.sweep(tmp_path) == [left]
+    assert {path.name for path in tmp_path.iterdir()} == {*stay, "below", f".folder.{pid}.0badcafe.tfmeta-tmp"}

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import struct
 import zipfile
 
 import numpy as np
@@ -99,6 +100,21 @@ def huge():
     return buffer.getvalue()
 
 
+def packed():
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, w=np.zeros(1 << 20))
+    return buffer.getvalue()
+
+
+def shared():
+    """Two entries of the list of files for one array, as a small zip can hold endless data."""
+    data = npz(a=np.zeros(1 << 10))
+    start = data.index(b"PK\1\2")
+    entry, end = data[start:-22], bytearray(data[-22:])
+    struct.pack_into("<2HI", end, 8, 2, 2, 2 * len(entry))
+    return data[:start] + entry + entry.replace(b"a.npy", b"b.npy") + end
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -109,6 +125,8 @@ def huge():
         (npz(w=np.ones(3)), "is not a checkpoint of tfmeta"),
         (pickled(), "Object arrays cannot be loaded"),
         (huge(), "is truncated or damaged"),
+        (packed(), "its arrays are packed"),
+        (shared(), "claim more bytes than it has"),
     ],
 )
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path, data, words):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -21,8 +22,9 @@ CURVE = dict(user=2, head="softmax", metric="main", split="after", x_name="itera
 
 
 def damage(path, change):
-    """Rewrite a document with one thing changed."""
+    """Rewrite a document with one thing changed, and without its digest, as it was before there were any."""
     document = json.loads(path.read_text())
+    del document["sha256"]
     change(document)
     path.write_text(json.dumps(document))
 
@@ -199,6 +201,17 @@ def test_a_truncated_file_is_named(tmp_path, made, part):
             results.read(path)
         assert str(damaged) in str(raised.value) and "elete" in str(raised.value)
         damaged.write_bytes(whole)
+    results.read(path)
+
+
+def test_a_document_or_values_too_large_to_read_are_named(tmp_path, made):
+    path = results.write(tmp_path, *made())
+    for large, most in ((path, results.LARGEST), (path.with_suffix(".npz"), npz.LARGEST)):
+        whole = large.read_bytes()
+        os.truncate(large, most + 1)  # zeros that take no space
+        with pytest.raises(ResultError, match=rf"{large.name} cannot be read \(has {most + 1} bytes"):
+            results.read(path)
+        large.write_bytes(whole)
     results.read(path)
 
 

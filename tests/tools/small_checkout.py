@@ -49,7 +49,7 @@ def pack_uv(folder):
     """Pack the uv of the environment that runs the tests as a wheel; return its path."""
     uv = Path(sys.prefix, "bin", "uv")
     assert uv.exists(), f"{sys.prefix} has no uv: run the tests in an environment that `make env` set up"
-    version = re.search(r"^uv==(\S+)", (ROOT / "tools" / "uv.txt").read_text(), re.MULTILINE)[1]
+    version = re.search(r"^uv==(\S+)", (ROOT / "requirements-tools.txt").read_text(), re.MULTILINE)[1]
     return write_wheel(folder, "uv", {f"uv-{version}.data/scripts/uv": uv.read_bytes()}, version)
 
 
@@ -64,7 +64,7 @@ class Checkout:
         shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Makefile", folder)
         (self.wheels / uv.name).symlink_to(uv)
-        (folder / "tools" / "uv.txt").write_text(requirement(uv))
+        (folder / "requirements-tools.txt").write_text(requirement(uv))
         names = ("setuptools", "thing", "wheel")
         tiny = [write_wheel(self.wheels, name, {f"{name}/__init__.py": ""}) for name in names]
         (folder / "requirements.txt").write_text("".join(map(requirement, tiny)))

@@ -32,6 +32,70 @@ def test_values_reach_the_command_unchanged(ready):
     assert not (ready.folder / "harm").exists()
 
 
+@pytest.mark.parametrize("variable", ["FRESH", "KEEP", "YES"])
+def test_a_switch_is_on_unless_it_says_no(ready, variable):
+    option = f"--{variable.lower()}"
+    assert option in ready.run("fig5", f"{variable}=1")[1]
+    assert all(option not in ready.run("fig5", given)[1] for given in ("SEED=1", f"{variable}=0", f"{variable}=no"))
+
+
+HARM = [
+    "a'b", 'x"; touch harm; "', "'; touch harm; '", "a=$(touch harm)", "a=$(shell touch harm)", "a=`touch harm`",
+    "$b$$c",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["command line", "environment"])
+def test_no_value_is_run_or_expanded(ready, place):
+    values = {"SET": " ".join(HARM), "DATA_DIR": "/tmp/a$b c'd", "SEED": HARM[2], "ATTACK": HARM[4], "FRESH": HARM[2]}
+    if place == "command line":
+        code, printed, error = ready.run("fig5", *(f"{name}={value}" for name, value in values.items()))
+    else:
+        code, printed, error = ready.run("fig5", **values)
+    assert code == 0, error
+    pairs = list(itertools.pairwise(ast.literal_eval(printed)))
+    assert [value for name, value in pairs if name == "--set"] == " ".join(HARM).split()
+    expected = ("--data-dir", values["DATA_DIR"]), ("--seed", HARM[2]), ("--attack", HARM[4])
+    assert all(pair in pairs for pair in expected) and "--fresh" in ast.literal_eval(printed)
+    assert not (ready.folder / "harm").exists()
+
+
+@pytest.mark.parametrize("name", ["fig5'; touch harm; '", "fig`touch harm`", 'fig"; touch harm; "'])
+def test_a_target_is_not_run(ready, name):
+    code, printed, error = ready.run(name)
+    assert code == 0, error
+    assert ast.literal_eval(printed)[:2] == ["figure", name] and not (ready.folder / "harm").exists()
+
+
+@pytest.mark.parametrize("given", ["PROFLE='; touch harm; '", "SET='; touch harm; '", "GPU='; touch harm; '=x"])
+def test_quotes_beside_a_misspelt_variable_are_harmless(checkout, given):
+    code, _, printed = checkout.run("help", given, "SEDE='; touch harm; '")
+    assert code != 0 and ("PROFILE" in printed or "SEED" in printed)
+    assert not (checkout.folder / "harm").exists()
+
+
+@pytest.mark.slow
+def test_environment_in_a_folder_with_blanks_and_quotes(checkout):
+    folder = "an `env` with 'quotes' \"and\" $dollars"
+    code, printed, error = checkout.run("fig5", f"VENV={folder}")
+    assert code == 0 and ast.literal_eval(printed)[1] == "fig5", error
+    assert (checkout.folder / folder / "bin" / "tfmeta").exists()
+
+
+def test_words_for_pytest_are_split_like_a_shells_and_not_run(ready):
+    module = ready.env / "lib/python3.11/site-packages/pytest.py"
+    module.write_text("import sys; print(sys.argv[1:])")
+    try:
+        code, printed, error = ready.run("test-fast", "PYTEST_ARGS=-k 'a b' $(touch harm) ; touch harm")
+        assert code == 0, error
+        assert ast.literal_eval(printed) == ["-m", "not slow", "-k", "a b", "$(touch", "harm)", ";", "touch", "harm"]
+        code, _, error = ready.run("test", "PYTEST_ARGS=it's")
+        assert code != 0 and "tfmeta: PYTEST_ARGS cannot be split into words" in error and "Traceback" not in error
+    finally:
+        module.unlink()
+    assert not (ready.folder / "harm").exists()
+
+
 def test_names_and_files_of_plugins_reach_the_command(ready):
     names = {"ATTACK": "an attack", "DEFENCE": "it's", "TRIGGER": "`>harm`", "AGGREGATION": "sum", "MODEL": "conv4"}
     files = ["my_plug_in.py", "*.py", "../other's.py"]

@@ -11,7 +11,7 @@ from tfmeta.config.data import DataConfig
 from tfmeta.config.defence import EXPERIMENT, DefenceConfig
 from tfmeta.config.evaluation import EvaluationConfig
 from tfmeta.config.federation import FederationConfig
-from tfmeta.config.fields import STAGES, checked
+from tfmeta.config.fields import STAGES, checked, lost_in_float32
 from tfmeta.config.meta_learning import MetaLearningConfig
 from tfmeta.config.trigger import TriggerConfig
 from tfmeta.errors import ConfigError, check_known
@@ -64,6 +64,11 @@ class Config:
             raise ConfigError(
                 f"attack.boost = {boost} would change nothing, because attack.replacement = {replacement} sets the "
                 "boost: set one of the two"
+            )
+        if wrong := lost_in_float32(boost_of(self)):
+            raise ConfigError(
+                f"attack.replacement = {replacement} over federation.alpha = {self.federation.alpha} makes a boost of "
+                f"{boost_of(self):.3g}: {wrong}"
             )
         if self.evaluation.users > len(self.federation.benign):
             raise ConfigError(
@@ -133,6 +138,15 @@ def fields() -> dict[str, dataclasses.Field]:
 @functools.cache
 def _group_fields() -> dict[str, dataclasses.Field]:
     return {f"{group}.{field.name}": field for group, kind in GROUPS.items() for field in dataclasses.fields(kind)}
+
+
+def boost_of(config: Config) -> float:
+    """Return an attacker's boost, lambda: `attack.boost`, or what `attack.replacement` asks for.
+
+    All attackers take part in a round of the attack, so lambda times alpha is then `replacement` over all of them.
+    """
+    federation, replacement = config.federation, config.attack.replacement
+    return replacement / (federation.alpha * federation.attackers) if replacement else config.attack.boost
 
 
 def allowed_value(name: str, value: Any) -> Any:

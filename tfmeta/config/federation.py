@@ -8,6 +8,9 @@ from tfmeta.config.fields import Group, number, word
 from tfmeta.config.limits import MOST_EPISODES, MOST_ROUNDS, MOST_USERS
 from tfmeta.errors import ConfigError
 
+# Norms of updates that float32 can tell apart: the squares of much larger ones are infinity, of much smaller ones 0.
+LEAST_NORM, LARGEST_NORM = 1e-15, 1e15
+
 _number = functools.partial(number, stage="pretraining")
 _word = functools.partial(word, stage="pretraining")
 
@@ -47,8 +50,13 @@ class FederationConfig(Group):
         source="section 2",
     )
     aggregation_norm: float = _number(
-        10.0, "norm bound of clipping and zeroing (applies to the boosted update)", 0, 1e12, above=True, source="ours"
-    )
+        10.0, "norm bound of clipping and zeroing (applies to the boosted update)", LEAST_NORM, LARGEST_NORM,
+        source="ours",
+    )  # fmt: skip
+    max_update_norm: float = _number(
+        1e9, "largest L2 norm of a client's boosted update; a round with a larger one fails", 0, LARGEST_NORM,
+        above=True, source="ledger 41", legacy=1e9,
+    )  # fmt: skip
     runtime: str = _word(
         "tff", "where rounds run: TFF's worker, or this process (the one that can use a GPU)", ("tff", "inprocess"),
         source="ours",

@@ -11,6 +11,8 @@ from tfmeta.errors import ConfigError
 # The stages of a run, in order. A model is stored under the fields of its own and of earlier stages, so changing how
 # tasks are evaluated never trains a model again.
 STAGES = ("partition", "pretraining", "attack", "rounds", "evaluation")
+# The sizes of numbers, beside 0, that float32 holds in full. TensorFlow takes smaller ones for 0, which numpy does not.
+SMALLEST, LARGEST = 2.0**-126, (2 - 2**-23) * 2.0**127
 LARGEST_SEED = 2**31 - 1  # Keras initializers take seeds up to a thousand times this
 _BITS = 63  # of the largest integer of numpy and TensorFlow, beside its sign
 
@@ -33,10 +35,11 @@ def _field(
 
     `above` excludes the lowest value itself, `below` the highest. An option of a plug-in decides the stage of its kind,
     whatever it says.
+    `float32` says whether the run computes with it in float32, as it does with all fields but plug-ins' own options.
     A field that is added later gives `legacy`, what the code did before: see `tfmeta.config.legacy`.
     """
     meta = dict(doc=doc, source=source, stage=stage, symbol=symbol, above=above, below=below)
-    meta |= dict(whole_meta_batches=multiple_of_meta_batch, low=None, high=None, choices=()) | limits
+    meta |= dict(whole_meta_batches=multiple_of_meta_batch, low=None, high=None, choices=(), float32=True) | limits
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -104,9 +107,20 @@ def checked(name: str, field: dataclasses.Field, value: Any) -> Any:
         raise ConfigError(f"{said}: give {allowed(field)}")
     if wanted is float and not math.isfinite(value):
         raise ConfigError(f"{said}: give a finite number")
+    if wanted is float and meta["float32"] and (wrong := lost_in_float32(value)):
+        raise ConfigError(f"{said}: {wrong}")
     if wanted is int and value.bit_length() > _BITS:  # an option of a plug-in without bounds
         raise ConfigError(f"{said}: give a number of at most {_BITS} bits")
     return value
+
+
+def lost_in_float32(value: float) -> str:
+    """Return what is wrong with a finite number that is computed with in float32; empty if nothing is."""
+    if 0 < abs(value) < SMALLEST:
+        return f"in float32, which runs compute in, this is 0; give a number of at least {SMALLEST:.3g}"
+    if abs(value) > LARGEST:
+        return f"in float32, which runs compute in, this is infinity; give a number of at most {LARGEST:.3g}"
+    return ""
 
 
 def _shown(value):

@@ -10,18 +10,20 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from tfmeta.datasets import zips
 from tfmeta.errors import DataError
+from tfmeta.utils import files
 
 # What Pillow raises for a damaged image.
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 LARGEST = 16 << 20  # bytes of a photo; ImageNet's largest has 15 million
 MOST_PIXELS = 64 << 20  # ImageNet's largest image has 20 million; a small file must not fill the memory when decoded
+MOST_ENTRIES = 2_000_000  # files and folders in a folder, at any depth; ImageNet's 1000 classes have 1.3 million
 _AGAIN = "delete it and download it again"
 
 
@@ -31,13 +33,17 @@ class Archive:
     `members` are the files' paths from there, sorted, with forward slashes; hidden files are left out.
 
     Raises:
-        DataError: `path` is missing or damaged, cannot be read, or is a malicious zip.
+        DataError: `path` is missing or damaged, cannot be read, holds too many files, or is a malicious zip.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        self._zip = None if _is_folder(path) else _open_zip(path)
-        self.members = sorted(_zip_members(path, self._zip) if self._zip else (member for member, _ in _walk(path)))
+        self._zip = None
+        if _is_folder(path):
+            self.members = sorted(member for member, _ in _walk(path))
+        else:
+            self._zip, names = _open_zip(path)
+            self.members = sorted(name for name in names if not hidden(name))
 
     def __enter__(self):
         return self
@@ -47,18 +53,23 @@ class Archive:
             self._zip.close()
 
     def read(self, member: str, largest: int) -> bytes:
-        """Return a member's bytes, or raise `DataError` if it is damaged or has more than `largest` bytes."""
+        """Return a member's bytes, or raise `DataError` if it is damaged or has more than `largest` bytes.
+
+        No more is read or unpacked than the member claims to have.
+        """
         file = self.path / member
         try:
             size = self._zip.getinfo(member).file_size if self._zip else file.stat().st_size
             if size <= largest and not self._zip:
-                return file.read_bytes()
+                return files.read(file, largest)
         except OSError as error:
             raise DataError(unreadable(file, error)) from error
         if size > largest:
             raise DataError(f"{file}: {size} bytes are too many for an image of this data set; get a smaller one")
         try:
-            return self._zip.read(member)  # verifies the zip's checksum
+            return zips.read(self._zip, member)  # verifies the zip's checksum
+        except zips.RefusedError as error:
+            raise DataError(f"{file}: {error}") from error
         except Exception as error:  # encrypted, damaged, ...: each decompressor has errors of its own
             raise DataError(f"{file}: damaged ({error}); delete {self.path.name} and download it again") from error
 
@@ -93,6 +104,20 @@ def identity(path: Path, suffixes: tuple[str, ...] | None = None) -> list:
     return [str(path), len(files), hashlib.sha256(json.dumps(files).encode()).hexdigest()]
 
 
+def changed_since(found: list, suffixes: tuple[str, ...] | None = None) -> str | None:
+    """Return how a zip or folder differs from what `identity` found before, in words; None if it does not.
+
+    What cannot be read now counts as the same: it may be readable again tomorrow.
+    """
+    path = Path(found[0])
+    try:
+        if not path.exists():
+            return f"its source {path} is gone"
+        return None if identity(path, suffixes) == found else f"its source {path} has changed since"
+    except (DataError, OSError):
+        return None
+
+
 def unreadable(path: Path, error: Exception) -> str:
     """Return a sentence that says why a file or folder cannot be read and what to do."""
     return f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path and its permissions"
@@ -119,16 +144,23 @@ def is_web_page(start: bytes) -> bool:
 
 def _is_folder(path: Path) -> bool:
     try:
-        return stat.S_ISDIR(path.stat().st_mode)
+        mode = path.stat().st_mode
     except OSError as error:
         raise DataError(unreadable(path, error)) from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise DataError(f"{path}: is neither a file nor a folder; remove it, or put the data there")
+    return stat.S_ISDIR(mode)
 
 
-def _open_zip(path: Path) -> zipfile.ZipFile:
+def _open_zip(path: Path) -> tuple[zipfile.ZipFile, list[str]]:
+    """Return a zip, and the names of its files."""
     try:
         with path.open("rb") as file:
             start = file.read(512)
-        return zipfile.ZipFile(path)
+        opened = zips.open_zip(path)
+        return opened, zips.check_members(opened.infolist())
+    except zips.RefusedError as error:
+        raise DataError(f"{path}: refused, since {error}") from error
     except zipfile.BadZipFile as error:
         fault = f"truncated or damaged ({error})" if start.startswith(b"PK") else "is not a zip"
         fault = "is a web page (HTML), not a zip" if is_web_page(start) else fault
@@ -137,30 +169,26 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         raise DataError(unreadable(path, error)) from error
 
 
-def _zip_members(path: Path, file: zipfile.ZipFile) -> list[str]:
-    names = [name for name in file.namelist() if name and not name.endswith("/")]  # damage makes empty names
-    for name, count in Counter(names).items():
-        if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-            advice = "get the file from its publisher"
-            raise DataError(f"{path}: refused, since its member {name!r} leads out of its folder; {advice}")
-        if count > 1:
-            raise DataError(f"{path}/{name}: the zip holds this file more than once; {_AGAIN}")
-    return [name for name in names if not hidden(name)]
-
-
-def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
+def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Yield (path from the root, stat) of the files below a folder; symbolic links to folders are not followed."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if hidden(entry.name):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
-                elif stat.S_ISREG((status := entry.stat()).st_mode):
-                    yield prefix + entry.name, status
-    except OSError as error:
-        raise DataError(unreadable(Path(error.filename or folder), error)) from error
+    folders, entries_seen = [(root, "")], 0
+    while folders:  # no recursion: folders may be deeper than Python's stack
+        folder, prefix = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    entries_seen += 1
+                    if entries_seen > MOST_ENTRIES:
+                        found = f"has more than {MOST_ENTRIES} files and folders in it, and no more are looked at"
+                        raise DataError(f"{root}: {found}; put the images into a folder without the other files")
+                    if hidden(entry.name):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((folder / entry.name, f"{prefix}{entry.name}/"))
+                    elif stat.S_ISREG((status := entry.stat()).st_mode):
+                        yield prefix + entry.name, status
+        except OSError as error:
+            raise DataError(unreadable(Path(error.filename or folder), error)) from error
 
 
 def hidden(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import abc
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tfmeta.datasets.image_bank import ImageBank
 from tfmeta.datasets.shares import Partition
@@ -55,4 +55,12 @@ class Dataset(Plugin):
 
     def missing(self, data_dir: Path, download: bool = True) -> str | None:
         """Return why the data set cannot be opened, or None if it can."""
+        return None
+
+    def outdated(self, identity: dict[str, Any]) -> str | None:
+        """Return why no run can open a cached bank of this data set again; None if one can, or that cannot be told.
+
+        Args:
+            identity: What `tfmeta.datasets.cache.fetch` was given, and `shape`.
+        """
         return None

@@ -16,6 +16,8 @@ from tfmeta.datasets.shares import Partition
 class ClientData:
     """The clients' images of one data set and partition, written as shards when first asked for.
 
+    Whenever it is asked, it returns the paths of intact files alone: what was damaged meanwhile is made again.
+
     Args:
         bank: All images of the data set.
         partition: Who owns which of them.
@@ -43,7 +45,8 @@ class ClientData:
     def attacker(self, user: int) -> tuple[np.ndarray, np.ndarray, str, str]:
         """Return an attacker's shards and counts of benign classes, and its files of target and triggered images."""
         paths, counts = self._shards([self._partition.train[user]])
-        files = [shards.write_images(self._folder, self._bank.dataset, images) for images in self.poison_images(user)]
+        name = shards.name_of(self._bank)
+        files = [shards.write_images(self._folder, name, images) for images in self.poison_images(user)]
         return paths, counts, str(files[0]), str(files[1])
 
     def poison_images(self, user: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -5,9 +5,8 @@ These are plain TensorFlow functions of weights and a job. `tff.process` wraps t
 """
 
 import functools
-import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -15,16 +14,17 @@ from tfmeta import registry
 from tfmeta.attacks import hooks
 from tfmeta.attacks.base import Attack, AttackContext, AttackerData
 from tfmeta.config import Config
+from tfmeta.config.config import boost_of
 from tfmeta.datasets.shards import read_images, read_shards
-from tfmeta.errors import ClientUpdateError
-from tfmeta.federated.jobs import JOB_TYPES, Job, boost_of
+from tfmeta.federated import refusals
+from tfmeta.federated.checks import REFUSED, benign_needs
+from tfmeta.federated.jobs import JOB_TYPES, Job
 from tfmeta.meta_learning import episodes
 from tfmeta.meta_learning.adam import AdamState, fresh_adam
 from tfmeta.meta_learning.reptile import Reptile, Trained, local_training
 from tfmeta.models.base import PureModel
 from tfmeta.models.flat import layout_of
 
-REFUSED = "tfmeta refused an update: "  # marks our messages inside those of TensorFlow and gRPC
 JOB_SPEC = Job(**{name: tf.TensorSpec(shape, tf.as_dtype(dtype)) for name, (dtype, shape) in JOB_TYPES.items()})
 
 
@@ -53,7 +53,9 @@ def client_update(setting: Setting, weights: list[tf.Tensor], job: Job) -> Updat
             them and makes its update of them.
 
     Raises:
-        tf.errors.InvalidArgumentError: The update holds NaN or infinity, or has another size; names the user.
+        tf.errors.InvalidArgumentError: The update holds NaN or infinity, or has another size; or its L2 norm, times the
+            job's boost and alpha, is above `federation.max_update_norm`; or the job's counts do not fit its shards.
+            Names the user.
         PluginError: The attack makes no update of the model's shapes; raised when the graph is traced.
     """
     delta, loss = tf.cond(
@@ -61,9 +63,7 @@ def client_update(setting: Setting, weights: list[tf.Tensor], job: Job) -> Updat
         lambda: _benign(setting, weights, job),
         lambda: (_crafted(setting, weights, job), tf.zeros([])),
     )
-    assertion = tf.debugging.Assert(_finite(delta), [tf.strings.join([REFUSED, job.user, " sent NaN or infinity"])])
-    with tf.control_dependencies([assertion]):  # TFF drops assertions that nothing depends on
-        return Update([tf.identity(part) for part in delta], tf.identity(loss))
+    return Update(*refusals.of_update(setting.config.federation.max_update_norm, job, delta, loss))
 
 
 def attack_chunk(
@@ -85,8 +85,8 @@ def attack_chunk(
         PluginError: A hook of the attack returns another shape or dtype; raised when the graph is traced.
     """
     attack, shape, told = _attack(setting), setting.model.image_shape, _context(setting, start, job)
-    images = read_shards(job.shards, setting.capacity, shape)
-    data = AttackerData(images, job.counts, read_images(job.target, shape), read_images(job.triggered, shape))
+    images, counts = _images(setting, job, 1, 1)  # what more an episode needs is the attack's to say
+    data = AttackerData(images, counts, read_images(job.target, shape), read_images(job.triggered, shape))
 
     def refused(words):
         return tf.strings.join([REFUSED, job.user, words])
@@ -97,30 +97,30 @@ def attack_chunk(
     reptile = Reptile.of(setting.config, setting.config.attack.inner_steps)
     take = hooks.inner_step(attack, setting.model, told)
     trained = _train_on(sampler, setting, reptile, weights, AdamState(*adam), job, take)
-    message = refused(f" trained to NaN or infinity: look at loss and gradient of the attack {attack.NAME}")
-    assertion = tf.debugging.Assert(_finite([*trained.weights, *trained.adam, trained.loss]), [message])
-    with tf.control_dependencies([assertion]):
-        return tf.nest.map_structure(tf.identity, trained)
-
-
-def call(function: Callable, *arguments: Any) -> Any:
-    """Call a function; raise `ClientUpdateError` in place of an error that stands for a refused update."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        if not (found := re.search(re.escape(REFUSED) + r"[^\]\"\\\n]*", str(error))):
-            raise
-        raise ClientUpdateError(f"{found.group().strip()}; the round failed and the state is unchanged") from error
+    words = f" trained to NaN or infinity: look at loss and gradient of the attack {attack.NAME}"
+    return refusals.require(job, [(refusals.finite([*trained.weights, *trained.adam, trained.loss]), words)], trained)
 
 
 def _benign(setting, weights, job):
     """Return a benign user's update and loss."""
     learning = setting.config.meta_learning
-    images = read_shards(job.shards, setting.capacity, setting.model.image_shape)
-    sampler = functools.partial(episodes.sample_episode, images, job.counts, ways=learning.ways, shots=learning.shots)
+    images, counts = _images(setting, job, *benign_needs(setting))
+    sampler = functools.partial(episodes.sample_episode, images, counts, ways=learning.ways, shots=learning.shots)
     reptile, adam = Reptile.of(setting.config, learning.inner_steps), fresh_adam(layout_of(setting.model).size)
     trained = _train_on(sampler, setting, reptile, weights, adam, job)
     return [new - old for new, old in zip(trained.weights, weights, strict=True)], trained.loss
+
+
+def _images(setting, job, classes, least):
+    """Return the images in a job's shards and its counts, once they fit each other.
+
+    An episode takes `classes` classes with `least` images each.
+    """
+    capacity, shape = setting.capacity, setting.model.image_shape
+    fitting = functools.partial(refusals.of_images, job, capacity, math.prod(shape), classes, least)
+    images = read_shards(job.shards, capacity, shape, fitting)
+    with tf.control_dependencies([images]):  # an episode draws by the counts before it takes images
+        return images, tf.identity(job.counts)
 
 
 def _crafted(setting, weights, job):
@@ -145,10 +145,6 @@ def _context(setting, start, job):
 def _train_on(sampler, setting, reptile, weights, adam, job, take=None):
     numbers = job.meta_step_size, job.seed, job.first_episode, job.meta_batches
     return local_training(setting.model, reptile, sampler, weights, adam, *numbers, take)
-
-
-def _finite(tensors):
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(part)) for part in tensors])
 
 
 def _read_prepared(setting, job):

@@ -9,8 +9,11 @@ import tensorflow as tf
 
 from tfmeta import registry
 from tfmeta.aggregations.agreement import checked
+from tfmeta.errors import ModelError
 from tfmeta.federated import clients
+from tfmeta.federated.checks import BEFORE, after, refusing
 from tfmeta.meta_learning.adam import AdamState
+from tfmeta.models.base import check_weights
 from tfmeta.models.flat import layout_of
 
 
@@ -44,18 +47,24 @@ class InProcessFederation(contextlib.AbstractContextManager):
         """Run one round, with one job per client; return the next state and the clients' mean loss.
 
         Raises:
-            ClientUpdateError: A client sent NaN, infinity or an update of another size; names the user.
+            ClientUpdateError: A job does not pass `check_jobs`, or a client sent NaN, infinity, an update of another
+                size or one above `federation.max_update_norm`; names the user.
+            ModelError: The state holds NaN or infinity, or the aggregation made some; names the aggregation.
             PluginError: The aggregation's numpy rule returned something else than an update.
         """
         config, updates, losses = self._setting.config, [], []
         aggregation = registry.build("aggregations", config)
-        for job in jobs:
-            update = clients.call(self._update, _tensors(state), clients.Job(*_tensors(job)))
-            updates.append([part.numpy() * np.float32(job.boost) for part in update.delta])
-            losses.append(float(update.loss))
+        check_weights(self._setting.model, state, BEFORE, ModelError)
+        with refusing(self._setting, jobs):
+            for job in jobs:
+                update = self._update(_tensors(state), clients.Job(*_tensors(job)))
+                updates.append([part.numpy() * np.float32(job.boost) for part in update.delta])
+                losses.append(float(update.loss))
         total = checked(aggregation.NAME, "numpy_rule", aggregation.numpy_rule(updates), [part.shape for part in state])
         alpha = np.float32(config.federation.alpha)
-        return [weight + alpha * part for weight, part in zip(state, total, strict=True)], float(np.mean(losses))
+        moved = [weight + alpha * part for weight, part in zip(state, total, strict=True)]
+        check_weights(self._setting.model, moved, after(jobs, aggregation.NAME), ModelError)
+        return moved, float(np.mean(losses))
 
     def train_chunk(
         self, weights: Sequence[np.ndarray], moments: np.ndarray, steps: float, job: clients.Job,
@@ -63,12 +72,13 @@ class InProcessFederation(contextlib.AbstractContextManager):
     ) -> tuple[list[np.ndarray], np.ndarray, np.float32, float]:  # fmt: skip
         """Run an attacker's meta-batches of `job`; return weights, Adam's moments (float32 [size]), steps and loss.
 
-        `start` is theta_G, by default `weights`. Raises `ClientUpdateError`, which names the user, for a label out of
-        range and for NaN.
+        `start` is theta_G, by default `weights`. Raises `ClientUpdateError`, which names the user, for a job that
+        does not pass `check_jobs`, a label out of range, and NaN.
         """
         adam = AdamState(*_tensors((moments, np.float32(steps))))
         begin = _tensors(weights if start is None else start)
-        trained = clients.call(self._chunk, _tensors(weights), adam, begin, clients.Job(*_tensors(job)))
+        with refusing(self._setting, [job], chunk=True):
+            trained = self._chunk(_tensors(weights), adam, begin, clients.Job(*_tensors(job)))
         weights = [weight.numpy() for weight in trained.weights]
         return weights, trained.adam.moments.numpy(), trained.adam.steps.numpy(), float(trained.loss)
 

@@ -12,6 +12,7 @@ import numpy as np
 from tfmeta import registry
 from tfmeta.config import Config
 from tfmeta.config.attack import FIRST_ROUND
+from tfmeta.config.config import boost_of
 from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.rounds import meta_step_size
 from tfmeta.utils import seeds
@@ -98,15 +99,6 @@ def attacker_job(data: ClientData, config: Config, user: int, number: int, prepa
         seed = _attack_seed(config, user, number)
     boost = boost_of(config) if attack.boosted else 1.0
     return _attacker_job(config, user, seed=seed, boost=boost, prepared=str(prepared), **more)
-
-
-def boost_of(config: Config) -> float:
-    """Return an attacker's boost, lambda: `attack.boost`, or what `attack.replacement` asks for.
-
-    All attackers take part in a round of the attack, so lambda times alpha is then `replacement` over all of them.
-    """
-    federation, replacement = config.federation, config.attack.replacement
-    return replacement / (federation.alpha * federation.attackers) if replacement else config.attack.boost
 
 
 def _benign_seed(config, stage, number, user):

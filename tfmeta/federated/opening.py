@@ -18,7 +18,10 @@ def open_federation(setting: "Setting", log: Path, limits: "Limits") -> "TffFede
         progress.quiet_tensorflow("tensorflow_federated")
         from tfmeta.federated.tff.federation import TffFederation
 
-        return TffFederation(setting, log, threads=limits.workers or threads.cores())
+        return TffFederation(
+            setting, log, threads=limits.workers or threads.cores(), worker_timeout=limits.worker_timeout,
+            allow_open_port=limits.allow_open_port,
+        )  # fmt: skip
     from tfmeta.federated.in_process import InProcessFederation
 
     return InProcessFederation(setting)

@@ -7,6 +7,7 @@ experiments share them and nothing is trained twice.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from tfmeta.federated.client_data import ClientData
 from tfmeta.federated.clients import Setting
 from tfmeta.meta_learning.adam import fresh_adam
 from tfmeta.models.base import check_weights
-from tfmeta.store import atomic, lock
+from tfmeta.store import lock, sealed
 from tfmeta.store.compare import OUTSIDE
 from tfmeta.store.reuse import StoredFiles
 from tfmeta.utils import progress
+
+_OWN = re.compile(r"round-[0-9]{5,}\.npz|attacker(-[0-9]+-round-[0-9]{5,})?(\.npz|(-[0-9a-f]{20})?\.f32)")
+_UNSEALED = re.compile(r"attacker(-[0-9]+-round-[0-9]{5,})?\.f32")  # theta_a, as older versions kept it
 
 
 class Timeline:
@@ -111,9 +115,14 @@ class Timeline:
 
     def _clear(self, stage):
         """Remove a stage's checkpoints, before it is computed again from its start."""
-        for name in ("round-*.npz", "attacker*.npz", "attacker*.f32"):
-            for path in self.folder(stage).glob(name):
-                path.unlink()
+        for path in self._own(stage, _OWN):
+            path.unlink(missing_ok=True)
+
+    def _own(self, stage, name):
+        """Return the files of a stage whose names match; what else lies in its folder is not ours."""
+        folder = self.folder(stage)
+        there = folder.iterdir() if folder.is_dir() else ()
+        return [path for path in there if name.fullmatch(path.name) and not path.is_dir()]
 
     def _last_done(self, stage, last, stale):
         """Return the last round that training can go on from, and its arrays; remove what it cannot go on from."""
@@ -151,16 +160,21 @@ class Timeline:
             label, first, last = "benign rounds after the attack", self._attacked + 1, self.last
             before = self._stage("attack", self._attacked)
         with lock.hold(self.folder(stage)):
+            for path in self._own(stage, _UNSEALED):
+                path.unlink(missing_ok=True)
             done, arrays = self._last_done(stage, last, stale)
             state, begin = self._state(arrays or before), max(done + 1, first)
             with self._bar(last - first + 1, label, "round", begin - first) as bar:
                 for number in range(begin, last + 1):
+                    # what is not needed any more is removed before the next is written, so that no kill leaves it there
                     if stage == "pretraining":
                         state = self._next(state, self.pretraining_jobs(number - 1), bar)
-                        # two are enough; before the next is written, so that a kill in between leaves no third
-                        self._path(stage, number - 2).unlink(missing_ok=True)
+                        self._path(stage, number - 2).unlink(missing_ok=True)  # two are enough
                     else:
-                        state = self._next(state, self._jobs(number, self._federation().weights(state)), bar)
+                        of_round = self._jobs(number, self._federation().weights(state))
+                        state = self._next(state, of_round, bar)
+                        for prepared in filter(None, (job.prepared for job in of_round)):  # `jobs` writes it again
+                            Path(prepared).unlink(missing_ok=True)
                     self._save(stage, number, state)
 
     def _jobs(self, number, weights):
@@ -188,7 +202,7 @@ class Timeline:
         return state
 
     def _prepared(self, user, number, weights):
-        """Train an attacker's model for round `number` from `weights` (theta_G); return the file that holds theta_a."""
+        """Train an attacker's model for round `number` from `weights` (theta_G); return a sealed file with theta_a."""
         episodes, folder, name = self._config.attack.episodes, self.folder("attack"), "attacker"
         which, whose = {}, name
         if (user, number) != (1, FIRST_ROUND):  # the paper's one attacker and one attack need no numbers
@@ -212,9 +226,7 @@ class Timeline:
                 self._stored.save(chunk, _named(theta) | adam, manifest)
                 bar.set_postfix(loss=f"{loss:.3f}")
                 bar.update(trained)
-        path = (folder / f"{name}.f32").resolve()
-        atomic.write_bytes(path, b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in theta))
-        return path
+        return sealed.replace(folder.resolve(), name, ".f32", [np.ascontiguousarray(part, "<f4") for part in theta])
 
 
 def _named(weights):

@@ -110,7 +110,8 @@ def option_of(kind: str, where: str, name: str, wanted: type | None, field: data
         raise PluginError(f"{where}: {_ASKED}")
     if field.default is dataclasses.MISSING:
         raise PluginError(f"{where}: an option needs a default, such as `{name}: {wanted.__name__} = ...`")
-    own = restated(name, wanted, field, stage=about.stage)
+    # what a plug-in computes with its own options, and in which precision, is its own to say
+    own = restated(name, wanted, field, stage=about.stage, float32=False)
     try:
         own.default = checked("its default", own, field.default)
     except ConfigError as error:

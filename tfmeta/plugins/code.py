@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tfmeta.errors import ConfigError
+from tfmeta.utils import files
 
 # Modules that compute no number: values of fields are compared by themselves, images have a digest, and the rest finds,
 # stores, shows or starts things. What only they import is not followed either.
 PLUMBING = (
     "tfmeta.config", "tfmeta.errors", "tfmeta.plugins", "tfmeta.store",
-    "tfmeta.utils.parallel", "tfmeta.utils.progress", "tfmeta.utils.threads", "tfmeta.datasets.checks",
+    "tfmeta.utils.files", "tfmeta.utils.parallel", "tfmeta.utils.printable", "tfmeta.utils.progress",
+    "tfmeta.utils.threads", "tfmeta.datasets.checks",
     "tfmeta.datasets.image_bank", "tfmeta.datasets.opening", "tfmeta.federated.opening", "tfmeta.federated.tff.runtime",
     "tfmeta.federated.tff.worker",
     "experiments.cli", "experiments.stored",
@@ -30,6 +32,7 @@ BESIDE_FIELDS = ("tfmeta.config.attack", "tfmeta.config.trigger")
 ALONE = ("tfmeta.registry", "tfmeta.run", "tfmeta.simulation")
 _PACKAGES = ("tfmeta", "experiments")
 _DIGITS = 16
+LARGEST = 16 << 20  # bytes of a source file
 _PARTS = ("body", "orelse", "finalbody", "handlers", "cases")  # where statements hold statements
 
 
@@ -144,7 +147,7 @@ def read(path: Path) -> bytes:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return files.read(path, LARGEST)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a Python file") from error
 

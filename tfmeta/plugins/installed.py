@@ -14,6 +14,7 @@ from tfmeta.errors import PluginError
 from tfmeta.plugins import written
 from tfmeta.plugins.contract import NAMES
 from tfmeta.plugins.written import Written
+from tfmeta.utils.signals import Ended
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ def load(kind: str, name: str) -> None:
     (point,) = found
     try:
         plugin = point.load()
+    except Ended:
+        raise
     except (Exception, SystemExit) as error:  # whatever another package raises
         reason = outside.in_words(error)
         raise PluginError(f"{owners[0]} has the {what} {name}, but does not import: {reason}") from error

@@ -17,6 +17,7 @@ from tfmeta.errors import PluginError
 from tfmeta.plugins import local_files, sources
 from tfmeta.plugins.base import Plugin
 from tfmeta.plugins.contract import check_class
+from tfmeta.utils.signals import Ended
 
 _PREFIX = "tfmeta_outside"  # modules of files have names below it, so that they hide no installed module
 _LONGEST = 300  # letters of another's error that a message repeats
@@ -163,6 +164,8 @@ def _imported(name: str, path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+    except Ended:
+        raise
     except (Exception, SystemExit) as error:  # whatever a researcher's file raises
         del sys.modules[name]
         raise PluginError(failure(error, path, "does not import")) from error

@@ -6,8 +6,12 @@ temporary file in the same folder, reach the disk, and then take the final name 
 
 import contextlib
 import errno
+import functools
+import hashlib
 import json
 import os
+import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -22,6 +26,8 @@ _NO_SPACE = {
     errno.EFBIG: "the file would exceed the largest size allowed here (see `ulimit -f`)",
 }
 _SUFFIX = ".tfmeta-tmp"
+# .<name>.<host>-<process id>.<random><suffix>; names of tfmeta 0.1 before that had no host
+_TEMPORARY = re.compile(rf"\..*\.(?:([0-9a-f]{{8}})-)?([0-9]+)\.[0-9a-f]+{re.escape(_SUFFIX)}")
 
 
 @contextlib.contextmanager
@@ -37,8 +43,8 @@ def replacing(path: Path | str) -> Iterator[BinaryIO]:
         StorageError: the system refuses to write (disk full, no permission, `path` is a folder).
     """
     path = Path(path)
-    # The process id tells `sweep` who writes the file. The random part separates two writers of one process.
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{_SUFFIX}"
+    # Host and process id tell `sweep` who writes the file. The random part separates two writers of one process.
+    temporary = path.parent / f".{path.name}.{_host()}-{os.getpid()}.{secrets.token_hex(4)}{_SUFFIX}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "x+b") as file:  # permissions follow the umask; those of `tempfile` are the owner's alone
@@ -67,19 +73,44 @@ def write_json(path: Path | str, document: Any) -> None:
     write_bytes(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
-def sweep(folder: Path | str) -> list[Path]:
-    """Remove the temporary files that killed writers left below `folder`; return their paths.
+def sweep(folder: Path | str, below: bool = True) -> list[Path]:
+    """Remove the temporary files that killed writers left in a folder; return their paths.
 
-    Files of writers that are still alive stay, and so do those that may not be removed.
+    Files of writers that are still alive stay, and so do those of other machines, whose processes cannot be seen from
+    here, and those that may not be removed.
+
+    Args:
+        folder: The folder.
+        below: Whether to look into the folders below it too.
     """
-    removed = []
-    for path in sorted(Path(folder).rglob(f".*{_SUFFIX}")):
-        pid = path.name.removesuffix(_SUFFIX).split(".")[-2]
-        if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
-            with contextlib.suppress(PermissionError):
+    removed, folder = [], Path(folder)
+    for path in sorted((folder.rglob if below else folder.glob)(f".*{_SUFFIX}")):
+        if is_abandoned(path):
+            with contextlib.suppress(OSError):  # of another user; a folder
                 path.unlink(missing_ok=True)
                 removed.append(path)
     return removed
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file has the name of one that is being written."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether a file is a temporary one of a process of this machine that has ended."""
+    found = _TEMPORARY.fullmatch(path.name)
+    return bool(found and found[1] in (None, _host()) and not Path(f"/proc/{found[2]}").exists())
+
+
+@functools.cache
+def _host() -> str:
+    """Return a word for this machine: processes of others that share a folder have the same numbers."""
+    try:
+        machine = Path("/etc/machine-id").read_text()
+    except OSError:
+        machine = ""
+    return hashlib.sha256(f"{platform.node()}\n{machine}".encode()).hexdigest()[:8]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfmeta.errors import ResultError
-from tfmeta.store import atomic, npz
+from tfmeta.store import atomic, last_use, npz
 from tfmeta.store.compare import Difference, compare
 
 FORMAT = "tfmeta-checkpoint-2"
@@ -62,6 +62,7 @@ def load(path: Path | str, manifest: Mapping[str, Any]) -> Checkpoint:
     difference = compare(found["manifest"], manifest, partly=bool(about.get("unrecorded")))
     if difference.fields and not difference.outside:
         raise ResultError(f"{path} is of another configuration: {'; '.join(difference.fields)}. {_ADVICE}")
+    last_use.note(path)
     return Checkpoint(arrays, about, difference)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,11 +12,15 @@ from typing import Any
 import numpy as np
 
 from tfmeta.errors import ResultError
+from tfmeta.store import last_use
+from tfmeta.utils import files
 
+LARGEST = 2 << 30  # bytes of a file; weights of Conv4 have half a million
+_MOST_MEMBERS = 100_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day; real times would make equal content differ
 # What `numpy.load` raises for damage: unknown compression, a member that claims to be encrypted, wrong headers.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError, NotImplementedError, OverflowError,
-            RuntimeError, SyntaxError, TypeError, ValueError)  # fmt: skip
+            RuntimeError, SyntaxError, TypeError, ValueError, tokenize.TokenError)  # fmt: skip
 
 
 def pack(arrays: Mapping[str, np.ndarray], manifest: Any = None) -> bytes:
@@ -45,7 +50,7 @@ def unpack(path: Path | str, advice: str) -> tuple[dict[str, np.ndarray], Any]:
         ResultError: the file is missing, damaged, no npz file, or holds pickled objects; the message ends in `advice`.
     """
     try:
-        data = Path(path).read_bytes()
+        data = files.read(path, LARGEST)
     except FileNotFoundError:
         raise ResultError(f"{path} is missing. {advice}") from None
     except OSError as error:
@@ -53,6 +58,7 @@ def unpack(path: Path | str, advice: str) -> tuple[dict[str, np.ndarray], Any]:
     if data[:2] != b"PK":  # `numpy.load` would take it for an array or a pickle
         raise ResultError(f"{path} is not an npz file of tfmeta. {advice}")
     try:
+        _check_size(data)
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
             manifest = json.loads(arrays.pop("manifest.json", "null"))
@@ -61,6 +67,37 @@ def unpack(path: Path | str, advice: str) -> tuple[dict[str, np.ndarray], Any]:
     except _DAMAGED as error:
         raise ResultError(f"{path} is truncated or damaged ({error or type(error).__name__}). {advice}") from error
     return arrays, manifest
+
+
+def manifest_of(path: Path | str) -> Any:
+    """Return the manifest of an npz file, or None, without reading its arrays or counting as a use.
+
+    Raises:
+        ResultError: the file is damaged or no npz file.
+    """
+    try:
+        with last_use.open_unnoted(path) as file, zipfile.ZipFile(file) as archive:
+            return json.loads(archive.read("manifest.json")) if "manifest.json" in archive.namelist() else None
+    except (OSError, *_DAMAGED) as error:
+        raise ResultError(f"{path} is truncated or damaged ({error or type(error).__name__})") from error
+
+
+def exists(path: Path) -> bool:
+    """Return whether a stored file is there; raise `ResultError` if its folder may not be looked into."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read ({error.strerror}): check the permissions of its folder") from error
+
+
+def _check_size(data: bytes) -> None:
+    """Raise `ValueError` if a zip's members take more memory than the zip has bytes; those of `pack` never do."""
+    if data.count(zipfile.stringCentralDir) > _MOST_MEMBERS:
+        raise ValueError(f"it lists more than {_MOST_MEMBERS} arrays")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+    if any(one.compress_type != zipfile.ZIP_STORED for one in members) or sum(m.file_size for m in members) > len(data):
+        raise ValueError("its arrays are packed, or claim more bytes than it has")
 
 
 def canonical(document: Any) -> str:

@@ -1,10 +1,14 @@
-"""Results: one JSON document per experiment and case, and the per-task values beside it in an npz file."""
+"""Results: one JSON document per experiment and case, and the per-task values beside it in an npz file.
+
+A document has a digest of its own content and one of its values, so that a change in either is noticed.
+"""
 
 import hashlib
 import json
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,19 @@ from tfmeta.errors import ConfigError, ResultError
 from tfmeta.store import atomic, npz
 from tfmeta.store.compare import differences
 from tfmeta.store.contract import AGAIN, accuracies_problem, interval, key, validate
+from tfmeta.utils import files
 
-__all__ = ["FORMAT", "curve", "key", "load", "path_of", "read", "read_values", "run_folder", "write"]
+__all__ = [
+    "FILLED_IN", "FORMAT", "curve", "key", "load", "path_of", "read", "read_values", "run_folder", "warn_undigested",
+    "write",
+]  # fmt: skip
 
 FORMAT = "tfmeta-result-2"
+FILLED_IN = ("format", "sha256", "values_sha256")  # the fields of a document that `write` fills in
+LARGEST = 64 << 20  # bytes of a document; those of the paper's figures have 100,000
+
+_warned: set[Path] = set()  # documents without a digest that a warning has spoken of
+log = logging.getLogger(__name__)
 
 
 def run_folder(root: Path | str, dataset: str, profile: str, tag: str | None = None) -> Path:
@@ -70,7 +83,7 @@ def write(folder: Path | str, document: Mapping[str, Any], values: Mapping[str, 
 
     Args:
         folder: The run's folder.
-        document: All but `format` and `values_sha256`, which are filled in.
+        document: All but the fields that are filled in, `FILLED_IN`.
         values: For every curve `key(curve)` -> float [points, n] (stored as float32), and the arrays that
             `document["images"]` describes.
 
@@ -84,6 +97,7 @@ def write(folder: Path | str, document: Mapping[str, Any], values: Mapping[str, 
     document = {**document, "format": FORMAT, "values_sha256": hashlib.sha256(data).hexdigest()}
     try:
         document = json.loads(npz.canonical(document))  # tuples and numpy's scalars become what is read back
+        document["sha256"] = _digest(document)
     except ResultError as error:
         raise ResultError(f"{path}: {error}") from error
     validate(str(path), document, arrays)
@@ -96,21 +110,30 @@ def write(folder: Path | str, document: Mapping[str, Any], values: Mapping[str, 
     return path
 
 
-def load(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def load(path: Path | str, warn: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a document and its arrays by name: per-task values float32 [points, n], and images.
 
     Fields that were added to the configuration later have their legacy values (`tfmeta.config.legacy`).
 
+    Args:
+        path: The document.
+        warn: Whether to log a warning, once a process, if the document is from before documents had a digest of their
+            own content. Who reads many may call `warn_undigested` for all of them instead.
+
     Raises:
-        ResultError: the document or its npz file is missing, damaged, not a result of tfmeta or of another version, or
-            the two do not agree; the message names the file.
+        ResultError: the document or its npz file is missing, damaged, changed after it was written, not a result of
+            tfmeta or of another version, or the two do not agree; the message names the file.
     """
     path = Path(path)
     document, stored = _document(path), path.with_suffix(".npz")
+    if warn and "sha256" not in document:
+        warn_undigested([path])
     arrays, _ = npz.unpack(stored, f"Delete {path} too and run the experiment again")
-    if hashlib.sha256(stored.read_bytes()).hexdigest() != document.get("values_sha256"):
+    if hashlib.sha256(files.read(stored, npz.LARGEST)).hexdigest() != document.get("values_sha256"):
         raise ResultError(f"{stored} is not the file that {path.name} was written with. Delete both and run again")
     validate(str(path), document, arrays)
+    if path.name != (own := path_of("", document["experiment"], document["case"]).name):
+        raise ResultError(f"{path} holds the result {own}. Give it that name again, with its npz file, or delete it")
     document["config"] = legacy.complete(document["config"])
     return document, arrays
 
@@ -138,9 +161,21 @@ def read_values(path: Path | str) -> dict[str, np.ndarray]:
     return load(path)[1]
 
 
+def warn_undigested(paths: Iterable[Path]) -> None:
+    """Log one warning about documents without a digest of their own content, unless it spoke of them before."""
+    new = sorted({path.absolute() for path in paths} - _warned)
+    _warned.update(new)
+    if new:
+        more = f" and {len(new) - 1} more" if len(new) > 1 else ""
+        log.warning(
+            "%s%s: written before results had a digest of their own content, so a change by hand would not be noticed; "
+            "to be sure, delete it and run the experiment again", new[0], more,
+        )  # fmt: skip
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes(), parse_constant=_refuse)
+        document = json.loads(files.read(path, LARGEST), parse_constant=_refuse)
     except FileNotFoundError:
         raise ResultError(f"{path} is missing: run the experiment first") from None
     except OSError as error:
@@ -149,10 +184,26 @@ def _document(path: Path) -> dict[str, Any]:
         raise ResultError(f"{path} is truncated or damaged ({error}). {AGAIN}") from error
     found = document.get("format") if isinstance(document, dict) else None
     if not isinstance(found, str) or not found.startswith("tfmeta-result-"):
-        raise ResultError(f"{path} is not a result of tfmeta: it has no tfmeta format. {AGAIN}")
+        raise ResultError(f"{path} is not a result of tfmeta: it has no tfmeta format. Move it elsewhere, or delete it")
     if found != FORMAT:
         raise ResultError(f"{path} is of another version ({found!r}), and those are not converted. {AGAIN}")
+    if "sha256" in document and not _unchanged(document):
+        what = f"{path} was changed after it was written, or is damaged: its content does not have the digest it names"
+        raise ResultError(f"{what}. {AGAIN}")
     return document
+
+
+def _unchanged(document: dict[str, Any]) -> bool:
+    try:
+        return document["sha256"] == _digest(document)
+    except (ResultError, RecursionError):  # infinity (1e999), or nested too deeply: `write` writes neither
+        return False
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """Return the sha256 (hexadecimal) of a document's content, whatever its spaces and the order of its fields."""
+    text = npz.canonical({name: value for name, value in document.items() if name != "sha256"})
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _refuse(constant: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfmeta.errors import CodeChangedError, check_known
-from tfmeta.store import checkpoints, provenance
+from tfmeta.store import checkpoints, npz, provenance
 from tfmeta.store.compare import Difference, without
 
 POLICIES = ("check", "fresh", "keep")
@@ -102,7 +102,7 @@ class StoredFiles:
             CodeChangedError: the package's own code differs, and the policy is "check".
             ResultError: it is damaged, or of another configuration or other data.
         """
-        if not path.exists():
+        if not npz.exists(path):
             return None
         found = checkpoints.load(path, manifest)
         accepted, unknown = self.accepted(path, found.difference, found.about), found.difference.unknown

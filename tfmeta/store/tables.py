@@ -1,5 +1,7 @@
 """Stored results as pandas frames."""
 
+import fnmatch
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pandas as pd
 
 from tfmeta.config import tag_of
 from tfmeta.errors import ResultError
-from tfmeta.store import results
+from tfmeta.store import npz, results
 
 _POINT = ["mean", "low", "high"]
 _COLUMNS = [
@@ -37,20 +39,38 @@ def load_results(folder: Path | str = "results", per_task: bool = False) -> pd.D
         ResultError: the folder is missing, holds no results, or holds a damaged one; the message names it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not npz.exists(folder) or not folder.is_dir():
         raise ResultError(f"{folder} is not a folder: give a run's folder, or the one given as --results")
-    paths = sorted(folder.rglob("*-[abc].json"))
+    paths = _documents(folder)
     if not paths:
         raise ResultError(f"{folder} holds no results (<experiment>-<case>.json): run an experiment first")
     columns = [name for name in _COLUMNS if name not in _POINT] + ["task", "accuracy"] if per_task else _COLUMNS
-    frames = [frame for path in paths for frame in _frames(path, per_task)]
+    frames, undigested = [], []
+    for path in paths:
+        document, values = results.load(path, warn=False)
+        frames += _frames(path, document, values, per_task)
+        undigested += [] if "sha256" in document else [path]
+    results.warn_undigested(undigested)  # one line for all of them
     whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     return whole[columns].astype({"user": "Int64", "x": "float64"})
 
 
-def _frames(path: Path, per_task: bool) -> Iterator[pd.DataFrame]:
+def _documents(folder: Path) -> list[Path]:
+    """Return the paths of all files below a folder that are called like documents."""
+
+    def refuse(error: OSError) -> None:  # else its results would be missing from the table without a word
+        raise ResultError(f"{error.filename} cannot be read ({error.strerror}): check its permissions") from error
+
+    return sorted(
+        Path(place) / name
+        for place, _, names in os.walk(folder, onerror=refuse) for name in fnmatch.filter(names, "*-[abc].json")
+    )  # fmt: skip
+
+
+def _frames(
+    path: Path, document: dict[str, Any], values: dict[str, np.ndarray], per_task: bool
+) -> Iterator[pd.DataFrame]:
     """Yield one frame per curve of a document."""
-    document, values = results.load(path)
     changed = document["changed"]
     run: dict[str, Any] = {name: document[name] for name in ("dataset", "profile", "experiment", "case")} | {
         "tag": tag_of(changed) or "",

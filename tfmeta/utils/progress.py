@@ -16,9 +16,18 @@ warnings.filterwarnings("ignore", message="IProgress not found")  # a notebook w
 from tqdm.auto import tqdm  # noqa: E402
 from tqdm.contrib.logging import tqdm_logging_redirect  # noqa: E402
 
+from tfmeta.utils.printable import message, one_line  # noqa: E402
+
 _COUNT = "{n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 _KNOWN_ERRORS = "Unable to register cu(DNN|FFT|BLAS) factory|computation_placer already registered|TF-TRT Warning: "
 _KNOWN_WARNINGS = "pkg_resources is deprecated as an API|Protobuf gencode version .* is .* older than the runtime"
+
+
+class _Formatter(logging.Formatter):
+    """A message may repeat names that a stranger chose: none acts on a terminal, or looks like another message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return message(super().format(record))
 
 
 class _Lock(type(threading.RLock())):
@@ -50,7 +59,8 @@ def bar(total: int, desc: str, unit: str, initial: int = 0, every: float = 30) -
     """
     notebook = type(sys.stderr).__module__.startswith("ipykernel.")
     drawn = notebook or sys.stderr.isatty()
-    given = dict(total=total, desc=desc, unit=f" {plural(total, unit)}", initial=initial, disable=initial >= total)
+    given = dict(total=total, desc=one_line(desc), unit=f" {plural(total, unit)}", initial=initial)
+    given["disable"] = initial >= total
     given["bar_format"] = ("{l_bar}{bar}| " if drawn else "{desc}: ") + _COUNT
     if not drawn:
         return _Lines(**given, mininterval=every, file=io.StringIO())
@@ -71,7 +81,9 @@ def setup_logging(verbose: bool = False) -> None:
     """Log to standard error what tfmeta does (with `verbose` in detail), and other libraries' warnings."""
     for level, start in ((10, ""), (20, ""), (30, "warning: "), (40, "error: ")):  # debug, info, warning, error
         logging.addLevelName(level, start)
-    logging.basicConfig(format="%(levelname)s%(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(levelname)s%(message)s"))
+    logging.basicConfig(handlers=[handler], force=True)
     for name in ("tfmeta", "experiments", "figures"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
 

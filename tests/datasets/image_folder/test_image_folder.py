@@ -12,6 +12,7 @@ from PIL import Image
 from privileges import as_nobody, reachable_by_all
 
 from tfmeta.datasets import open_dataset
+from tfmeta.datasets.image_folder import reader
 from tfmeta.errors import ConfigError, DataError
 
 
@@ -167,6 +168,16 @@ def test_one_name_in_two_spellings_is_named(tmp_path):
     names = [unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD")]
     folder = write(tmp_path / "photos", {f"{name}/1.png": pixels(1) for name in names})
     with pytest.raises(DataError, match=r"its class has the name of .*, though it is spelled otherwise; rename one"):
+        opened(folder, tmp_path)
+
+
+@pytest.mark.parametrize(("bound", "what"), [("MOST_CLASSES", "folders"), ("MOST_IMAGES", "images")])
+def test_a_folder_with_too_much_in_it_is_refused(tmp_path, monkeypatch, bound, what):
+    folder = write(tmp_path / "photos", {f"{name}/1.png": pixels(1) for name in "abc"})
+    monkeypatch.setattr(reader, bound, 3)
+    assert len(opened(folder, tmp_path).names) == 3
+    monkeypatch.setattr(reader, bound, 2)
+    with pytest.raises(DataError, match=rf"photos: has more than 2 {what}"):
         opened(folder, tmp_path)
 
 

@@ -9,6 +9,7 @@ import pytest
 from small_photos import CLASSES, LAYOUT, ORDER, Photos, contents, make_photos, write_pickles
 
 import tfmeta
+from tfmeta.datasets.mini_imagenet import pickles
 from tfmeta.datasets.mini_imagenet.layout import YAWL
 from tfmeta.datasets.mini_imagenet.reader import locate, read_bank
 from tfmeta.errors import DataError
@@ -171,6 +172,23 @@ def test_what_is_wrong_is_named_and_nothing_is_left(tmp_path, fault, monkeypatch
         read(folder, tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [".lock"]
     assert not (tmp_path / "was-run").exists()
+
+
+def test_images_with_too_many_pixels_are_refused(tmp_path, monkeypatch):
+    folder = write_pickles(tmp_path / "data", contents(PHOTOS))
+    monkeypatch.setattr(pickles, "MOST_PIXELS", 84 * 84 - 1)
+    with pytest.raises(DataError, match=r"train\.pkl: 84 x 84 pixels are too many"):
+        read(folder, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["mini-imagenet-cache-val.pkl", "val.csv"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    pickled = name.endswith(".pkl")
+    folder = write_pickles(tmp_path / "data", contents(PHOTOS)) if pickled else PHOTOS.write(tmp_path / "data")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(DataError, match=rf"{name}: is neither a file nor a folder"):
+        read(folder, tmp_path / "cache")
 
 
 ALL = np.arange(10_000)

@@ -9,6 +9,7 @@ from core_fixtures import small_config
 from fixtures_secure import compile_with_test_secure_sums
 
 from tfmeta import registry
+from tfmeta.config.federation import LARGEST_NORM, LEAST_NORM
 from tfmeta.federated.tff.boosted_aggregation import WEIGHT_TYPE, BoostedFactory
 from tfmeta.federated.tff.runtime import TffRuntime
 
@@ -73,6 +74,23 @@ INNER = {
 def test_each_inner_aggregation_equals_numpy(runtime, deltas, name):
     inner, treat = INNER[name]
     assert_same(aggregate(runtime, BoostedFactory(inner, alpha=1 / 3), deltas), by_hand(deltas, treat))
+
+
+@pytest.mark.parametrize("name", ["sum", "clipping", "zeroing"])
+@pytest.mark.parametrize(("size", "norm"), [
+    (1, 6), (1e9, 6), (1e9, 1e8), (LARGEST_NORM, 6), (LARGEST_NORM, LARGEST_NORM), (1, LEAST_NORM), (1e-25, LEAST_NORM),
+    (1e-14, LEAST_NORM),
+])  # fmt: skip
+def test_tff_and_numpy_agree_on_every_update_that_a_round_takes(runtime, name, size, norm):
+    random, rule = np.random.default_rng(2), registry.build("aggregations", small_config(
+        aggregation=name, aggregation_norm=norm, max_update_norm=LARGEST_NORM))  # fmt: skip
+    vectors = [random.normal(size=17) for _ in BOOSTS]
+    norms = (0.99 * size, 0.4 * size, 0.01)  # boosts included
+    scaled = [vector / np.linalg.norm(vector) * wanted for vector, wanted in zip(vectors, norms, strict=True)]
+    updates = [[vector[:12].reshape(3, 4).astype(np.float32), vector[12:].astype(np.float32)] for vector in scaled]
+    got = aggregate(runtime, BoostedFactory(rule.tff_factory(), alpha=1 / 3), updates, boosts=(1.0, 1.0, 1.0))
+    for found, wanted in zip(got, rule.numpy_rule(updates), strict=True):
+        np.testing.assert_allclose(found, wanted / 3, rtol=1e-4, atol=1e-6 * np.abs(wanted).max())
 
 
 def test_the_norm_lies_between_the_boosted_update_and_the_others(deltas):

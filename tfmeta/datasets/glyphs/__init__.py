@@ -1,6 +1,7 @@
 """Glyphs: a stand-in for Omniglot, drawn from fonts, for machines without the data."""
 
 from pathlib import Path
+from typing import Any
 
 from tfmeta.datasets.base import Dataset
 from tfmeta.datasets.image_bank import ImageBank
@@ -29,3 +30,9 @@ class Glyphs(Dataset):
         from tfmeta.datasets.omniglot import split
 
         return split.divide(bank, seed, users, attackers)
+
+    def outdated(self, identity: dict[str, Any]) -> str | None:
+        """Return why no run can open a cached bank of this identity again, or None (`drawing.outdated`)."""
+        from tfmeta.datasets.glyphs import drawing
+
+        return drawing.outdated(identity)

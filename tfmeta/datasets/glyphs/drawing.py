@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import features
@@ -30,26 +31,36 @@ def read_bank(cache_dir: Path, hand: Hand = Hand()) -> ImageBank:  # noqa: B008 
     The images are the same on every machine with these fonts and this FreeType, both of which identify the cache.
     Raises `DataError` if matplotlib lacks a font, and `StorageError` if the cache cannot be written to.
     """
-    classes = characters()
-    fonts = sorted({character.font for character in classes})
-    identity = {
-        "seed": SEED,
-        "hand": asdict(hand),
-        "characters": hashlib.sha256(json.dumps(classes).encode()).hexdigest(),
-        "fonts": {font: hashlib.sha256(font_file(font).read_bytes()).hexdigest() for font in fonts},
-        "freetype": features.version("freetype2"),
-    }
+    classes, identity = characters(), _identity(hand)
 
     def fill(images: np.ndarray) -> cache.Description:
         drawn = draw_all([(character.font, character.text) for character in classes], hand)
         for image, drawings in zip(images, drawn, strict=True):
             image[:] = drawings
         names, _, splits, _ = zip(*classes, strict=True)
-        source = f"drawn from matplotlib's fonts {' and '.join(fonts)} by {DRAWINGS} simulated writers"
+        source = f"drawn from matplotlib's fonts {' and '.join(identity['fonts'])} by {DRAWINGS} simulated writers"
         return cache.Description(names, splits, source)
 
     shape = (len(classes), DRAWINGS, hand.side, hand.side, 1)
     return cache.fetch(cache_dir, "glyphs", identity, shape, fill)
+
+
+def outdated(identity: dict[str, Any]) -> str | None:
+    """Return why a bank of this identity cannot be opened again, or None (`Dataset.outdated`)."""
+    return cache.differs(identity, _identity(Hand()))
+
+
+def _identity(hand: Hand) -> dict[str, Any]:
+    """Return what decides the bank's content."""
+    classes = characters()
+    fonts = sorted({character.font for character in classes})
+    return {
+        "seed": SEED,
+        "hand": asdict(hand),
+        "characters": hashlib.sha256(json.dumps(classes).encode()).hexdigest(),
+        "fonts": {font: hashlib.sha256(font_file(font).read_bytes()).hexdigest() for font in fonts},
+        "freetype": features.version("freetype2"),
+    }
 
 
 def draw_all(entries: Sequence[tuple[str, str]], hand: Hand) -> Iterator[np.ndarray]:

@@ -1,6 +1,7 @@
 """Glyphs-color: a stand-in for mini-ImageNet, drawn from a font, for machines without the data."""
 
 from pathlib import Path
+from typing import Any
 
 from tfmeta.datasets.base import Dataset
 from tfmeta.datasets.image_bank import ImageBank
@@ -31,3 +32,9 @@ class GlyphsColor(Dataset):
         from tfmeta.datasets.mini_imagenet import split
 
         return split.divide(bank, seed, users, attackers, backdoor=drawing.BACKDOOR, target=drawing.TARGET)
+
+    def outdated(self, identity: dict[str, Any]) -> str | None:
+        """Return why no run can open a cached bank of this identity again, or None (`drawing.outdated`)."""
+        from tfmeta.datasets.glyphs_color import drawing
+
+        return drawing.outdated(identity)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import features
@@ -49,21 +50,31 @@ def read_bank(cache_dir: Path, hand: Hand = HAND, images_per_class: int = IMAGES
     Raises `DataError` if matplotlib lacks the font, and `StorageError` if the cache cannot be written to.
     """
     classes = letters()
-    identity = {
-        "seed": SEED,
-        "hand": dataclasses.asdict(hand),
-        "palette": dataclasses.asdict(Palette()),
-        "characters": hashlib.sha256(json.dumps(classes).encode()).hexdigest(),
-        "font": hashlib.sha256(font_file(FONT).read_bytes()).hexdigest(),
-        "freetype": features.version("freetype2"),
-    }
 
     def fill(images: np.ndarray) -> cache.Description:
         draw_all(images, [character for _, character in classes], hand)
         names, source = tuple(name for name, _ in classes), f"drawn in colour from matplotlib's font {FONT}"
         return cache.Description(names, SPLITS, source)
 
-    return cache.fetch(cache_dir, "glyphs-color", identity, (len(classes), images_per_class, SIDE, SIDE, 3), fill)
+    shape = (len(classes), images_per_class, SIDE, SIDE, 3)
+    return cache.fetch(cache_dir, "glyphs-color", _identity(hand), shape, fill)
+
+
+def outdated(identity: dict[str, Any]) -> str | None:
+    """Return why a bank of this identity cannot be opened again, or None (`Dataset.outdated`)."""
+    return cache.differs(identity, {**_identity(HAND), "shape": (len(letters()), IMAGES, SIDE, SIDE, 3)})
+
+
+def _identity(hand: Hand) -> dict[str, Any]:
+    """Return what decides the bank's content, beside its shape."""
+    return {
+        "seed": SEED,
+        "hand": dataclasses.asdict(hand),
+        "palette": dataclasses.asdict(Palette()),
+        "characters": hashlib.sha256(json.dumps(letters()).encode()).hexdigest(),
+        "font": hashlib.sha256(font_file(FONT).read_bytes()).hexdigest(),
+        "freetype": features.version("freetype2"),
+    }
 
 
 def _centred(skeleton: np.ndarray) -> tuple[np.ndarray, float]:

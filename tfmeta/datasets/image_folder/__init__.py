@@ -1,6 +1,7 @@
 """A data set from a folder with one folder of images per class: `photos/cat/1.png`, `photos/dog/1.png` and so on."""
 
 from pathlib import Path
+from typing import Any
 
 from tfmeta.datasets.base import Dataset
 from tfmeta.datasets.image_bank import ImageBank
@@ -70,3 +71,9 @@ class ImageFolder(Dataset):
             rotations=4 if self.rotations else 1,
         )  # fmt: skip
         return stratified(bank, seed, users, attackers, shares)
+
+    def outdated(self, identity: dict[str, Any]) -> str | None:
+        """Return why no run can open a cached bank of this identity again, or None (`reader.outdated`)."""
+        from tfmeta.datasets.image_folder import reader
+
+        return reader.outdated(identity)

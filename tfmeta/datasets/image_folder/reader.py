@@ -1,10 +1,12 @@
 """Read a folder of class folders: find the images, check that they fit together, and decode them once."""
 
 import dataclasses
+import itertools
 import logging
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
@@ -17,6 +19,7 @@ from tfmeta.utils.parallel import in_threads
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # only these decoders of Pillow see the files
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 FILTER = Image.Resampling.LANCZOS  # as mini-ImageNet's
+MOST_CLASSES, MOST_IMAGES = 100_000, 2_000_000  # ImageNet's training set has 1000 and 1.3 million
 _GREY = ("1", "L", "LA")
 _COLOUR = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _CHUNK = 50  # images that a thread decodes between two updates of the progress bar
@@ -56,8 +59,7 @@ def read_bank(folder: Path, cache_dir: Path, how: Reading) -> ImageBank:
     shape = (len(classes), max(counts), *first.shape)
     identity = {
         **dataclasses.asdict(how),
-        "filter": FILTER.name,
-        "decoders": [features.version(name) for name in ("libjpeg_turbo", "webp")],
+        **_decoding(),
         "files": [[each.name, *archives.identity(each.folder.path, SUFFIXES)] for each in classes],
     }
 
@@ -68,6 +70,20 @@ def read_bank(folder: Path, cache_dir: Path, how: Reading) -> ImageBank:
         return cache.Description(names, ("",) * len(names), f"images from {folder}", counts=uneven)
 
     return cache.fetch(cache_dir, "image-folder", identity, shape, fill)
+
+
+def outdated(identity: dict[str, Any]) -> str | None:
+    """Return why a bank of this identity cannot be opened again, or None (`Dataset.outdated`)."""
+    folders = {Path(path).parent for _, path, *_ in identity["files"]}
+    gone = [f"its source folder {folder} is gone" for folder in sorted(folders) if not folder.exists()]
+    gone += filter(None, (archives.changed_since(found, SUFFIXES) for _, *found in identity["files"]))
+    return gone[0] if gone else cache.differs(identity, _decoding())
+
+
+def _decoding() -> dict[str, Any]:
+    """Return what decides a bank beside the files and the options."""
+    decoders = [features.version(name) for name in ("libjpeg_turbo", "webp")]
+    return {"filter": FILTER.name, "decoders": decoders}
 
 
 def _expanded(folder: Path) -> Path:
@@ -81,7 +97,8 @@ def _find(folder: Path) -> list[_Class]:
     """Return the classes in a folder, sorted by name."""
     try:
         with os.scandir(folder) as entries:
-            inside = sorted(entry.name for entry in entries if entry.is_dir() and not archives.hidden(entry.name))
+            found = (entry.name for entry in entries if entry.is_dir() and not archives.hidden(entry.name))
+            inside = sorted(itertools.islice(found, MOST_CLASSES + 1))
     except FileNotFoundError as error:
         raise DataError(f"data.folder = {folder}: there is no such folder; correct the path") from error
     except NotADirectoryError as error:
@@ -91,13 +108,19 @@ def _find(folder: Path) -> list[_Class]:
         raise DataError(archives.unreadable(folder, error)) from error
     if not inside:
         raise DataError(f"{folder}: has no folders in it; put the images of each class into a folder named after it")
+    if len(inside) > MOST_CLASSES:
+        raise DataError(f"{folder}: has more than {MOST_CLASSES} folders, and each is a class; use fewer classes")
     classes: dict[str, _Class] = {}
+    total = 0
     for path in (folder / name for name in inside):
         name = unicodedata.normalize("NFC", path.name).strip()  # one accented letter can be spelled in two ways
         if name in classes:
             other = classes[name].folder.path
             raise DataError(f"{path}: its class has the name of {other}, though it is spelled otherwise; rename one")
         classes[name] = _class(name, path)
+        total += len(classes[name].images)
+        if total > MOST_IMAGES:
+            raise DataError(f"{folder}: has more than {MOST_IMAGES} images, and no more are read; use fewer classes")
     return [classes[name] for name in sorted(classes)]
 
 

@@ -1,6 +1,7 @@
 """mini-ImageNet: 100 classes of 600 colour images (Vinyals et al., 2016; split of Ravi and Larochelle, 2017)."""
 
 from pathlib import Path
+from typing import Any
 
 from tfmeta.datasets.base import Dataset
 from tfmeta.datasets.image_bank import ImageBank
@@ -47,3 +48,9 @@ class MiniImagenet(Dataset):
         from tfmeta.datasets.mini_imagenet import split
 
         return split.divide(bank, seed, users, attackers, backdoor=split.YAWL, target=split.ARCTIC_FOX)
+
+    def outdated(self, identity: dict[str, Any]) -> str | None:
+        """Return why no run can open a cached bank of this identity again, or None (`reader.outdated`)."""
+        from tfmeta.datasets.mini_imagenet import reader
+
+        return reader.outdated(identity)

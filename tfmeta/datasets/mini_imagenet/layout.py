@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tfmeta.datasets import archives
 from tfmeta.errors import DataError
+from tfmeta.utils import files
 
 SPLITS = ("train", "val", "test")
 SIDE = 84  # pixels of an image in the bank
@@ -103,12 +104,9 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_CSV + 1)
+        data = files.read(path, _LARGEST_CSV)
         if archives.is_web_page(data):
             raise DataError(f"{path}: is a web page (HTML), not a csv; get the file again")
-        if len(data) > _LARGEST_CSV:
-            raise DataError(f"{path}: is too large for a split of mini-ImageNet; get the file again")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not text ({error}); get the file again") from error

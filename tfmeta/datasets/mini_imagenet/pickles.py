@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfmeta.datasets.archives import MOST_PIXELS
 from tfmeta.datasets.mini_imagenet.layout import SPLITS, Listing
 from tfmeta.datasets.safe_pickle import Array, Malformed, read_pickle
 from tfmeta.errors import DataError
@@ -56,6 +57,9 @@ def _images(path: Path, content: dict) -> np.ndarray:
         raise DataError(f"{path}: image_data must be RGB images, uint8 [n, H, W, 3], but is {found}; get it again")
     if len(images) > _MOST:
         raise DataError(f"{path}: {len(images)} images are too many for a split of mini-ImageNet; get it again")
+    if images.shape[1] * images.shape[2] > MOST_PIXELS:  # each is copied once
+        size = f"{images.shape[2]} x {images.shape[1]}"
+        raise DataError(f"{path}: {size} pixels are too many for an image of mini-ImageNet; get it again")
     return images
 
 

@@ -6,6 +6,7 @@ It is read in the forms in which it circulates: photos in a zip or a folder with
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import features
@@ -77,13 +78,23 @@ def read_bank(found: Found, cache_dir: Path, layout: Layout = Layout(), extra: i
     csvs = [found.folder / f"{split}.csv" for split in SPLITS] if found.photos else []
     files = [path for path in (found.photos, *csvs, *found.pickles.values(), found.extra) if path and path.exists()]
     identity = {
-        "filter": photos.FILTER.name,
-        "decoder": features.version("libjpeg_turbo"),
+        **_reading(),
         "extra": extra if found.extra else 0,
         "files": [archives.identity(path, _COUNTED) for path in files],
     }
     shape = (layout.classes + bool(found.extra), layout.images, SIDE, SIDE, 3)
     return cache.fetch(cache_dir, "mini-imagenet", identity, shape, lambda images: _fill(images, found, layout, extra))
+
+
+def outdated(identity: dict[str, Any]) -> str | None:
+    """Return why a bank of this identity cannot be opened again, or None (`Dataset.outdated`)."""
+    gone = next(filter(None, (archives.changed_since(found, _COUNTED) for found in identity["files"])), None)
+    return gone or cache.differs(identity, _reading())
+
+
+def _reading() -> dict[str, Any]:
+    """Return what decides a bank beside the files."""
+    return {"filter": photos.FILTER.name, "decoder": features.version("libjpeg_turbo")}
 
 
 def _fill(images: np.ndarray, found: Found, layout: Layout, extra: int) -> cache.Description:

@@ -1,6 +1,7 @@
 """Omniglot: 1623 characters of 50 alphabets, 20 drawings of each (Lake et al., Science 350, 2015)."""
 
 from pathlib import Path
+from typing import Any
 
 from tfmeta.datasets.base import Dataset
 from tfmeta.datasets.image_bank import ImageBank
@@ -57,3 +58,9 @@ class Omniglot(Dataset):
         from tfmeta.datasets.omniglot import split
 
         return split.divide(bank, seed, users, attackers)
+
+    def outdated(self, identity: dict[str, Any]) -> str | None:
+        """Return why no run can open a cached bank of this identity again, or None (`reader.outdated`)."""
+        from tfmeta.datasets.omniglot import reader
+
+        return reader.outdated(identity)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,14 +31,20 @@ def read_bank(found: dict[str, Path], cache_dir: Path, parts: tuple[Part, ...] =
         there = ", ".join(str(path) for path in found.values())
         raise DataError(f"{there}: found, but {' and '.join(missing)} (.zip or folder) is missing beside it; add it")
     sources = [(part, found[part.split]) for part in parts]
-    identity = {
-        "size": SMALL,
-        "filter": "area",
-        "release": [part.digest for part in parts],
-        "files": [archives.identity(path) for _, path in sources],
-    }
+    identity = {**_reading(parts), "files": [archives.identity(path) for _, path in sources]}
     shape = (sum(len(part.characters) for part in parts), DRAWINGS, SMALL, SMALL, 1)
     return cache.fetch(cache_dir, "omniglot", identity, shape, lambda images: _fill(images, sources))
+
+
+def outdated(identity: dict[str, Any]) -> str | None:
+    """Return why a bank of this identity cannot be opened again, or None (`Dataset.outdated`)."""
+    gone = next(filter(None, map(archives.changed_since, identity["files"])), None)
+    return gone or cache.differs(identity, _reading(PARTS))
+
+
+def _reading(parts: tuple[Part, ...]) -> dict[str, Any]:
+    """Return what decides a bank beside the files."""
+    return {"size": SMALL, "filter": "area", "release": [part.digest for part in parts]}
 
 
 def _fill(images: np.ndarray, sources: list[tuple[Part, Path]]) -> cache.Description:

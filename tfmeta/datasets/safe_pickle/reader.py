@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from tfmeta.datasets import archives
 from tfmeta.datasets.safe_pickle.arrays import STAND_INS, Array, Malformed, Refused, Text, Type
 from tfmeta.errors import DataError
+from tfmeta.utils import files
 
 # A file with the indices of 38,400 images as numpy numbers takes 400,000; each may cost some 200 bytes.
 MOST_OPERATIONS = 1_000_000
@@ -32,7 +33,7 @@ def read_pickle(path: Path) -> Any:
     read, is not such a pickle, or asks for anything else.
     """
     try:
-        with path.open("rb") as opened:
+        with files.opened(path) as opened:
             view = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     except ValueError as error:
         raise DataError(f"{path}: is empty; get it again") from error

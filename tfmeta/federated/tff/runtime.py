@@ -12,6 +12,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import numbers
 import os
 import subprocess
 import threading
@@ -24,15 +25,16 @@ from typing import Any
 import grpc
 import tensorflow_federated as tff
 
-from tfmeta.errors import WorkerError
+from tfmeta.errors import ConfigError, WorkerError
 from tfmeta.federated.tff.worker import lifecycle
+from tfmeta.federated.tff.worker.watch import RESUME, ProgressWatch
 
 logger = logging.getLogger(__name__)
 
 START = 60.0  # seconds within which a worker must answer
+PATIENCE = 60.0  # seconds without progress before the first warning
 WATCH = 0.2  # seconds between looks at a worker while it computes
 GRACE = 3.0  # seconds that a call may take to fail, and a process to be gone, after the worker has died
-RESUME = "Finished rounds are safe: give the same command again to resume after the last of them."
 STOPPED = "TFF's worker was ended during this call: another call was interrupted or lost it, or `close` was called."
 LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)  # gRPC's codes for a lost connection
 CHANNEL_OPTIONS = (
@@ -53,13 +55,23 @@ class TffRuntime(contextlib.AbstractContextManager):
         log_path: File for the worker's output.
         threads: Operations that the worker runs at once; by default one per core.
         compiler: Translates computations for the worker; by default TFF's own for its native workers.
+        worker_timeout: Seconds that the worker may spend in a call without progress; None: for ever, with warnings.
+        allow_open_port: Let a worker that cannot be isolated listen on the network; see `lifecycle.start`.
+        patience: Seconds without progress before the first warning.
+
+    Raises:
+        ConfigError: `worker_timeout` is not above 0.
     """
 
     def __init__(
         self, log_path: Path | str, threads: int | None = None,
-        compiler: Callable = tff.backends.native.desugar_and_transform_to_native,
+        compiler: Callable = tff.backends.native.desugar_and_transform_to_native, *,
+        worker_timeout: float | None = None, allow_open_port: bool = False, patience: float = PATIENCE,
     ):  # fmt: skip
+        if worker_timeout is not None and not (isinstance(worker_timeout, numbers.Real) and worker_timeout > 0):
+            raise ConfigError(f"worker_timeout = {worker_timeout!r}: give a number of seconds above 0, or None")
         self._log_path, self._threads, self._compile = Path(log_path), threads, compiler
+        self._worker_timeout, self._allow_open_port, self._patience = worker_timeout, allow_open_port, patience
         self._context = None
         self._changing = threading.RLock()  # calls may come from several threads
 
@@ -78,7 +90,8 @@ class TffRuntime(contextlib.AbstractContextManager):
                 logger.warning("%s\nNothing is lost; another is started.", self.worker.death("between calls"))
                 self.close()
             if self._context is None:
-                self._context = _WorkerContext(lifecycle.start(self._log_path, self._threads, START), self._compile)
+                worker = lifecycle.start(self._log_path, self._threads, START, allow_open_port=self._allow_open_port)
+                self._context = _WorkerContext(worker, self._compile)
             return self._context
 
     def call(self, computation: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -87,15 +100,17 @@ class TffRuntime(contextlib.AbstractContextManager):
         An interrupt is raised at once and ends the worker, since TFF cannot cancel a call in any other way.
 
         Raises:
-            WorkerError: The worker died, or another thread ended it; raised within seconds.
+            WorkerError: The worker died, or another thread ended it, raised within seconds; or it made no progress for
+                `worker_timeout` seconds.
             grpc.RpcError: Client code failed; the message is TensorFlow's.
             TypeError: The arguments do not fit the computation.
         """
         context = self.start()
-        future = context.submit(computation, args, kwargs)
+        future, thread = context.submit(computation, args, kwargs)
+        watch = ProgressWatch(context.worker, thread.native_id, self._patience, self._worker_timeout)
         try:
             while not concurrent.futures.wait([future], WATCH).done and context.worker.alive():
-                pass
+                watch.look()
             done = concurrent.futures.wait([future], GRACE).done
         except BaseException:
             self.close(context)
@@ -104,6 +119,7 @@ class TffRuntime(contextlib.AbstractContextManager):
         # another thread may have closed the connection, and gRPC has several errors for that
         lost = context is not self._context or (isinstance(error, grpc.RpcError) and error.code() in LOST)
         if done and (error is None or not lost):
+            watch.progress()
             return future.result()
         with contextlib.suppress(subprocess.TimeoutExpired):
             context.worker.process.wait(GRACE)
@@ -152,8 +168,10 @@ class _WorkerContext(tff.framework.AsyncExecutionContext):
             transform_args=tff.tensorflow.transform_args, transform_result=tff.tensorflow.transform_result,
         )  # fmt: skip
 
-    def submit(self, computation: Callable, args: tuple, kwargs: dict[str, Any]) -> concurrent.futures.Future:
-        """Return the future of a computation, which runs on a thread of its own."""
+    def submit(
+        self, computation: Callable, args: tuple, kwargs: dict[str, Any]
+    ) -> tuple[concurrent.futures.Future, threading.Thread]:  # fmt: skip
+        """Return the future of a computation, and the thread of its own on which it runs."""
         future = concurrent.futures.Future()
 
         async def invoke():
@@ -168,8 +186,9 @@ class _WorkerContext(tff.framework.AsyncExecutionContext):
             except BaseException as error:
                 future.set_exception(error)
 
-        threading.Thread(target=run, name="tfmeta-tff", daemon=True).start()
-        return future
+        thread = threading.Thread(target=run, name="tfmeta-tff", daemon=True)
+        thread.start()
+        return future, thread
 
 
 def _disconnect(worker, channel):

@@ -170,6 +170,7 @@ IN_A_SANDBOX = """
     assert libc.prctl(22, 2, header, 0, 0) == 0
 
     import grpc, psutil
+    from tfmeta.errors import WorkerError
     from tfmeta.federated.tff.worker import lifecycle as workers
 
     warned = []
@@ -177,20 +178,43 @@ IN_A_SANDBOX = """
         def emit(self, record):
             warned.append(record.levelname + " " + record.getMessage())
     logging.getLogger("tfmeta").addHandler(Handler())
-    worker = workers.start(LOG)
-    grpc.channel_ready_future(grpc.insecure_channel(worker.target)).result(timeout=20)
-    network = psutil.Process(worker.pid).net_connections()
-    listening = [each.laddr.port for each in network if each.status == "LISTEN"]
-    print(json.dumps({"pid": worker.pid, "target": worker.target, "isolated": worker.isolated,
-                      "listening": listening, "warned": warned}), flush=True)
+    try:
+        worker = workers.start(LOG, allow_open_port=ARGUMENT)
+    except WorkerError as error:
+        print(json.dumps({"error": str(error), "warned": warned, "left": len(psutil.Process().children())}), flush=True)
+    else:
+        grpc.channel_ready_future(grpc.insecure_channel(worker.target)).result(timeout=20)
+        network = psutil.Process(worker.pid).net_connections()
+        listening = [each.laddr.port for each in network if each.status == "LISTEN"]
+        print(json.dumps({"pid": worker.pid, "target": worker.target, "isolated": worker.isolated,
+                          "listening": listening, "warned": warned}), flush=True)
 """
 
 
-def test_a_worker_that_cannot_be_isolated_runs_with_a_warning(tmp_path):
-    process = program(IN_A_SANDBOX, LOG=str(tmp_path / "worker.log"))
+def in_a_sandbox(tmp_path, argument):
+    process = program(IN_A_SANDBOX, LOG=str(tmp_path / "worker.log"), ARGUMENT=argument)
     output, errors = process.communicate(timeout=90)
-    assert process.returncode == 0, errors
-    seen = json.loads(output)
+    assert process.returncode == 0 and "Traceback" not in errors, errors
+    assert [path.name for path in tmp_path.iterdir()] == ["worker.log"]
+    return json.loads(output)
+
+
+@pytest.mark.parametrize("variable", [None, "0", "yes"])
+def test_a_worker_that_cannot_be_isolated_does_not_start(variable, tmp_path, monkeypatch):
+    monkeypatch.delenv(workers.ALLOW_OPEN_PORT, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(workers.ALLOW_OPEN_PORT, variable)
+    seen = in_a_sandbox(tmp_path, argument=False)
+    assert seen["warned"] == [] and seen["left"] == 0
+    for part in ("Operation not permitted", "EVERY network interface", "runtime=inprocess", "--allow-open-port",
+                 "allow_open_port=True", "TFMETA_ALLOW_OPEN_PORT=1"):  # fmt: skip
+        assert part in seen["error"]
+
+
+@pytest.mark.parametrize("way", ["argument", "variable"])
+def test_a_worker_that_cannot_be_isolated_runs_with_a_warning_where_an_open_port_is_allowed(way, tmp_path, monkeypatch):
+    monkeypatch.setenv(workers.ALLOW_OPEN_PORT, "1" if way == "variable" else "")
+    seen = in_a_sandbox(tmp_path, argument=way == "argument")
     assert not seen["isolated"]
     (port,) = seen["listening"]
     assert seen["target"] == f"127.0.0.1:{port}"
@@ -198,9 +222,7 @@ def test_a_worker_that_cannot_be_isolated_runs_with_a_warning(tmp_path):
     assert warning.startswith("WARNING")
     assert f"port {port} of EVERY network interface, without authentication" in warning
     assert "Operation not permitted" in warning
-    assert "Traceback" not in errors
     assert gone(seen["pid"])
-    assert [path.name for path in tmp_path.iterdir()] == ["worker.log"]
 
 
 def test_a_log_in_memory_is_quoted_without_a_path():

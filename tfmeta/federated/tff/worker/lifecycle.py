@@ -1,8 +1,8 @@
 """The life of TFF's worker, the C++ process that runs the computations.
 
 Left to itself the worker outlives its parent and listens on every network interface without authentication. Here the
-kernel kills it when this process ends (`launch`, `spawn`), and it listens on a Unix socket in a private folder
-(`listen`), which is removed once we are connected, so that nobody else can connect.
+kernel kills it when this process ends (`launch`, `spawn`), and it listens on a Unix socket (`listen`) in a private
+folder (`folder`), which is removed once we are connected, so that nobody else can connect.
 """
 
 import contextlib
@@ -11,11 +11,9 @@ import importlib.util
 import logging
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import weakref
 from collections.abc import Callable
@@ -24,8 +22,9 @@ from typing import Any
 
 import psutil
 
-from tfmeta.errors import ConfigError, StorageError, WorkerError
+from tfmeta.errors import ConfigError, WorkerError
 from tfmeta.federated.tff.worker import listen
+from tfmeta.federated.tff.worker.folder import SocketFolder
 from tfmeta.federated.tff.worker.log import WorkerLog
 from tfmeta.federated.tff.worker.spawn import IsolationError, launch, notification
 from tfmeta.utils.threads import cores
@@ -33,12 +32,18 @@ from tfmeta.utils.threads import cores
 logger = logging.getLogger(__name__)
 
 POLL = 0.05  # seconds between looks at whether the worker still lives
-LONGEST_FOLDER = 80  # bytes; the kernel limits the path of a Unix socket to 108
 ONE_THREAD_EACH = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 LIKELY_CAUSES = {
     signal.SIGKILL: "signal 9 (SIGKILL), most often sent by the kernel because memory ran out",
     signal.SIGILL: "signal 4 (SIGILL): this processor lacks instructions that TFF's worker was built for",
 }
+ALLOW_OPEN_PORT = "TFMETA_ALLOW_OPEN_PORT"  # variable of the environment; "1" allows what NOT_ISOLATED warns of
+REFUSED = f"""\
+TFF's worker cannot be shut off from the network on this machine: %s.
+It would listen on a port of EVERY network interface, without authentication: whoever reaches that port can read and
+write your files as you. Run without TFF (runtime=inprocess), or use Linux 5.9 or later with seccomp. Where nobody else
+can reach the port, behind a firewall or in a container without network, allow it: --allow-open-port, in Python
+allow_open_port=True, or {ALLOW_OPEN_PORT}=1 in the environment."""
 NOT_ISOLATED = """\
 TFF's worker could not be shut off from the network on this machine: %s.
 Until this run ends it listens on port %d of EVERY network interface, without authentication: whoever reaches that port
@@ -49,10 +54,10 @@ or later with seccomp, or run without TFF (runtime=inprocess)."""
 class Worker:
     """A worker process; it ends with `stop()`, with this object, or with this process, whichever comes first."""
 
-    def __init__(self, process: subprocess.Popen, log: WorkerLog, folder: Path | None):
+    def __init__(self, process: subprocess.Popen, log: WorkerLog, folder: SocketFolder | None):
         self.process, self.pid, self.log, self._folder = process, process.pid, log, folder
         self.isolated = folder is not None  # off the network
-        self.target = f"unix:{folder}/worker" if folder else ""  # address for gRPC
+        self.target = f"unix:{folder.socket}" if folder else ""  # address for gRPC
         self.stop = weakref.finalize(self, _end, process, folder, os.getpid())  # also when the interpreter exits
 
     def alive(self) -> bool:
@@ -62,7 +67,7 @@ class Worker:
     def seal(self) -> None:
         """Remove the socket's folder: existing connections stay, and nobody can make another."""
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def wait(self, look: Callable[[], Any], deadline: float) -> Any:
         """Call `look` until it returns something true, and return that; on any error end the worker.
@@ -87,18 +92,23 @@ class Worker:
         return WorkerError(f"TFF's worker process (pid {self.pid}) died {when}: {cause}.\n{self.log.tail()}")
 
 
-def start(log_path: Path, threads: int | None = None, timeout: float = 60, binary: Path | None = None) -> Worker:
-    """Start a worker. Where it cannot be isolated, it listens on a network port and a warning says so.
+def start(
+    log_path: Path, threads: int | None = None, timeout: float = 60, binary: Path | None = None,
+    allow_open_port: bool = False,
+) -> Worker:  # fmt: skip
+    """Start a worker that only this process can reach, or none.
 
     Args:
         log_path: File for its output.
         threads: How many operations it runs at once, each on one thread; by default one per core.
         timeout: Seconds within which it must listen.
         binary: The program; by default the installed TFF's.
+        allow_open_port: Where it cannot be isolated, let it listen on a network port, with a warning. The variable
+            TFMETA_ALLOW_OPEN_PORT=1 of the environment allows this too.
 
     Raises:
         StorageError: The log or the folder for temporary files cannot be written.
-        WorkerError: The binary is missing, dies at once or does not listen in time.
+        WorkerError: The binary is missing, dies at once, does not listen in time, or cannot be isolated.
     """
     threads = cores() if threads is None else threads
     if threads < 1:
@@ -114,6 +124,8 @@ def start(log_path: Path, threads: int | None = None, timeout: float = 60, binar
     try:
         return _isolated(run, deadline)
     except IsolationError as error:
+        if not allow_open_port and os.environ.get(ALLOW_OPEN_PORT) != "1":
+            raise WorkerError(REFUSED % error) from error
         worker, _ = run(None)
         port = worker.wait(lambda: _listening_port(worker.pid), deadline)
         worker.target = f"127.0.0.1:{port}"
@@ -131,13 +143,9 @@ def _run(command, environment, log, deadline, folder):
 
 def _isolated(run, deadline):
     """Return a worker that listens on a Unix socket, in a new folder that only this user can enter."""
-    base = tempfile.gettempdir() if len(os.fsencode(tempfile.gettempdir())) <= LONGEST_FOLDER else "/tmp"
+    folder = SocketFolder()
     try:
-        folder = Path(tempfile.mkdtemp(prefix="tfmeta-", dir=base))
-    except OSError as error:
-        raise StorageError(f"{base}: cannot make a folder for TFF's worker ({error}); set TMPDIR") from error
-    try:
-        with listen.listening_socket(f"{folder}/worker") as listener:
+        with listen.listening_socket(str(folder.socket)) as listener:
             worker, (waiting,) = run(folder)
             poll = select.poll()
             poll.register(waiting, select.POLLIN)
@@ -153,7 +161,7 @@ def _isolated(run, deadline):
                 os.close(waiting)  # from now on every further `listen` of the worker fails
         return worker
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
         raise
 
 
@@ -169,4 +177,4 @@ def _end(process, folder, owner):
         process.kill()
         process.wait()
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()

@@ -26,6 +26,11 @@ class WorkerLog:
         self._start = stream.tell()
         return stream
 
+    @property
+    def place(self) -> str:
+        """Where the log is, for messages."""
+        return "kept in memory" if self.path.is_relative_to("/proc/self/fd") else str(self.path)
+
     def tail(self) -> str:
         """Return where the log is and this worker's last lines (no library reads a tail from a given start)."""
         try:
@@ -35,5 +40,4 @@ class WorkerLog:
         except OSError as error:
             return f"Its log, {self.path}, cannot be read: {error.strerror}"
         what = "the last lines:" if lines else "this worker wrote nothing"
-        where = "kept in memory" if self.path.is_relative_to("/proc/self/fd") else self.path
-        return "\n  | ".join([f"Its log is {where}; {what}", *lines])
+        return "\n  | ".join([f"Its log is {self.place}; {what}", *lines])
