@@ -14,6 +14,7 @@ MODEL ?=
 PLUGIN ?=
 FRESH ?=
 KEEP ?=
+YES ?=
 PYTHON ?=
 GPU ?=
 PYTEST_ARGS ?=
@@ -26,7 +27,7 @@ override LOCK := $(if $(on),requirements-gpu.txt,requirements.txt)
 # Refuse any other variable on the command line: a misspelt one would be ignored, and another experiment run.
 # MAKEOVERRIDES has name=value for each, with a backslash before every blank or backslash of a value.
 plugins := ATTACK DEFENCE TRIGGER AGGREGATION MODEL PLUGIN
-known := PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) FRESH KEEP PYTHON GPU PYTEST_ARGS UPGRADE VENV
+known := PROFILE DATASET DATA_DIR SEED WORKERS SET $(plugins) FRESH KEEP YES PYTHON GPU PYTEST_ARGS UPGRADE VENV
 blank := $(subst ,, )
 tab := $(shell printf '\t')
 define newline
@@ -49,7 +50,8 @@ $(foreach name,$(known),$(if $(filter command% environment%,$(origin $(name))),\
 export $(known)
 
 data-dir = $${DATA_DIR:+--data-dir "$$DATA_DIR"}
-stored = $(if $(filter-out 0 no false,$(FRESH)),--fresh) $(if $(filter-out 0 no false,$(KEEP)),--keep)
+stored = $(if $(filter-out 0 no false,$(FRESH)),--fresh) $(if $(filter-out 0 no false,$(KEEP)),--keep) \
+	$(if $(filter-out 0 no false,$(YES)),--yes)
 # Each word of SET becomes one --set, and each of PLUGIN one --plugin. set -f keeps the shell from replacing a * by the
 # names of files.
 words = set -f; set --; for setting in $$SET; do set -- "$$@" --set "$$setting"; done; \
@@ -74,7 +76,7 @@ help: ## this list
 	@echo 'with PROFILE=smoke|quick|desk|paper DATASET=auto|omniglot|glyphs|mini-imagenet|glyphs-color'
 	@echo '     DATA_DIR=folder SEED=number WORKERS=number SET="field=value …" PLUGIN="my_plug_in.py …"'
 	@echo '     ATTACK= DEFENCE= TRIGGER= AGGREGATION= MODEL=name GPU=1 PYTHON=/path/to/python3.11 VENV=folder'
-	@echo '     FRESH=1 (compute again what other code computed) KEEP=1 (accept it; results say so)'
+	@echo '     FRESH=1 (compute again what other code did) KEEP=1 (accept it) YES=1 (start too large a run)'
 
 env: ## set up the environment (other targets do this themselves); GPU=1 for a GPU
 	@sh tools/python.sh bootstrap.py "$$VENV" $(LOCK)

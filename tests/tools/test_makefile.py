@@ -32,6 +32,13 @@ def test_values_reach_the_command_unchanged(ready):
     assert not (ready.folder / "harm").exists()
 
 
+@pytest.mark.parametrize("variable", ["FRESH", "KEEP", "YES"])
+def test_a_switch_is_on_unless_it_says_no(ready, variable):
+    option = f"--{variable.lower()}"
+    assert option in ready.run("fig5", f"{variable}=1")[1]
+    assert all(option not in ready.run("fig5", given)[1] for given in ("SEED=1", f"{variable}=0", f"{variable}=no"))
+
+
 HARM = [
     "a'b", 'x"; touch harm; "', "'; touch harm; '", "a=$(touch harm)", "a=$(shell touch harm)", "a=`touch harm`",
     "$b$$c",

@@ -15,6 +15,7 @@ _READING = 3  # copies of a client's images while they are read, beside the one 
 _BATCH_INDEX = 16  # bytes per place in an episode's stream of batches: random scores, their order, and copies
 _OF_A_CLIENT = 8  # copies of the weights: what it received, Adam's moments, its update, what is sent
 _OF_THE_SERVER = 8
+_OF_AN_EPISODE = 5  # copies of the weights that an episode or a task holds while it waits: its own, moments, results
 PARTS = {  # what needs memory -> the fields that decide how much
     "this process": (),
     "TFF's worker": (),
@@ -38,7 +39,9 @@ def of(config: Config, model: PureModel, shapes: Shapes, cores: int) -> dict[str
 
     Training and measuring are added up, since TensorFlow keeps what it once had. Clients run side by side in TFF's
     worker, and one after another in this process; in both, the episodes of a meta-batch run side by side. How many
-    tasks run side by side is what `evaluation` decides, which heeds the memory too. A GPU's memory is not looked at.
+    tasks run side by side is what `evaluation` decides, which heeds the memory too. Of all that run side by side, only
+    about as many are within a step as there are cores; the others wait for their next one. A GPU's memory is not
+    looked at.
     """
     federation = config.federation
     through_tff = federation.runtime == "tff"
@@ -49,7 +52,7 @@ def of(config: Config, model: PureModel, shapes: Shapes, cores: int) -> dict[str
         "TFF's worker": _WORKER if through_tff else 0,
         "weights": weights(config, model),
         "images of the clients": images * (clients + _READING * min(clients, cores)),
-        "training": clients * config.meta_learning.meta_batch_size * _episode(config, model),
+        "training": _training(config, model, clients, cores),
         "images of the tasks": shapes.of_tasks(config),
         "measuring": _measuring(config, model, shapes, cores),
     }
@@ -62,14 +65,15 @@ def weights(config: Config, model: PureModel) -> int:
     return size * (clients + _OF_THE_SERVER)
 
 
-def _episode(config, model):
-    """Return the bytes of an episode: its images, its batches, a step, and copies of what it returns."""
+def _training(config, model, clients, cores):
+    """Return the bytes of the episodes side by side, each with its images, its batches, and copies of the weights."""
     learning = config.meta_learning
     images = learning.ways * learning.shots
     batches = max(learning.inner_steps, config.attack.inner_steps) * learning.inner_batch_size
     pixels = 2 * images * math.prod(model.image_shape)
-    step = costs.step(model, learning.inner_batch_size).memory
-    return pixels + (images + batches) * _BATCH_INDEX + step + 4 * layout_of(model).size * _FLOAT
+    waiting = pixels + (images + batches) * _BATCH_INDEX + _OF_AN_EPISODE * layout_of(model).size * _FLOAT
+    number = clients * learning.meta_batch_size
+    return number * waiting + min(number, cores + 1) * costs.step(model, learning.inner_batch_size).memory
 
 
 def _measuring(config, model, shapes, cores):
@@ -83,4 +87,5 @@ def _measuring(config, model, shapes, cores):
     batches = (support + evaluation.fine_tuning_steps * learning.inner_batch_size) * _BATCH_INDEX
     answers = evaluation.tasks * len(points_upto(evaluation.fine_tuning_steps)) * queries * _FLOAT
     own_weights = 2 * evaluation.tasks * size if config.defence.extra_episodes else 0
-    return at_once * (largest + images + batches + size) + answers + own_weights
+    waiting = images + batches + _OF_AN_EPISODE * size
+    return at_once * waiting + min(at_once, cores + 1) * largest + answers + own_weights
