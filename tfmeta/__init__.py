@@ -27,6 +27,10 @@ if "tensorflow" not in sys.modules:  # later it would read neither; for a Keras 
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # see utils/threads.py
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors; 3 would hide even those
 
+from tfmeta.federated import default_worker  # noqa: E402 - sets nothing that TensorFlow reads
+
+default_worker.use_after_import()
+
 __version__ = "0.1.0"
 
 # name -> module that defines it, imported at first use (PEP 562)

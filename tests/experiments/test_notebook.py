@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import psutil
 import pytest
+from listening import OpenPorts
 from nbclient import NotebookClient
 from PIL import Image, ImageColor
 
@@ -79,9 +80,10 @@ class Run:
         self._client = NotebookClient(notebook, timeout=240, kernel_name="python3")
         with self._client.setup_kernel(cwd=str(self._folder), env=self._environment()):
             self.kernel = self._client.km.provisioner.process.pid
-            for number, cell in enumerate(notebook.cells):
-                self._client.execute_cell(cell, number)
-                self.workers[cell.id] = self._workers()
+            with OpenPorts(self.kernel):  # the kernel's own are open to this machine only
+                for number, cell in enumerate(notebook.cells):
+                    self._client.execute_cell(cell, number)
+                    self.workers[cell.id] = self._workers()
         self.cells = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
 
     def _environment(self):

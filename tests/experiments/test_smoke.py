@@ -14,6 +14,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from listening import OpenPorts
 
 from tfmeta.errors import ResultError
 from tfmeta.store import results
@@ -31,7 +32,8 @@ def tfmeta(*words, **options):
 
 def finish(process, seconds=280):
     try:
-        output, _ = process.communicate(timeout=seconds)
+        with OpenPorts(process.pid):
+            output, _ = process.communicate(timeout=seconds)
     finally:  # a run that is given up would slow down later tests
         process.kill()
     assert process.returncode == 0, output

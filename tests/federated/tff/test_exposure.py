@@ -1,5 +1,6 @@
 """No way to run a federation opens a network port or leaves a process behind, not even a process called directly."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fixtures_processes import gone, needs_seccomp, program
+from listening import OpenPorts
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
@@ -45,6 +47,23 @@ def test_a_listening_child_is_noticed():
     with subprocess.Popen([sys.executable, "-c", parent]) as process:
         descendants, addresses = watched(process)
     assert len(addresses) == 1 and sum(map(len, descendants.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "noticed"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True), ("::", True)]
+)  # fmt: skip
+def test_only_ports_that_are_open_to_other_machines_are_noticed(host, noticed, monkeypatch):
+    """Guards the tests of whole runs, which use `OpenPorts`."""
+    monkeypatch.delenv("TFMETA_ALLOW_OPEN_PORT", raising=False)
+    family = "socket.AF_INET6" if ":" in host else "socket.AF_INET"
+    child = f"import socket, time; s = socket.create_server(({host!r}, 0), family={family}); time.sleep(1.5)"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]); import time; time.sleep(0.7)"
+    with subprocess.Popen([sys.executable, "-c", parent]) as process:
+        watch = OpenPorts(process.pid)
+        with pytest.raises(AssertionError, match="open to other machines") if noticed else contextlib.nullcontext():
+            with watch:
+                process.wait()
+    assert {address for _, address, _ in watch.found} == ({host} if noticed else set())
 
 
 PREPARE = """
@@ -136,3 +155,39 @@ def test_a_boosted_aggregation_called_directly_runs_in_our_worker(tmp_path):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0 and "Traceback" not in errors, errors
     assert addresses == set() and len(descendants["worker_binary"]) == 1
+
+
+BY_ITSELF = """
+    import sys, threading, numpy as np
+    if ORDER == "TFF first":
+        import tensorflow_federated as tff
+    import tfmeta
+    assert ORDER == "TFF first" or not {"tensorflow", "tensorflow_federated"} & set(sys.modules)
+    import tensorflow_federated as tff
+
+    process = tff.aggregators.SumFactory().create(tff.to_type([tff.TensorType(np.float32, [2])]))
+    assert (process.next(process.initialize(), [[np.ones(2, np.float32)]] * 2).result[0] == 2).all()
+
+    def elsewhere():
+        try:
+            process.initialize()
+        except RuntimeError as error:
+            print("refused:", error)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+"""
+
+
+@needs_seccomp
+@pytest.mark.parametrize("order", ["TFF first", "TFF later"])
+def test_tff_by_itself_runs_in_our_worker_once_tfmeta_is_imported(order, tmp_path):
+    """As somebody does who tries an aggregation; in other threads TFF has no default, and starts nothing."""
+    process = program(BY_ITSELF, ORDER=order, LOG=str(tmp_path / "worker.log"))
+    descendants, addresses = watched(process)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0 and "Traceback" not in errors, errors
+    assert "refused: No default context" in output
+    assert addresses == set() and len(descendants["worker_binary"]) == 1
+    assert all(gone(pid) for pids in descendants.values() for pid in pids)

@@ -3,7 +3,8 @@
 TFF's own contexts start workers that outlive us and wait forever for one that died. Here each computation is tried
 once, on a thread with our context (TFF's context stack is thread-local) and an event loop. So the caller can watch the
 worker while it waits, can be interrupted, and may itself be inside an event loop, as in Jupyter. Importing this module
-makes our worker TFF's default, so that a process called directly (`process.next(...)`) does not start one of TFF's.
+makes our worker TFF's default, so that a process called directly (`process.next(...)`) does not start one of TFF's;
+`default_worker` imports it right after TFF.
 """
 
 import asyncio
