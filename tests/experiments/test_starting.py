@@ -36,6 +36,7 @@ def test_each_data_set_is_opened_once_and_before_the_first_run(dataset, names, o
         raise ConfigError("the first run has begun")
 
     monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr(cli.size, "check", lambda *_: None)  # there is nothing to estimate
     assert "the first run has begun" in refused("figure", *names, "--dataset", dataset)
     assert done == [*opened, "run"]
 

@@ -57,7 +57,8 @@ def test_only_ports_that_are_open_to_other_machines_are_noticed(host, noticed, m
     monkeypatch.delenv("TFMETA_ALLOW_OPEN_PORT", raising=False)
     family = "socket.AF_INET6" if ":" in host else "socket.AF_INET"
     child = f"import socket, time; s = socket.create_server(({host!r}, 0), family={family}); time.sleep(1.5)"
-    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]); import time; time.sleep(0.7)"
+    start = f"subprocess.Popen([sys.executable, '-c', {child!r}])"
+    parent = f"import subprocess, sys, time; {start}; time.sleep(0.7)"
     with subprocess.Popen([sys.executable, "-c", parent]) as process:
         watch = OpenPorts(process.pid)
         with pytest.raises(AssertionError, match="open to other machines") if noticed else contextlib.nullcontext():
