@@ -35,7 +35,7 @@ def test_values_beyond_any_machine_are_refused_by_their_bounds(setting, tmp_path
 )
 def test_what_the_machine_cannot_do_is_refused_before_anything_is_computed(setting, what, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 5 * 10**9)
-    said = refused("run", "fine_tuning", *SMOKE, "--results", tmp_path, "--set", setting)
+    said = refused("run", "fine_tuning", *SMOKE, "--profile", "quick", "--results", tmp_path, "--set", setting)
     assert what in said and f"{setting.replace('=', ' (now ')})" in said and "--yes" in said
     assert not (tmp_path / "models").exists()
 

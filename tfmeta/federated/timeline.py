@@ -27,6 +27,7 @@ from tfmeta.store.compare import OUTSIDE
 from tfmeta.store.reuse import StoredFiles
 from tfmeta.utils import progress
 
+_ROUND = re.compile(r"round-([0-9]{5,})\.npz")
 _OWN = re.compile(r"round-[0-9]{5,}\.npz|attacker(-[0-9]+-round-[0-9]{5,})?(\.npz|(-[0-9a-f]{20})?\.f32)")
 _UNSEALED = re.compile(r"attacker(-[0-9]+-round-[0-9]{5,})?\.f32")  # theta_a, as older versions kept it
 
@@ -126,7 +127,9 @@ class Timeline:
 
     def _last_done(self, stage, last, stale):
         """Return the last round that training can go on from, and its arrays; remove what it cannot go on from."""
-        done = max((number for number in range(1, last + 1) if self._path(stage, number).exists()), default=0)
+        folder = self.folder(stage)
+        names = (_ROUND.fullmatch(path.name) for path in (folder.iterdir() if folder.is_dir() else ()))
+        done = max((number for name in names if name and 0 < (number := int(name[1])) <= last), default=0)
         arrays = self._load(stage, done) if done and not stale else None
         if done and arrays is None:
             self._clear(stage)
