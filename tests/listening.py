@@ -7,7 +7,7 @@ import threading
 
 import psutil
 
-EVERY = 0.1  # seconds between looks; TFF's own worker listens for as long as it lives
+EVERY = 0.4  # seconds between looks; TFF's own worker listens for as long as it lives
 
 
 class OpenPorts(contextlib.AbstractContextManager):

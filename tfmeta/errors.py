@@ -16,8 +16,9 @@ class TfmetaError(Exception):
     that a terminal shows them instead of acting on them.
     """
 
-    def __init__(self, *arguments: object):
-        super().__init__(*(printable(one) if isinstance(one, str) else one for one in arguments))
+    # not __init__: TensorFlow raises an error of this class anew, with the traceback, only if that is Exception's own
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(TfmetaError):

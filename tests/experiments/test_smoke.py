@@ -168,7 +168,8 @@ def test_documents_written_again_from_stored_measurements_are_the_same(defence_r
     for path, before in written.items():
         assert experiments.run(before["experiment"], sim, before["case"]) == path
         after = results.read(path)
-        assert {**after, "provenance": None} == {**before, "provenance": None}, path.name
+        other = {"provenance": None, "sha256": None}  # times, and the digest of a document with them
+        assert after | other == before | other, path.name
         assert path.with_suffix(".npz").read_bytes() == values[path]
     assert {path: path.stat().st_mtime_ns for path in (run / "parts").iterdir()} == parts
 

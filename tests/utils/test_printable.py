@@ -32,7 +32,7 @@ def test_what_a_terminal_would_act_on_is_escaped(text, shown):
 
 def test_an_error_from_another_process_reads_the_same():
     error = pickle.loads(pickle.dumps(DataError(f"a{CLEAR}b", 7)))
-    assert error.args == (r"a\x1b[2Jb", 7)
+    assert error.args == (f"a{CLEAR}b", 7) and str(error).isprintable()
 
 
 def test_a_newline_makes_no_line_of_its_own():
