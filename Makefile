@@ -117,7 +117,7 @@ test: env ## run the tests; PYTEST_ARGS=… for pytest, DATA_DIR=… for real da
 	@$${DATA_DIR:+env "TFMETA_DATA=$$DATA_DIR"} "$$VENV/bin/python" tools/run_pytest.py
 
 test-fast: env ## run the tests that are not slow, as before a commit
-	@"$$VENV/bin/python" tools/run_pytest.py -m "not slow and not faults"
+	@"$$VENV/bin/python" tools/run_pytest.py -m "not slow"
 
 faults: env ## damage files, kill runs, fill disks (15 minutes); SEED=… repeats a campaign
 	@FAULTS_SEED="$$SEED" "$$VENV/bin/python" tools/run_pytest.py -m "" tests/faults

@@ -35,6 +35,15 @@ def ordinary(field: dataclasses.Field) -> st.SearchStrategy:
     return st.sampled_from([number for number in numbers if high is None or number <= high])
 
 
+def large(field: dataclasses.Field) -> st.SearchStrategy:
+    """Return allowed values of a field up to its highest, so that runs of every size are drawn."""
+    low, high = field.metadata["low"], field.metadata["high"]
+    if field.type is not int or high is None:
+        return ordinary(field)
+    sizes = [low, high, *(low + 10**power for power in range(10) if low + 10**power <= high)]
+    return st.sampled_from(sizes)
+
+
 def extreme(field: dataclasses.Field) -> st.SearchStrategy:
     """Return values at and beyond a field's limits, and values of other types."""
     if field.type is str or choices_of(field):
@@ -46,8 +55,8 @@ def extreme(field: dataclasses.Field) -> st.SearchStrategy:
 
 
 @st.composite
-def settings(draw: Any, values: tuple = (ordinary, extreme), most: int = 6) -> dict[str, Any]:
-    """Return values of some fields, by full name."""
+def settings(draw: Any, values: tuple = (ordinary, extreme), most: int = 6, of: tuple = ()) -> dict[str, Any]:
+    """Return values of some fields, by full name; of `of` if given."""
     every = fields()
-    names = draw(st.lists(st.sampled_from(sorted(every)), min_size=1, max_size=most, unique=True))
+    names = draw(st.lists(st.sampled_from(of or sorted(every)), min_size=1, max_size=most, unique=True))
     return {name: draw(st.one_of([kind(every[name]) for kind in values])) for name in names}
